@@ -1,0 +1,43 @@
+# The two commands of the README, each from nothing: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test lint types check-format bench constraints clean
+
+run: $(READY)
+	$(BIN)/kvprobes run
+
+test: lint types
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.capture
+
+# pip itself is pinned first: older ones know no dependency groups.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kvprobes needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --upgrade pip
+	$(BIN)/python -m pip install -q -c constraints.txt --editable . --group test
+	touch $(READY)
+
+# Pin anew what a fresh environment resolves to.
+constraints:
+	rm -rf .constraints && $(PYTHON) -m venv .constraints
+	.constraints/bin/python -m pip install -q --upgrade pip
+	.constraints/bin/python -m pip install -q torch==2.13.0
+	.constraints/bin/python -m pip install -q --editable . --group test
+	.constraints/bin/python -m pip freeze --all --exclude-editable | grep -v '^setuptools' | sed 's/+cpu//' > constraints.txt
+	rm -rf .constraints
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
