@@ -1,0 +1,13 @@
+"""Words: pairs and their tables, carrier sentences, and where their words stand among tokens."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submodules=["align"],
+    submod_attrs={
+        "pairs": ["hash_pairs", "load_pairs"],
+        "tables": ["data_folder", "read_table"],
+        "templates": ["Sentence", "fill_template", "indefinite_article", "load_templates"],
+    },
+)

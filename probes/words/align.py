@@ -1,0 +1,103 @@
+"""From character spans to token positions, by the fast tokenizer's offsets and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from probes.errors import AlignmentError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0)."""
+
+    text: str
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class TokenSpan:
+    """The tokens `first` to `last`, both included, that make up one word."""
+
+    first: int
+    last: int
+
+
+def tokenise(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Tokens]:
+    """Tokenise whole texts, with the special tokens the model was trained with, unpadded.
+
+    Raises
+    ------
+    AlignmentError
+        If the tokenizer keeps no character offsets (a slow tokenizer).
+    """
+    if not tokenizer.is_fast:
+        raise AlignmentError(
+            f"{type(tokenizer).__name__} keeps no character offsets, so words cannot be aligned "
+            "with tokens. Give a model with a fast tokenizer (a tokenizer.json in its folder)."
+        )
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=True,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        padding=False,
+        truncation=False,
+    )
+    return [
+        Tokens(
+            text=text,
+            ids=tuple(ids),
+            offsets=tuple((int(start), int(end)) for start, end in offsets),
+            special=tuple(bool(flag) for flag in special),
+        )
+        for text, ids, offsets, special in zip(
+            texts,
+            encoded["input_ids"],
+            encoded["offset_mapping"],
+            encoded["special_tokens_mask"],
+            strict=True,
+        )
+    ]
+
+
+def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
+    """Find the tokens that cover the characters `span` = (start, end) of ``tokens.text``.
+
+    A byte-level tokenizer may count the space before a word as part of its first token; any other
+    character outside the span means that the token belongs to two words, and neither has it alone.
+
+    Raises
+    ------
+    AlignmentError
+        If the span is empty or outside the text, no token covers it, or a token straddles its edge.
+    """
+    start, end = span
+    word = tokens.text[start:end]
+    if not 0 <= start < end <= len(tokens.text):
+        raise AlignmentError(
+            f"the span {span} lies outside the text of {len(tokens.text)} characters"
+        )
+    covering = [
+        index
+        for index, (left, right) in enumerate(tokens.offsets)
+        if left < end and right > start and not tokens.special[index]
+    ]
+    if not covering:
+        raise AlignmentError(f"no token covers {word!r} (characters {start} to {end})")
+    first, last = covering[0], covering[-1]
+    outside = (
+        tokens.text[tokens.offsets[first][0] : start] + tokens.text[end : tokens.offsets[last][1]]
+    )
+    if outside.strip():
+        raise AlignmentError(
+            f"the tokens of {word!r} also hold {outside.strip()!r} of its neighbours"
+        )
+    return TokenSpan(first, last)

@@ -1,0 +1,138 @@
+"""Word pairs: two modifiers of one head, as in "neural network" and "social network"."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from probes.errors import UsageError
+from probes.files import hash_json
+from probes.words.tables import (
+    Problem,
+    find_table,
+    name_source,
+    raise_problems,
+    read_table,
+    require_columns,
+)
+
+SHIPPED = ("compound_pairs", "seed_pairs")
+NEEDED = ("head", "m1", "m2")
+FOUNDING = ("network", frozenset({"neural", "social"}))
+NUMERIC = ("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2")
+APOSTROPHES = "'\u2019"
+HYPHENS = "-\u2010\u2011"
+
+
+def load_pairs(
+    source: str | Path | pd.DataFrame = "compound_pairs",
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Load a table of word pairs and check it.
+
+    Parameters
+    ----------
+    source
+        The name of a shipped table ("compound_pairs", "seed_pairs"), the path of a TSV, CSV or
+        parquet file, or a frame. Columns `head`, `m1` and `m2` are needed; `pair_id` is made up
+        where it is absent; all others are kept.
+    limit
+        At most so many pairs, drawn with `seed`; the founding pair (network: neural, social) is
+        always among them where the table has it. The table's order is kept.
+
+    Returns
+    -------
+    DataFrame
+        `pair_id`, `head`, `m1`, `m2`, then the table's other columns; its index counts from 0.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or breaks the schema: words of letters of any script (with
+        hyphens, apostrophes and single inner spaces), two different modifiers, no pair and no
+        `pair_id` twice. Up to ten faults are told at once, each with its row.
+    UsageError
+        If `limit` is not a positive whole number.
+    """
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
+    table = find_table(source, SHIPPED)
+    name = name_source(table)
+    frame = read_table(table, numeric=NUMERIC)
+    require_columns(name, frame, NEEDED)
+    if "pair_id" not in frame.columns:
+        frame = frame.assign(pair_id=[f"p{row:05d}" for row in range(len(frame))])
+    raise_problems(name, _find_problems(frame))
+    first = ["pair_id", *NEEDED]
+    frame = frame[first + [column for column in frame.columns if column not in first]]
+    return frame if limit is None else _sample(frame, limit, seed)
+
+
+def hash_pairs(frame: pd.DataFrame) -> str:
+    """Return the sha256 of what identifies pairs: `pair_id`, `head`, `m1`, `m2`, in their order."""
+    columns = ["pair_id", *NEEDED]
+    rows = [[str(row[column]) for column in columns] for row in frame[columns].to_dict("records")]
+    return hash_json({"columns": columns, "rows": rows})
+
+
+def find_fault(word: object) -> str | None:
+    """Return why `word` cannot stand in a sentence as one unit, or None if it can."""
+    if not isinstance(word, str):
+        return f"is a {type(word).__name__}, not text"
+    if not word:
+        return "is empty"
+    if word != word.strip():
+        return "begins or ends with white space"
+    for here, after in zip(word, word[1:] + " ", strict=True):
+        kind = unicodedata.category(here)[0]
+        if kind not in "LM" and here not in APOSTROPHES + HYPHENS + " ":
+            return f"holds {here!r}: letters, hyphens, apostrophes and single spaces are allowed"
+        if here == after == " ":
+            return "holds two spaces in a row"
+    if unicodedata.category(word[0])[0] != "L" or word[-1] in HYPHENS:
+        return "begins or ends with something other than a letter"
+    return None
+
+
+def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
+    ids: dict[str, int] = {}
+    pairs: dict[tuple[str, frozenset[str]], int] = {}
+    columns = [frame[column] for column in ("pair_id", *NEEDED)]
+    for row, (pair_id, head, m1, m2) in enumerate(zip(*columns, strict=True), start=2):
+        faults = 0
+        for column, word in zip(NEEDED, (head, m1, m2), strict=True):
+            if fault := find_fault(word):
+                faults += 1
+                yield Problem(row, column, word, fault)
+        if pair_id == "":
+            yield Problem(row, "pair_id", pair_id, "is empty")
+        elif pair_id in ids:
+            yield Problem(row, "pair_id", pair_id, f"repeats row {ids[pair_id]}")
+        ids.setdefault(pair_id, row)
+        if faults:
+            continue
+        if m1 == m2:
+            yield Problem(row, "m2", m2, "is the same word as m1")
+            continue
+        pair = (head, frozenset((m1, m2)))
+        if pair in pairs:
+            told = f"{m1} / {m2} | {head}"
+            yield Problem(row, "m1", told, f"repeats the pair of row {pairs[pair]}")
+        pairs.setdefault(pair, row)
+
+
+def _sample(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    if limit >= len(frame):
+        return frame
+    words = zip(frame["head"], frame["m1"], frame["m2"], strict=True)
+    founding = np.array([(head, frozenset((m1, m2))) == FOUNDING for head, m1, m2 in words])
+    kept = np.flatnonzero(founding)
+    others = np.random.default_rng(seed).permutation(np.flatnonzero(~founding))
+    rows = np.sort(np.concatenate([kept, others[: limit - len(kept)]]))
+    return frame.iloc[rows].reset_index(drop=True)

@@ -1,0 +1,173 @@
+"""Carrier sentences: a template, a modifier and a head make a sentence with known spans."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from probes.errors import TableError, UsageError
+from probes.words.tables import (
+    Problem,
+    find_table,
+    name_source,
+    raise_problems,
+    read_table,
+    require_columns,
+)
+
+SHIPPED = ("templates",)
+POSITIONS = ("early", "middle", "late")
+FIELD = re.compile(r"\{([^{}]*)\}")
+
+# Written with a consonant, spoken with a vowel; written with a vowel, spoken with a consonant.
+AN = re.compile(r"hour|honest|honou?r|heir|[fhlmnrsx](?:-|$)")
+A = re.compile(
+    r"uni(?:c|f|l(?!l)|on|p(?!e)|q|s[eo]|t(?!a[lr]ic)|v)|unanim|u[bkrstv][aeiou]|ufo|ugand|ukr|"
+    r"eu|ewe|once|one(?:$|[-s\s])|ouija|u(?:-|$)"
+)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A filled template; spans are (start, end) character offsets into `text`."""
+
+    text: str
+    modifier: str
+    head: str
+    modifier_span: tuple[int, int]
+    head_span: tuple[int, int]
+    template_id: str
+
+
+def load_templates(
+    source: str | Path | pd.DataFrame = "templates",
+    *,
+    names: Sequence[str] | None = None,
+    count: int | None = None,
+) -> pd.DataFrame:
+    """Load a table of carrier sentences and check it.
+
+    Parameters
+    ----------
+    source
+        "templates" (the shipped table), a path or a frame, with the columns `template_id` and
+        `text`; `position` and `note` are added, empty, where they are absent.
+    names
+        The `template_id` of those wanted, in the order wanted.
+    count
+        How many, from the table's top; `names` and `count` exclude each other.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or breaks the schema: exactly one ``{modifier}`` and one
+        ``{head}``, with ``{a}`` only directly before ``{modifier}``, and no other field.
+    UsageError
+        If a name is unknown, or `count` is below 1 or above the number of templates.
+    """
+    if names is not None and count is not None:
+        raise UsageError("names and count were both given: choose templates by one of the two.")
+    table = find_table(source, SHIPPED)
+    name = name_source(table)
+    frame = read_table(table)
+    require_columns(name, frame, ("template_id", "text"))
+    for column in ("position", "note"):
+        if column not in frame.columns:
+            frame[column] = ""
+    raise_problems(name, _find_problems(frame))
+    if names is not None:
+        return _pick(frame, names)
+    if count is not None and not 1 <= count <= len(frame):
+        raise UsageError(f"count is {count}: {name} has {len(frame)} templates; choose 1 or more.")
+    return frame.head(count) if count is not None else frame
+
+
+def fill_template(text: str, modifier: str, head: str, template_id: str = "") -> Sentence:
+    """Put a modifier and a head into a template.
+
+    ``{a}`` becomes the article that agrees with the modifier. Whatever begins the sentence gets a
+    capital, so there ``text[slice(*span)]`` is the word with a capital, and the word elsewhere.
+
+    Raises
+    ------
+    TableError
+        If the template breaks the schema (see `load_templates`).
+    """
+    if fault := find_template_fault(text):
+        raise TableError(f"the template {text!r} {fault}.")
+    words = {"a": indefinite_article(modifier), "modifier": modifier, "head": head}
+    spans = {}
+    filled = ""
+    end = 0
+    for field in FIELD.finditer(text):
+        filled += text[end : field.start()]
+        word = words[field[1]] if filled.strip() else _capitalise(words[field[1]])
+        spans[field[1]] = (len(filled), len(filled) + len(word))
+        filled += word
+        end = field.end()
+    filled += text[end:]
+    return Sentence(filled, modifier, head, spans["modifier"], spans["head"], template_id)
+
+
+def indefinite_article(word: str) -> str:
+    """Return "a" or "an", by the sound that `word` begins with in American English.
+
+    >>> [indefinite_article(word) for word in ("social", "artistic", "honest", "unique")]
+    ['a', 'an', 'an', 'a']
+    """
+    plain = unicodedata.normalize("NFKD", word).casefold()
+    if AN.match(plain):
+        return "an"
+    return "an" if plain[:1] in tuple("aeiou") and not A.match(plain) else "a"
+
+
+def find_template_fault(text: str) -> str | None:
+    """Return why `text` is no template, or None if it is one."""
+    fields = FIELD.findall(text)
+    for field in ("modifier", "head"):
+        if fields.count(field) != 1:
+            return f"has {fields.count(field)} {{{field}}}, not exactly one"
+    if unknown := [field for field in fields if field not in ("a", "modifier", "head")]:
+        return f"has the unknown field {{{unknown[0]}}}: {{a}}, {{modifier}}, {{head}} are known"
+    if "{" in FIELD.sub("", text) or "}" in FIELD.sub("", text):
+        return "has a brace that belongs to no field"
+    if "a" in fields and (fields.count("a") > 1 or "{a} {modifier}" not in text):
+        return "has {a} elsewhere than once, directly before {modifier}"
+    if re.search(r"\w\{|\}\w|\}\{", text):
+        return "joins a field to a letter or to another field"
+    return None
+
+
+def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    columns = (frame["template_id"], frame["text"], frame["position"])
+    for row, (template_id, text, position) in enumerate(zip(*columns, strict=True), start=2):
+        if not str(template_id).strip():
+            yield Problem(row, "template_id", template_id, "is empty")
+        elif template_id in seen:
+            yield Problem(row, "template_id", template_id, f"repeats row {seen[template_id]}")
+        seen.setdefault(template_id, row)
+        if fault := find_template_fault(str(text)):
+            yield Problem(row, "text", text, fault)
+        if position not in ("", *POSITIONS):
+            yield Problem(row, "position", position, f"is none of {', '.join(POSITIONS)}")
+
+
+def _pick(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    known = list(frame["template_id"])
+    wrong = [name for name in names if name not in known]
+    if wrong or not names or len(set(names)) < len(names):
+        raise UsageError(
+            f"templates {', '.join(names) or '(none)'} were asked for: name each wanted one once, "
+            f"out of {', '.join(map(str, known))}."
+        )
+    return frame.iloc[[known.index(name) for name in names]].reset_index(drop=True)
+
+
+def _capitalise(word: str) -> str:
+    return word[:1].upper() + word[1:]
