@@ -1,0 +1,41 @@
+"""What every measure asks of its input before it computes anything."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from probes.errors import NonFiniteError, UsageError
+
+
+def require_finite(name: str, values: Tensor) -> None:
+    """Raise NonFiniteError, saying how many entries of `values` are NaN or infinite, if any are."""
+    bad = int((~values.isfinite()).sum())
+    if bad:
+        raise NonFiniteError(
+            f"{bad} of the {values.numel()} numbers in {name} (shape {tuple(values.shape)}) are "
+            "NaN or infinite; finite ones are needed. Look for zero vectors or overflow upstream."
+        )
+
+
+def require_same_shape(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
+    """Raise UsageError unless the two tensors have the same shape."""
+    if values.shape != other.shape:
+        raise UsageError(
+            f"{name} has shape {tuple(values.shape)} but {other_name} has {tuple(other.shape)}; "
+            "they must be equal. Compute both from the same heads and pairs."
+        )
+
+
+def require_fraction(name: str, value: float) -> None:
+    """Raise UsageError unless 0 < value < 1."""
+    if not 0 < value < 1:
+        raise UsageError(f"{name} is {value}; give a number above 0 and below 1.")
+
+
+def require_indices(name: str, indices: Tensor, size: int) -> None:
+    """Raise UsageError unless every index is in 0..size-1."""
+    if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
+        raise UsageError(
+            f"{name} holds indices from {int(indices.min())} to {int(indices.max())}; they must "
+            f"lie in 0..{size - 1}. Check which table they count."
+        )

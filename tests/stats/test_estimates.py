@@ -1,0 +1,54 @@
+import numpy as np
+import torch
+
+from probes.similarity import representational_similarity
+from probes.stats.estimates import Estimate, PairBootstrap
+
+
+def make_pairs(n_words=40, n_pairs=300, seed=0):
+    random = np.random.default_rng(seed)
+    left = random.integers(n_words, size=n_pairs)
+    right = (left + random.integers(1, n_words, size=n_pairs)) % n_words
+    return torch.tensor(left), torch.tensor(right)
+
+
+def weighted_mean(figure, *, weights=None):
+    if weights is None:
+        return figure.double().mean(-1)
+    weights = weights.double()
+    return torch.einsum("rp,hp->rh", weights, figure.double()) / weights.sum(1, keepdim=True)
+
+
+def test_the_interval_of_a_mean_widens_where_pairs_share_words():
+    left, right = make_pairs()
+    effect = torch.randn(40, generator=torch.Generator().manual_seed(1))
+    shared = (effect[left] + effect[right])[None]
+    alone = shared[:, torch.randperm(300, generator=torch.Generator().manual_seed(2))]
+    bootstrap = PairBootstrap.draw(left, right, resamples=400, seed=0)
+    widths = []
+    for figure in (shared, alone):
+        low, high = bootstrap.estimate(weighted_mean, figure).interval()
+        assert low < figure.double().mean() < high
+        widths.append(float(high - low))
+    assert widths[0] > 1.5 * widths[1]
+
+
+def test_estimates_derive_and_subtract_resample_by_resample():
+    left, right = make_pairs()
+    generator = torch.Generator().manual_seed(3)
+    a, b = (torch.randn(2, 300, generator=generator) for _ in range(2))
+    bootstrap = PairBootstrap.draw(left, right, resamples=20, seed=0)
+    first = bootstrap.estimate(representational_similarity, a, b)
+    same = first - first
+    assert same.observed.abs().max() == same.by_word.abs().max() == 0
+    mean = first.map(lambda t: t.mean(-1))
+    torch.testing.assert_close(mean.by_word, first.by_word.mean(1))
+    assert first.by_word.shape == (20, 2)
+    assert isinstance(mean, Estimate)
+
+
+def test_the_same_seed_gives_the_same_resamples():
+    left, right = make_pairs()
+    draws = [PairBootstrap.draw(left, right, resamples=5, seed=s) for s in (1, 1, 2)]
+    assert torch.equal(draws[0].word_weights, draws[1].word_weights)
+    assert not torch.equal(draws[0].word_weights, draws[2].word_weights)
