@@ -1,0 +1,178 @@
+"""Compare keys and values of word pairs in a capture: as trained, and under each null.
+
+One pass over the layers, with one layer a core in memory. The conditions are ``trained``,
+``mismatched`` (keys of one head, values of another of its layer), ``random`` (Gaussian heads on the
+trained x) and, for tieability only, ``slice`` (a random slice of x in the place of the keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.parallel import map_threads
+from probes.similarity.compare import PairComparison, compare_pairs
+from probes.similarity.coordinates import centre
+from probes.similarity.nulls import draw_random_heads, mismatched, random_slice
+from probes.similarity.spaces import SPACES, HeadMetrics, Space, read_heads, read_metrics, to_space
+from probes.similarity.tieability import TieabilityResult, tieability
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
+
+
+@dataclass(frozen=True)
+class LayerCoordinates:
+    """One layer's keys and values in one space, for one condition: [head, occurrence, d_head]."""
+
+    space: Space
+    condition: str
+    keys: Tensor
+    values: Tensor
+
+
+def iterate_coordinates(
+    store: Store, layer: int, metrics: HeadMetrics, templates: Tensor, *, draws: int, seed: int
+) -> Iterator[LayerCoordinates]:
+    """Yield one layer's trained and random heads in every space."""
+    geometry = store.manifest["geometry"]
+    # Each layer has a stream of its own, so that no layer's draws depend on the others'.
+    generator = torch.Generator().manual_seed(seed * 10_007 + layer)
+    random = draw_random_heads(
+        store.read("x", layer),
+        store.read("x_query", layer),
+        n_kv_heads=geometry["n_kv_heads"] * draws,
+        group_size=geometry["n_heads"] // geometry["n_kv_heads"],
+        d_head=geometry["d_head"],
+        logit_scale=geometry["logit_scale"],
+        generator=generator,
+    )
+    k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
+    for condition, keys, values, own in (
+        ("trained", k, v, metrics),
+        ("random", random.k, random.v, random.metrics),
+    ):
+        for space in SPACES:
+            yield LayerCoordinates(
+                space,
+                condition,
+                to_space(keys, space, metric=own.key, templates=templates),
+                to_space(values, space, metric=own.value, templates=templates),
+            )
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """All layers of a capture, compared.
+
+    ``pairs``: (space, condition) -> comparison, [layer, head, pair]; ``tied``: condition -> a
+    result a layer, functional space; ``dimension``: (space, condition, "key" or "value") ->
+    effective dimension [layer, head].
+    """
+
+    pairs: dict[tuple[str, str], PairComparison]
+    tied: dict[str, list[TieabilityResult]]
+    dimension: dict[tuple[str, str, str], Tensor]
+
+
+def measure_conditions(
+    store: Store,
+    *,
+    left: Int[Tensor, "pair template"],
+    right: Int[Tensor, "pair template"],
+    templates: Int[Tensor, " occurrence"],
+    words: Int[Tensor, " occurrence"],
+    draws: int = 2,
+    seed: int = 0,
+    on_layer: Callable[[int], None] = lambda _: None,
+) -> Measurements:
+    """Compare every pair, and fit the best map from keys to values, in every head and condition.
+
+    Parameters
+    ----------
+    left, right
+        The rows of each pair's words, per template (`locate_pairs`).
+    templates, words
+        Each occurrence's template and word, as numbers from 0.
+    draws
+        Random heads for each trained kv head.
+    on_layer
+        Hears of every layer that is done.
+    """
+    metrics = read_metrics(store)
+
+    def measure(layer: int) -> _LayerMeasurements:
+        coordinates = iterate_coordinates(
+            store, layer, metrics[layer], templates, draws=draws, seed=seed
+        )
+        found = _LayerMeasurements({}, {}, {})
+        for c in coordinates:
+            found.pairs[c.space, c.condition] = compare_pairs(c.keys, c.values, left, right)
+            for kind, vectors in (("key", c.keys), ("value", c.values)):
+                found.dimension[c.space, c.condition, kind] = effective_dimension(vectors)
+            if c.space == "functional":
+                found.tied[c.condition] = tieability(c.keys, c.values, words=words, seed=seed)
+            if (c.space, c.condition) == ("functional", "trained"):
+                x = centre(store.read("x", layer), templates)
+                generator = torch.Generator().manual_seed(seed * 10_007 + layer + 5_003)
+                for condition, keys, values in _other_inputs(c, x, generator):
+                    found.tied[condition] = tieability(keys, values, words=words, seed=seed)
+        return found
+
+    layers = map_threads(measure, range(len(metrics)), on_done=on_layer)
+    pairs = {
+        key: PairComparison.stack([layer.pairs[key] for layer in layers]) for key in layers[0].pairs
+    }
+    for space in SPACES:
+        other = pairs[space, "trained"].mismatched()
+        if other is not None:
+            pairs[space, "mismatched"] = other
+    return Measurements(
+        pairs=pairs,
+        tied={name: [layer.tied[name] for layer in layers] for name in layers[0].tied},
+        dimension={
+            key: torch.stack([layer.dimension[key] for layer in layers])
+            for key in layers[0].dimension
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _LayerMeasurements:
+    pairs: dict[tuple[str, str], PairComparison]
+    tied: dict[str, TieabilityResult]
+    dimension: dict[tuple[str, str, str], Tensor]
+
+
+def _other_inputs(
+    trained: LayerCoordinates, x: Float[Tensor, "occurrence d_model"], generator: torch.Generator
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield what else could predict the trained values, with the name of the condition."""
+    others = list(mismatched(trained.values))
+    if others:
+        yield "mismatched", torch.cat([trained.keys] * len(others)), torch.cat(others)
+    n_slices, _, width = trained.keys.shape
+    yield (
+        "slice",
+        random_slice(x, n_slices=n_slices, width=width, generator=generator),
+        trained.values,
+    )
+
+
+def effective_dimension(
+    coordinates: Float[Tensor, "*head occurrence d_head"],
+) -> Float[Tensor, "*head"]:
+    """Compute in how many directions the vectors spread: the participation ratio of their spectrum.
+
+    (sum of the covariance's eigenvalues)^2 / sum of their squares, between 1 and d_head. It says
+    how much of a similarity can come from a few directions alone.
+    """
+    centred = coordinates - coordinates.mean(dim=-2, keepdim=True)
+    covariance = centred.transpose(-1, -2).double() @ centred.double()
+    trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return trace.square() / covariance.square().sum((-1, -2))

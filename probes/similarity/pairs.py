@@ -1,0 +1,120 @@
+"""Similarity of the two occurrences of each pair, for every head at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.errors import UsageError
+from probes.stats.checks import require_finite, require_indices, require_same_shape
+
+_BYTES = 16 * 2**20  # per gathered tensor; it, its partner and their scaled copies stay small
+
+
+def pair_cosines(
+    coordinates: Float[Tensor, "*head occurrence d"],
+    left: Int[Tensor, "pair"],
+    right: Int[Tensor, "pair"],
+) -> Float[Tensor, "*head pair"]:
+    """Cosine of the two vectors of each pair.
+
+    1 for an occurrence with itself or any positive multiple, 0 for orthogonal ones, -1 for
+    opposite ones. Unchanged by rotations of the coordinates and by a positive factor per vector;
+    *not* by adding a constant: centre first.
+
+    Parameters
+    ----------
+    coordinates
+        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+    left, right
+        Which occurrences make each pair.
+
+    Returns
+    -------
+    Float[Tensor, "*head pair"]
+        In [-1, 1], same dtype. NaN where a vector is zero: it has no direction, and any number
+        would be made up. The measures over pairs refuse NaN and say how many there are.
+
+    Raises
+    ------
+    UsageError
+        If `left` and `right` differ in length or point outside the occurrences.
+    NonFiniteError
+        If a coordinate is NaN or infinite.
+    """
+    _check(coordinates, left, right)
+    return _over_pairs(
+        coordinates,
+        left,
+        right,
+        lambda x, y: (_direction(x) * _direction(y)).sum(dim=-1).clamp(-1, 1),
+    )
+
+
+def pair_distances(
+    coordinates: Float[Tensor, "*head occurrence d"],
+    left: Int[Tensor, "pair"],
+    right: Int[Tensor, "pair"],
+) -> Float[Tensor, "*head pair"]:
+    """Euclidean distance between the two vectors of each pair.
+
+    0 for equal vectors. Unchanged by rotations and by adding a constant; a factor multiplies it.
+    In functional coordinates it is the design's d_K and d_V.
+
+    Parameters
+    ----------
+    coordinates
+        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+    left, right
+        Which occurrences make each pair.
+
+    Returns
+    -------
+    Float[Tensor, "*head pair"]
+        Same dtype.
+
+    Raises
+    ------
+    UsageError
+        If `left` and `right` differ in length or point outside the occurrences.
+    NonFiniteError
+        If a coordinate is NaN or infinite.
+    """
+    _check(coordinates, left, right)
+    return _over_pairs(coordinates, left, right, lambda x, y: (x - y).norm(dim=-1))
+
+
+def _direction(vectors: Tensor) -> Tensor:
+    """Scale to length 1, by the largest entry first: the square of a tiny number would be 0."""
+    scaled = vectors / vectors.abs().amax(dim=-1, keepdim=True)
+    unit: Tensor = scaled / scaled.norm(dim=-1, keepdim=True)
+    return unit
+
+
+def _check(coordinates: Tensor, left: Tensor, right: Tensor) -> None:
+    if coordinates.ndim < 2 or coordinates.shape[-1] == 0:
+        raise UsageError(
+            f"The coordinates have shape {tuple(coordinates.shape)}; expected [*head, occurrence, "
+            "d] with d above 0."
+        )
+    require_same_shape("left", left, "right", right)
+    require_indices("left", left, coordinates.shape[-2])
+    require_indices("right", right, coordinates.shape[-2])
+    require_finite("the coordinates", coordinates)
+
+
+def _over_pairs(
+    vectors: Tensor, left: Tensor, right: Tensor, compare: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Compare the gathered vectors of as many pairs at a time as memory allows."""
+    per_pair = max(1, vectors[..., 0, :].numel() * vectors.element_size())
+    step = max(1, _BYTES // per_pair)
+    result = vectors.new_empty((*vectors.shape[:-2], left.shape[0]))
+    for start in range(0, left.shape[0], step):
+        part = slice(start, start + step)
+        result[..., part] = compare(
+            vectors.index_select(-2, left[part]), vectors.index_select(-2, right[part])
+        )
+    return result

@@ -1,0 +1,77 @@
+"""The three spaces in which keys and values are compared, as coordinates read from a capture.
+
+``raw``: the vectors as they are. ``centred``: minus their mean over the occurrences of the same
+template. ``functional``: centred, in the metric in which the model itself tells vectors apart: for
+keys the mean squared gap in attention logits, for values the length of what the head writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.errors import UsageError
+from probes.similarity.coordinates import centre, metric_root
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
+
+Space = Literal["raw", "centred", "functional"]
+SPACES: tuple[Space, ...] = ("raw", "centred", "functional")
+
+
+@dataclass(frozen=True)
+class HeadMetrics:
+    """The functional metrics of one layer's kv heads.
+
+    ``key`` is S = E[q q'] * logit_scale^2 over the group's queries at the attending words (with
+    rotary positions, each turned back by the attended position, which averages over the relative
+    positions seen); ``value`` is G, the sum of W_O W_O' over the group's heads. Then
+    d_K(i,j)^2 = (k_i - k_j)' S (k_i - k_j) and d_V(i,j)^2 = (v_i - v_j)' G (v_i - v_j).
+    """
+
+    key: Float[Tensor, "kv_head d_head d_head"]
+    value: Float[Tensor, "kv_head d_head d_head"]
+
+
+def read_metrics(store: Store) -> list[HeadMetrics]:
+    """Return the functional metrics of every layer of a capture."""
+    geometry = store.manifest["geometry"]
+    n_queries = store.read_sum("query_count") * geometry["n_heads"] / geometry["n_kv_heads"]
+    key = store.read_sum("query_moment") / n_queries * geometry["logit_scale"] ** 2
+    value = store.read_constants()["value_metric"]
+    return [HeadMetrics(*pair) for pair in zip(key, value, strict=True)]
+
+
+def read_heads(store: Store, name: Literal["k", "v"], layer: int) -> Float[Tensor, "kv_head n d"]:
+    """Read one layer's keys or values with the heads in front."""
+    return store.read(name, layer).transpose(0, 1).contiguous()
+
+
+def to_space(
+    vectors: Float[Tensor, "*head occurrence d_head"],
+    space: str,
+    *,
+    metric: Float[Tensor, "*head d_head d_head"],
+    templates: Int[Tensor, " occurrence"],
+) -> Float[Tensor, "*head occurrence d_head"]:
+    """Give the vectors' coordinates in a space; Euclidean geometry there is that space's geometry.
+
+    The mean is taken within each template, because only words of the same sentence frame stand in
+    for each other before the same query.
+
+    Raises
+    ------
+    UsageError
+        If the space is unknown.
+    """
+    if space == "raw":
+        return vectors
+    if space == "centred":
+        return centre(vectors, templates)
+    if space == "functional":
+        return centre(vectors, templates) @ metric_root(metric).to(vectors.dtype)
+    raise UsageError(f"unknown space {space!r}: expected one of {', '.join(SPACES)}")

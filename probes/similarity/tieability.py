@@ -1,0 +1,286 @@
+"""Tieability: how much of the values a linear map of the keys gives, on words it has not seen.
+
+1 means that K = V would cost nothing here up to a change of basis. Every fit comes from sums over
+folds (K'K, K'V, the means), so that the nested choice of the penalty never returns to the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.errors import UsageError
+from probes.stats.checks import require_finite
+from probes.stats.ridge import FoldMoments, RidgeFit
+
+_BYTES = 64 * 2**20  # of float64 keys and values in one block of heads
+
+
+@dataclass(frozen=True)
+class TieabilityResult:
+    """What :func:`tieability` found.
+
+    Attributes
+    ----------
+    r2
+        1 - (held-out squared error) / (held-out squares around the training mean).
+    penalty
+        The relative penalty chosen for each outer fold.
+    word_error, word_total
+        The two sums, word by word.
+    words
+        The number of each word on the word axis, ascending.
+    """
+
+    r2: Float[Tensor, "*head"]
+    penalty: Float[Tensor, "*head fold"]
+    word_error: Float[Tensor, "*head word"]
+    word_total: Float[Tensor, "*head word"]
+    words: Int[Tensor, "word"]
+
+
+def tieability(
+    keys: Float[Tensor, "*head occurrence d_key"],
+    values: Float[Tensor, "*head occurrence d_value"],
+    *,
+    words: Int[Tensor, "occurrence"],
+    folds: int = 5,
+    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1),
+    seed: int = 0,
+) -> TieabilityResult:
+    """Held-out R^2 of the best linear map (with intercept) from keys to values.
+
+    Ridge regression, cross-validated over folds of words: no word is in training and test. The
+    penalty of each outer fold is the one with the least squared error when its training folds are
+    left out in turn; it counts in units of the mean eigenvalue of the training keys' centred
+    scatter matrix.
+
+    1 when values are a linear map of keys; about 0, and slightly below, when they are independent
+    of keys; in between, the explained part of the values' variance. Unchanged by rotations and
+    shifts of keys and values, by a factor on either, and by any order of the occurrences; in
+    functional coordinates therefore by every change of basis of the model.
+
+    Parameters
+    ----------
+    keys, values
+        Coordinates, centred or not; the two widths may differ.
+    words
+        The word (any integer) of each occurrence.
+    folds
+        At least 3: one tests, one chooses, one trains.
+    penalties
+        Relative penalties to choose from, above 0.
+    seed
+        Of the assignment of words to folds; see :func:`word_folds`.
+
+    Returns
+    -------
+    TieabilityResult
+        float64. `r2` is NaN for a head whose values never vary.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree, folds are fewer than 3 or more than the words, or a penalty is not a
+        number above 0.
+    NonFiniteError
+        If a key or value is NaN or infinite.
+
+    Notes
+    -----
+    Source: design.md, section 3. The nested choice: Varma & Simon 2006.
+    """
+    _check(keys, values)
+    if folds < 3:
+        raise UsageError(f"folds is {folds}; one tests, one chooses, one trains: give at least 3.")
+    grid = torch.tensor(list(penalties), dtype=torch.float64)
+    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
+        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    if words.shape != keys.shape[-2:-1]:
+        raise UsageError(
+            f"words has shape {tuple(words.shape)} for {keys.shape[-2]} occurrences; give one word "
+            "number per occurrence."
+        )
+    fold = word_folds(words, folds, seed)
+    numbers, word = torch.unique(words, return_inverse=True)
+    head = keys.shape[:-2]
+    keys, values = keys.reshape(-1, *keys.shape[-2:]), values.reshape(-1, *values.shape[-2:])
+    step = max(1, _BYTES // (8 * keys.shape[1] * (keys.shape[2] + values.shape[2])))
+    blocks = [
+        _cross_validate(k.double(), v.double(), word, len(numbers), fold, folds, grid)
+        for k, v in zip(torch.split(keys, step), torch.split(values, step), strict=True)
+    ]
+    choice, error, total = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return TieabilityResult(
+        r2=(1 - error.sum(-1) / total.sum(-1)).reshape(head),
+        penalty=grid[choice].reshape(*head, folds),
+        word_error=error.reshape(*head, -1),
+        word_total=total.reshape(*head, -1),
+        words=numbers,
+    )
+
+
+def _cross_validate(
+    keys: Tensor,
+    values: Tensor,
+    word: Tensor,
+    n_words: int,
+    fold: Tensor,
+    folds: int,
+    penalties: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Choice of penalty ``[row, fold]``, error and total ``[row, word]`` for a block of heads."""
+    # Moments lose precision when the mean is large beside the spread, as it is for keys.
+    keys = keys - keys.mean(1, keepdim=True)
+    values = values - values.mean(1, keepdim=True)
+    moments = FoldMoments.of(keys, values, fold, folds)
+    inner = keys.new_zeros(keys.shape[0], folds, len(penalties))
+    for first in range(folds):
+        for second in range(first + 1, folds):
+            train = [f for f in range(folds) if f not in (first, second)]
+            fit = RidgeFit.of(moments, train, penalties)
+            inner[:, first] += fit.error(moments, second)
+            inner[:, second] += fit.error(moments, first)
+    choice = inner.argmin(-1)
+    error, total = keys.new_zeros(2, keys.shape[0], n_words)
+    for f in range(folds):
+        fit = RidgeFit.of(moments, [g for g in range(folds) if g != f], penalties)
+        mine = fold == f
+        residual = fit.residual(keys[:, mine], values[:, mine], choice[:, f])
+        around = values[:, mine] - fit.value_mean[:, None]
+        error.index_add_(1, word[mine], residual.square().sum(-1))
+        total.index_add_(1, word[mine], around.square().sum(-1))
+    return choice, error, total
+
+
+def resampled_r2(
+    result: TieabilityResult, word_weights: Float[Tensor, "resample word"]
+) -> Float[Tensor, "resample *head"]:
+    """Held-out R^2 in each resample of the words, without fitting again.
+
+    Says how much the figure depends on the words it was *tested* on; the maps stay as they were,
+    so it leaves out the variance of refitting.
+
+    Parameters
+    ----------
+    result
+        From :func:`tieability`.
+    word_weights
+        Counts of the words ``result.words``, in this order; see
+        :func:`probes.stats.bootstrap.resample_words`.
+
+    Returns
+    -------
+    Float[Tensor, "resample *head"]
+        float64; equal to ``result.r2`` where all weights are equal.
+
+    Raises
+    ------
+    UsageError
+        If there is not one weight per word, or a weight is negative.
+    NonFiniteError
+        If a weight is NaN or infinite.
+    """
+    n_words = result.words.shape[0]
+    if word_weights.ndim != 2 or word_weights.shape[1] != n_words:
+        raise UsageError(
+            f"The word weights have shape {tuple(word_weights.shape)}; expected [resample, "
+            f"{n_words}], one for each of result.words."
+        )
+    require_finite("the word weights", word_weights)
+    if bool((word_weights < 0).any()):
+        raise UsageError("A word weight is negative; weights count copies, so give 0 or more.")
+    weights = word_weights.double().T
+    ratio = (result.word_error @ weights) / (result.word_total @ weights)
+    return 1 - ratio.movedim(-1, 0)
+
+
+def closed_form_r2(
+    keys: Float[Tensor, "*head occurrence d_key"],
+    values: Float[Tensor, "*head occurrence d_value"],
+) -> Float[Tensor, "*head"]:
+    """In-sample R^2 of least squares from keys to values, from their covariances.
+
+    tr(C_vk C_kk^+ C_kv) / tr(C_vv): 1 when values are a linear map of keys, and at least as large
+    as any other map's. Biased upwards, by about d_key / occurrences for independent values; the
+    held-out figure is :func:`tieability`. Unchanged by every invertible affine map of the keys, by
+    rotations, shifts and a factor of the values.
+
+    Parameters
+    ----------
+    keys, values
+        Coordinates, centred or not.
+
+    Returns
+    -------
+    Float[Tensor, "*head"]
+        float64, in [0, 1]; NaN for a head whose values never vary.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree.
+    NonFiniteError
+        If a key or value is NaN or infinite.
+    """
+    _check(keys, values)
+    k = keys.double() - keys.double().mean(-2, keepdim=True)
+    v = values.double() - values.double().mean(-2, keepdim=True)
+    eigenvalues, axes = torch.linalg.eigh(k.mT @ k)
+    rounding = 10 * k.shape[-1] * torch.finfo(torch.float64).eps
+    kept = eigenvalues > rounding * eigenvalues[..., -1:]
+    explained = (axes.mT @ (k.mT @ v)).square().sum(-1)
+    explained = torch.where(kept, explained / eigenvalues, 0.0)
+    return (explained.sum(-1) / v.square().sum((-2, -1))).clamp(max=1.0)
+
+
+def word_folds(
+    words: Int[Tensor, "occurrence"],
+    folds: int,
+    seed: int,
+) -> Int[Tensor, "occurrence"]:
+    """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
+
+    Parameters
+    ----------
+    words
+        The word of each occurrence.
+    folds, seed
+        The assignment depends on these and on the set of words only.
+
+    Returns
+    -------
+    Int[Tensor, "occurrence"]
+        In 0..folds-1; the numbers of words in two folds differ by at most 1.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer words than folds, or fewer than 2 folds.
+    """
+    numbers, word = torch.unique(words, return_inverse=True)
+    n_words = numbers.shape[0]
+    if folds < 2 or n_words < folds:
+        raise UsageError(
+            f"{n_words} words cannot be split into {folds} folds; give at least 2 folds and as "
+            "many words as folds."
+        )
+    fold = np.empty(n_words, dtype=np.int64)
+    fold[np.random.default_rng(seed).permutation(n_words)] = np.arange(n_words) % folds
+    return torch.from_numpy(fold)[word]
+
+
+def _check(keys: Tensor, values: Tensor) -> None:
+    """Refuse keys and values that are not of the same heads and occurrences."""
+    if keys.ndim < 2 or keys.shape[:-1] != values.shape[:-1] or keys.shape[-2] == 0:
+        raise UsageError(
+            f"Keys have shape {tuple(keys.shape)} and values {tuple(values.shape)}; all axes but "
+            "the last must agree, with at least one occurrence."
+        )
+    require_finite("the keys", keys)
+    require_finite("the values", values)

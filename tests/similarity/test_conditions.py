@@ -1,0 +1,54 @@
+import pandas as pd
+import pytest
+import torch
+
+from probes.capture import locate_pairs
+from probes.similarity import spaces
+from probes.similarity.compare import compare_pairs
+from probes.similarity.conditions import effective_dimension, measure_conditions
+from probes.similarity.tieability import tieability
+from tests.similarity.captures import capture_tiny
+from tests.tiny import tiny_model
+
+
+def test_effective_dimension_counts_equal_directions():
+    generator = torch.Generator().manual_seed(0)
+    isotropic = torch.randn(2, 20_000, 6, generator=generator)
+    assert effective_dimension(isotropic).tolist() == pytest.approx([6, 6], rel=0.02)
+    flat = isotropic.clone()
+    flat[1, :, 2:] = 0
+    assert effective_dimension(flat + 50).tolist() == pytest.approx([6, 2], rel=0.02)
+
+
+def test_conditions_equal_each_step_done_by_hand(tmp_path):
+    store = capture_tiny(tiny_model("llama", seed=2), tmp_path)
+    occurrences = store.table("occurrences")
+    templates = torch.tensor(pd.factorize(occurrences["template_id"])[0])
+    words = torch.tensor(pd.factorize(occurrences["word"])[0])
+    left, right = map(
+        torch.tensor, locate_pairs(store.table("pairs"), store.table("queries"), ["t00", "t01"])
+    )
+    heard = []
+    measured = measure_conditions(
+        store,
+        left=left,
+        right=right,
+        templates=templates,
+        words=words,
+        draws=2,
+        on_layer=heard.append,
+    )
+    n_layers, n_kv_heads = 2, 2
+    assert heard == [1] * n_layers
+    assert set(measured.tied) == {"trained", "mismatched", "random", "slice"}
+    assert measured.pairs["functional", "random"].s_k.shape == (n_layers, 2 * n_kv_heads, len(left))
+    metrics = spaces.read_metrics(store)[1]
+    k, v = (spaces.read_heads(store, name, 1) for name in ("k", "v"))
+    keys = spaces.to_space(k, "functional", metric=metrics.key, templates=templates)
+    values = spaces.to_space(v, "functional", metric=metrics.value, templates=templates)
+    by_hand = compare_pairs(keys, values, left, right)
+    torch.testing.assert_close(measured.pairs["functional", "trained"].s_v[1], by_hand.s_v)
+    swapped = tieability(keys, values.flip(0), words=words)  # of two heads, each has the other's
+    torch.testing.assert_close(measured.tied["mismatched"][1].r2, swapped.r2)
+    draws = measured.pairs["functional", "random"].s_k
+    assert not torch.allclose(draws[0], draws[1])  # every layer has draws of its own
