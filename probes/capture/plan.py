@@ -1,0 +1,244 @@
+"""What to run and what to keep: pairs and templates -> distinct token sequences and read-outs.
+
+In a causal model a word's key and value depend on nothing to its right. So a modifier occurrence is
+identified by its tokens and those before it, captured once however many compounds share it, and
+every sequence ends at its last word of interest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from probes.errors import AlignmentError, UsageError
+from probes.words.align import Tokens, TokenSpan, align, tokenise
+from probes.words.templates import Sentence, fill_template
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Take = Literal["last", "mean"]
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One forward pass: the ids to run and where in them to read."""
+
+    ids: tuple[int, ...]
+    prefix_length: int
+    """How many leading tokens hold nothing to read, so that sequences can share them."""
+    occurrences: tuple[tuple[int, TokenSpan], ...]
+    """(occurrence, its tokens) whose key, value and x are read here."""
+    queries: tuple[tuple[int, int, int], ...]
+    """(query, position of the attending token, position of the attended token)."""
+
+
+@dataclass(frozen=True)
+class CapturePlan:
+    """Everything a capture does, independent of device and batch size.
+
+    ``occurrences`` has a row per distinct word occurrence, ``queries`` one per attending head word
+    (compound x template) with the ``occurrence`` of its modifier, ``losses`` one per compound and
+    template that could not be aligned, with the reason.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    occurrences: pd.DataFrame
+    queries: pd.DataFrame
+    losses: pd.DataFrame
+    pairs: pd.DataFrame
+    templates: pd.DataFrame
+    settings: dict[str, Any]
+
+
+def plan_capture(
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: pd.DataFrame,
+    templates: pd.DataFrame,
+    *,
+    causal: bool = True,
+    take: Take = "last",
+) -> CapturePlan:
+    """Lay out the capture of every modifier and head of `pairs` in every template.
+
+    Parameters
+    ----------
+    tokenizer
+        A fast tokenizer.
+    pairs
+        With the columns ``head``, ``m1``, ``m2``.
+    templates
+        With the columns ``template_id``, ``text``.
+    causal
+        Whether a word's key can only depend on what precedes it.
+    take
+        Which token stands for a word of several pieces: its ``last``, or the ``mean`` of all.
+
+    Raises
+    ------
+    AlignmentError
+        If no compound at all can be aligned; single losses are reported in the plan.
+    UsageError
+        If `take` is unknown.
+    """
+    if take not in ("last", "mean"):
+        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    compounds = sorted(
+        {
+            (head, m)
+            for side in ("m1", "m2")
+            for head, m in zip(pairs["head"], pairs[side], strict=True)
+        }
+    )
+    sentences = [
+        fill_template(text, modifier, head, template_id)
+        for template_id, text in zip(templates["template_id"], templates["text"], strict=True)
+        for head, modifier in compounds
+    ]
+    tokenised = tokenise(tokenizer, [sentence.text for sentence in sentences])
+    aligned: list[tuple[Sentence, Tokens, TokenSpan, TokenSpan]] = []
+    losses: list[dict[str, str]] = []
+    for sentence, tokens in zip(sentences, tokenised, strict=True):
+        try:
+            modifier_tokens = align(tokens, sentence.modifier_span)
+            head_tokens = align(tokens, sentence.head_span)
+        except AlignmentError as error:
+            losses.append(
+                {
+                    "template_id": sentence.template_id,
+                    "modifier": sentence.modifier,
+                    "head": sentence.head,
+                    "sentence": sentence.text,
+                    "reason": str(error),
+                }
+            )
+        else:
+            aligned.append((sentence, tokens, modifier_tokens, head_tokens))
+    if not aligned:
+        reason = f" The first: {losses[0]['reason']}." if losses else ""
+        raise AlignmentError(
+            f"none of the {len(sentences)} sentences could be aligned with its tokens.{reason}"
+        )
+    # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
+    # prefix and hardly any padding. The order decides the row numbers, never a batch size.
+    aligned.sort(key=lambda item: _order(*item, causal=causal))
+    sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
+    return CapturePlan(
+        sequences=tuple(sequences),
+        occurrences=pd.DataFrame(occurrences),
+        queries=pd.DataFrame(queries),
+        losses=pd.DataFrame(
+            losses, columns=["template_id", "modifier", "head", "sentence", "reason"]
+        ),
+        pairs=pairs,
+        templates=templates,
+        settings={"take": take, "causal": causal},
+    )
+
+
+def locate_pairs(
+    pairs: pd.DataFrame, queries: pd.DataFrame, template_ids: Sequence[str]
+) -> tuple[Int[np.ndarray, "pair template"], Int[np.ndarray, "pair template"]]:
+    """Find each pair's two modifier occurrences in each template.
+
+    Returns
+    -------
+    left, right
+        Occurrence rows, -1 where a word was lost.
+    """
+    table = {
+        (row.template_id, row.head, row.modifier): row.occurrence for row in queries.itertuples()
+    }
+    return tuple(  # type: ignore[return-value]
+        np.array(
+            [
+                [table.get((template, head, word), -1) for template in template_ids]
+                for head, word in zip(pairs["head"], pairs[side], strict=True)
+            ],
+            dtype=np.int64,
+        )
+        for side in ("m1", "m2")
+    )
+
+
+def _order(
+    sentence: Sentence, tokens: Tokens, modifier: TokenSpan, head: TokenSpan, *, causal: bool
+) -> tuple[Any, ...]:
+    prefix = tokens.ids[: modifier.first] if causal else ()
+    length = (head.last + 1 if causal else len(tokens.ids)) - len(prefix)
+    return (sentence.template_id, prefix, length, sentence.modifier, sentence.head)
+
+
+def _lay_out(
+    tokenizer: PreTrainedTokenizerFast,
+    aligned: list[tuple[Sentence, Tokens, TokenSpan, TokenSpan]],
+    *,
+    causal: bool,
+    take: Take,
+) -> tuple[list[TokenSequence], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Give numbers to the distinct occurrences and queries; say which sequence reads which."""
+    sequences: list[TokenSequence] = []
+    occurrences: list[dict[str, Any]] = []
+    queries: list[dict[str, Any]] = []
+    known: dict[tuple[tuple[int, ...], int, int], int] = {}
+    for sentence, tokens, modifier, head in aligned:
+        ids = tokens.ids[: head.last + 1] if causal else tokens.ids
+        seen_by_word = ids[: modifier.last + 1] if causal else ids
+        identity = (seen_by_word, modifier.first, modifier.last)
+        reads: tuple[tuple[int, TokenSpan], ...] = ()
+        if identity not in known:
+            known[identity] = len(occurrences)
+            reads = ((known[identity], modifier),)
+            piece_ids = ids[modifier.first : modifier.last + 1]
+            occurrences.append(
+                {
+                    "occurrence": known[identity],
+                    "word": sentence.modifier,
+                    "template_id": sentence.template_id,
+                    "head": None if causal else sentence.head,
+                    "start": sentence.modifier_span[0],
+                    "end": sentence.modifier_span[1],
+                    "first_token": modifier.first,
+                    "last_token": modifier.last,
+                    "token_ids": list(piece_ids),
+                    "pieces": tokenizer.convert_ids_to_tokens(list(piece_ids)),
+                    "taken": take,
+                    "sentence": sentence.text[: sentence.modifier_span[1]]
+                    if causal
+                    else sentence.text,
+                    "sentence_hash": _hash_ids(seen_by_word),
+                }
+            )
+        queries.append(
+            {
+                "query": len(queries),
+                "template_id": sentence.template_id,
+                "modifier": sentence.modifier,
+                "head": sentence.head,
+                "occurrence": known[identity],
+                "position": head.last,
+                "distance": head.last - modifier.last,
+                "head_tokens": head.last - head.first + 1,
+                "sentence": sentence.text,
+                "sentence_hash": _hash_ids(tokens.ids),
+            }
+        )
+        sequences.append(
+            TokenSequence(
+                ids=ids,
+                prefix_length=modifier.first if causal else 0,
+                occurrences=reads,
+                queries=((len(queries) - 1, head.last, modifier.last),),
+            )
+        )
+    return sequences, occurrences, queries
+
+
+def _hash_ids(ids: tuple[int, ...]) -> str:
+    return hashlib.sha256(np.asarray(ids, dtype="<i8").tobytes()).hexdigest()[:16]

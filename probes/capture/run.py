@@ -1,0 +1,207 @@
+"""Capture: run the planned sequences and write what the hooks read, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from probes.capture.batch import BatchRunner, batches
+from probes.capture.faithfulness import check_faithfulness
+from probes.capture.plan import CapturePlan
+from probes.capture.read import KeyStage, Reading
+from probes.capture.store import TABLES, Store, clear_store, create_store
+from probes.errors import NonFiniteError, UsageError
+from probes.files import hash_json
+from probes.models.model import Model
+from probes.progress import progress_bar
+
+SHARD_LENGTH = 1024
+"""Sequences a shard: a kill costs a few seconds of work."""
+
+KEY_STAGES = get_args(KeyStage)
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+@dataclass(frozen=True)
+class CaptureSettings:
+    """What decides the captured numbers, beside the model, the pairs and the templates.
+
+    ``key_stage`` is ``projected`` (as W_K gives it), ``normed`` (after QK-norm, where there is one)
+    or ``rotated``; ``dtype`` is what the rows are stored in; ``query_sample`` is how many attending
+    words also keep their x, for the random heads.
+    """
+
+    key_stage: KeyStage = "normed"
+    dtype: str = "bfloat16"
+    query_sample: int = 2048
+    seed: int = 0
+
+
+def capture(
+    model: Model,
+    plan: CapturePlan,
+    folder: Path,
+    *,
+    settings: CaptureSettings | None = None,
+    batch_size: int = 128,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Store:
+    """Capture k, v and x at every planned occurrence and what attends to it, into `folder`.
+
+    A capture that was interrupted goes on where it stood; one that is finished is reused; damaged
+    shards are done again. Before anything runs, the model passes `check_faithfulness`.
+
+    Parameters
+    ----------
+    overwrite
+        Delete a capture of other settings that is in the folder.
+    say
+        Hears in a sentence what is reused and what is done.
+
+    Raises
+    ------
+    FaithfulnessError
+        If what the hooks read is not what the model uses.
+    StoreMismatchError
+        If `folder` holds a capture of other settings.
+    NonFiniteError
+        If the model gives NaN or infinite numbers.
+    UsageError
+        If a setting is out of range.
+    """
+    settings = settings or CaptureSettings()
+    _check_settings(settings, batch_size)
+    identity = {
+        "weights": model.weights_hash,
+        "config": model.origin.get("config_hash"),
+        "compute_dtype": str(next(model.hf.parameters()).dtype).removeprefix("torch."),
+        "key_stage": settings.key_stage,
+        "dtype": settings.dtype,
+        "query_sample": settings.query_sample,
+        "seed": settings.seed,
+        "take": plan.settings["take"],
+        "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
+        "pairs": _hash_table(plan.pairs),
+        "templates": _hash_table(plan.templates),
+    }
+    if overwrite:
+        clear_store(folder)
+    store = create_store(
+        folder,
+        identity,
+        tables={name: getattr(plan, name) for name in TABLES},
+        constants={
+            "value_metric": torch.stack(
+                [model.geometry.value_metric(layer) for layer in range(model.geometry.n_layers)]
+            ).cpu()
+        },
+        n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
+        context={
+            "model": model.name,
+            "origin": model.origin,
+            "geometry": describe_geometry(model),
+            "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
+        },
+    )
+    missing = store.missing_shards()
+    if not missing:
+        say(f"Reusing the finished capture in {folder}")
+    else:
+        done = store.n_shards - len(missing)
+        say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
+        check_faithfulness(model, plan.sequences, key_stage=settings.key_stage)
+        _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
+    return store
+
+
+def _hash_table(table: pd.DataFrame) -> str:
+    return hash_json(table.astype(str).to_dict("split", index=False))
+
+
+def _check_settings(settings: CaptureSettings, batch_size: int) -> None:
+    if settings.key_stage not in KEY_STAGES:
+        raise UsageError(f"key_stage must be one of {KEY_STAGES}, not {settings.key_stage!r}")
+    if settings.dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {DTYPES}, not {settings.dtype!r}")
+    if settings.query_sample < 0:
+        raise UsageError(f"query_sample must be at least 0, not {settings.query_sample}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+
+
+def describe_geometry(model: Model) -> dict[str, int | float | str | bool]:
+    """Return the attention geometry's numbers, for a manifest."""
+    geometry = model.geometry
+    return {
+        "n_layers": geometry.n_layers,
+        "n_heads": geometry.n_heads,
+        "n_kv_heads": geometry.n_kv_heads,
+        "d_head": geometry.d_head,
+        "d_model": geometry.d_model,
+        "positions": geometry.positions,
+        "causal": geometry.causal,
+        "logit_scale": geometry.logit_scale,
+    }
+
+
+def _capture_shards(
+    model: Model,
+    plan: CapturePlan,
+    store: Store,
+    shards: Sequence[int],
+    *,
+    settings: CaptureSettings,
+    batch_size: int,
+) -> None:
+    generator = np.random.default_rng(settings.seed)
+    n_sampled = min(settings.query_sample, len(plan.queries))
+    sampled = frozenset(generator.choice(len(plan.queries), size=n_sampled, replace=False).tolist())
+    pieces = {n: plan.sequences[n * SHARD_LENGTH : (n + 1) * SHARD_LENGTH] for n in shards}
+    total = sum(len(s.ids) - s.prefix_length for part in pieces.values() for s in part)
+    runner = BatchRunner(
+        model, key_stage=settings.key_stage, take=plan.settings["take"], sampled=sampled
+    )
+    with runner.attached(), progress_bar("Capturing", total=total, unit="tokens") as advance:
+        for shard, sequences in pieces.items():
+            readings = []
+            for batch in batches(sequences, batch_size):
+                readings.append(runner.run(batch))
+                advance(sum(len(s.ids) - s.prefix_length for s in batch))
+            tensors = _merge(readings, dtype=getattr(torch, settings.dtype))
+            _check_finite(tensors, model.name)
+            store.write_shard(shard, tensors)
+
+
+def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Concatenate the batches' rows and add up their moments."""
+    rows = {
+        name: torch.cat([getattr(reading, name) for reading in readings]).to("cpu", dtype)
+        for name in ("k", "v", "x", "x_query")
+    }
+    return {
+        **rows,
+        "attention": torch.cat([reading.attention for reading in readings]).float().cpu(),
+        "query_moment": torch.stack([reading.query_moment for reading in readings]).sum(0).cpu(),
+        "query_count": torch.tensor([sum(len(reading.attention) for reading in readings)]).double(),
+    }
+
+
+def _check_finite(tensors: dict[str, Tensor], name: str) -> None:
+    for kind in ("x", "k", "v", "attention"):
+        bad = ~torch.isfinite(tensors[kind]).flatten(2).all(dim=2)
+        if bad.any():
+            row, layer = (int(index) for index in bad.nonzero()[0])
+            raise NonFiniteError(
+                f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row {row} of the "
+                f"shard, {int(bad.sum())} places in all). Nothing of this shard was stored. Check "
+                "the weights, or run in float32."
+            )

@@ -1,0 +1,252 @@
+"""What was captured, on disk: safetensors shards, parquet indices, a manifest, done-markers.
+
+A folder holds ``manifest.json`` (the settings that identify the capture), ``occurrences.parquet``,
+``queries.parquet``, ``losses.parquet``, ``constants.safetensors`` and ``shards/00000.safetensors``
+beside ``shards/00000.json``, which holds the shard's hash and is written last: a shard without its
+marker (or with that of other settings) does not count. Every file is written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from probes.errors import StoreError, StoreMismatchError
+from probes.files import hash_file, hash_json, replacing, write_json
+
+FORMAT = 1
+TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A capture folder. Rows follow ``occurrences`` and ``queries``; tensors are read lazily."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def n_shards(self) -> int:
+        """How many shards the finished capture has."""
+        return int(self.manifest["n_shards"])
+
+    @property
+    def identity_hash(self) -> str:
+        """The hash of the settings, which names this capture in later manifests."""
+        return hash_json(self.manifest["identity"])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one of `TABLES`."""
+        path = self.folder / f"{name}.parquet"
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+            raise _damaged(path, error) from error
+
+    def shard_path(self, shard: int) -> Path:
+        """Where a shard's tensors stand."""
+        return self.folder / "shards" / f"{shard:05d}.safetensors"
+
+    def marker_path(self, shard: int) -> Path:
+        """Where a shard's done-marker stands."""
+        return self.folder / "shards" / f"{shard:05d}.json"
+
+    def missing_shards(self, *, verify: bool = True) -> list[int]:
+        """List the shards not yet captured, or damaged since (by size, and by hash if `verify`)."""
+        return [n for n in range(self.n_shards) if not self._is_whole(n, verify=verify)]
+
+    def write_shard(self, shard: int, tensors: dict[str, Tensor]) -> None:
+        """Write one shard whole, then its marker."""
+        path = self.shard_path(shard)
+        with replacing(path) as temporary:
+            temporary.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}))
+            size, digest = temporary.stat().st_size, hash_file(temporary)
+        marker = {"sha256": digest, "bytes": size, "identity": self.identity_hash}
+        write_json(self.marker_path(shard), marker)
+
+    def read(self, name: str, layer: int) -> Float[Tensor, "row *shape"]:
+        """Read one layer of ``k``, ``v``, ``x``, ``attention`` or ``x_query``, float32."""
+        return torch.cat(
+            [shard.get_slice(name)[:, layer].float() for shard in self._open_shards(name)]
+        )
+
+    def read_sum(self, name: str) -> Float[Tensor, "*shape"]:
+        """Add up a moment over the shards, in their order, float64."""
+        total: Tensor | None = None
+        for shard in self._open_shards(name):
+            part = shard.get_tensor(name)
+            total = part if total is None else total + part
+        if total is None:
+            raise StoreError(f"{self.folder} holds no shards")
+        return total
+
+    def read_constants(self) -> dict[str, Tensor]:
+        """Read what belongs to the model and not to any row: ``value_metric``."""
+        path = self.folder / "constants.safetensors"
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise _damaged(path, error) from error
+
+    def _open_shards(self, name: str) -> Iterator[Any]:
+        for shard in range(self.n_shards):
+            path = self.shard_path(shard)
+            try:
+                with safe_open(path, framework="pt") as tensors:
+                    if name not in tensors.keys():  # noqa: SIM118 - not a mapping
+                        raise StoreError(f"{path} holds no {name!r}, but {sorted(tensors.keys())}")
+                    yield tensors
+            except (SafetensorError, OSError) as error:
+                raise _damaged(path, error) from error
+
+    def _is_whole(self, shard: int, *, verify: bool) -> bool:
+        path, marker = self.shard_path(shard), self.marker_path(shard)
+        try:
+            done = json.loads(marker.read_text(encoding="utf-8"))
+            if (path.stat().st_size, self.identity_hash) != (done["bytes"], done["identity"]):
+                return False
+            return not verify or hash_file(path) == done["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+def create_store(
+    folder: Path,
+    identity: dict[str, Any],
+    *,
+    tables: dict[str, pd.DataFrame],
+    constants: dict[str, Tensor],
+    n_shards: int,
+    context: dict[str, Any],
+) -> Store:
+    """Start a capture in `folder`, or go on with the one that is there.
+
+    Parameters
+    ----------
+    identity
+        The settings that decide the numbers; device and batch size are not among them.
+    tables
+        ``occurrences``, ``queries``, ``losses``.
+    constants
+        Tensors that belong to the model and not to any row.
+    context
+        What the manifest also records (versions, origin of the weights).
+
+    Raises
+    ------
+    StoreMismatchError
+        If the folder holds a capture of other settings; nothing is changed then.
+    """
+    identity = json.loads(json.dumps({"format": FORMAT, **identity}))
+    if (folder / "manifest.json").exists():
+        store = open_store(folder)
+        if store.manifest["identity"] != identity:
+            raise StoreMismatchError(
+                f"{folder} holds a capture of other settings: "
+                f"{describe_differences(store.manifest['identity'], identity)}. "
+                "Give another folder with --out, or --overwrite to start anew."
+            )
+        manifest = store.manifest
+    else:
+        manifest = {"identity": identity, "n_shards": n_shards, **context}
+    _remove_leftovers(folder)
+    # These are small and always the same, so writing them anew also mends them.
+    for name, table in tables.items():
+        write_parquet(folder / f"{name}.parquet", table)
+    with replacing(folder / "constants.safetensors") as temporary:
+        temporary.write_bytes(save(constants))
+    write_json(folder / "manifest.json", manifest)
+    return Store(folder, manifest)
+
+
+def clear_store(folder: Path) -> None:
+    """Remove the capture in `folder`, if there is one, and nothing else.
+
+    Raises
+    ------
+    StoreError
+        If a file cannot be removed.
+    """
+    if not (folder / "manifest.json").exists():
+        return
+    _remove_leftovers(folder)
+    indices = [folder / f"{name}.parquet" for name in TABLES]
+    # The manifest goes last: killed before, the folder still says whose shards it holds.
+    last = [folder / "constants.safetensors", folder / "manifest.json"]
+    try:
+        for path in [*(folder / "shards").glob("[0-9]*.*"), *indices, *last]:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def open_store(folder: Path) -> Store:
+    """Open the capture in `folder`, finished or not.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or its manifest cannot be read.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        written = manifest["identity"]["format"]
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{folder} holds no capture (no manifest.json). Run `kvprobes capture` first."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}). Delete the folder to start anew."
+        ) from error
+    if written != FORMAT:
+        raise StoreMismatchError(
+            f"{folder} was written in store format {written}; this version reads {FORMAT}. Give "
+            "another folder with --out, or --overwrite."
+        )
+    return Store(folder, manifest)
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed runs left."""
+    for place in (folder, folder / "shards"):
+        for path in place.glob(".*"):
+            if path.suffix in {".safetensors", ".parquet", ".json"}:
+                path.unlink(missing_ok=True)
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} is damaged or missing ({error}). Run `kvprobes capture` with the same settings "
+        "again: it mends what is damaged and keeps the rest."
+    )
+
+
+def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Name the settings that differ, with both values."""
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    return "; ".join(
+        f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}" for key in keys
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
