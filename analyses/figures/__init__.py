@@ -1,0 +1,1 @@
+"""Figures, drawn from tables alone: no model, no torch, no pyplot state."""

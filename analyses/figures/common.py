@@ -1,0 +1,61 @@
+"""What the figures share: rows of the tables, points with intervals, the letters of the panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyses.style import COLOURS
+
+CONDITIONS = ("trained", "mismatched", "random")
+MARKERS = {"trained": "o", "mismatched": "s", "random": "^", "slice": "D"}
+"""A marker a condition, so that no figure speaks by colour alone."""
+
+
+def present(column: pd.Series[Any], known: Sequence[str]) -> list[str]:
+    """Return the values of a column, the known ones first and in their order."""
+    values = list(dict.fromkeys(column.dropna().astype(str)))
+    return [v for v in known if v in values] + sorted(v for v in values if v not in known)
+
+
+def populations(table: pd.DataFrame) -> list[str]:
+    """Return the populations of pairs in a table: the word pairs, then all pairs."""
+    return present(table.loc[table["population"] != "occurrences", "population"], ("word pairs",))
+
+
+def select(table: pd.DataFrame, **where: str) -> pd.DataFrame:
+    """Keep the rows in which every named column has the given value."""
+    keep = np.ones(len(table), dtype=bool)
+    for column, value in where.items():
+        keep &= (table[column] == value).to_numpy()
+    return table[keep]
+
+
+def draw_points(axes: Any, x: Any, rows: pd.DataFrame, condition: str, **style: Any) -> None:
+    """Draw values as a condition's markers, with their intervals where the table has them."""
+    value = rows["value"].to_numpy(dtype=float)
+    low, high = (rows[c].to_numpy(dtype=float) for c in ("ci_low", "ci_high"))
+    # An interval's end can pass the value by rounding; a negative length is an error to matplotlib.
+    error = np.clip(np.nan_to_num(np.stack([value - low, high - value])), 0, None)
+    axes.errorbar(
+        x,
+        value,
+        yerr=error,
+        **{
+            "color": COLOURS[condition],
+            "marker": MARKERS[condition],
+            "markersize": 3.6,
+            "linestyle": "none",
+            "elinewidth": 0.9,
+            "markeredgewidth": 0.8,
+        }
+        | style,
+    )
+
+
+def letter(axes: Any, name: str, title: str) -> None:
+    """Title a panel, flush left, after its letter in bold."""
+    axes.set_title(rf"$\bf{{{name}}}$  {title}", loc="left", fontsize=7.5)

@@ -1,0 +1,1 @@
+"""From measured tensors to tidy tables; one file a kind of table."""

@@ -1,0 +1,160 @@
+import hashlib
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from analyses import workflow
+from analyses.cli import app
+from tests.tiny import tiny_model
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = tiny_model("llama", n_layers=2)
+    model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(model_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "tiny"
+    return ["--model", str(model_folder), "--out", str(out)], out
+
+
+@pytest.fixture(scope="module")
+def finished(arguments):
+    """One whole run that the tests below look at."""
+    options, out = arguments
+    result = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    assert result.exit_code == 0, result.output
+    return result, out
+
+
+def hash_results(out):
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_run_leaves_report_tables_figures_and_manifests(finished):
+    result, out = finished
+    assert "Report:" in result.stdout
+    names = {str(path.relative_to(out)) for path in out.rglob("*")}
+    assert {
+        "report.html",
+        "capture/manifest.json",
+        "tables/divergence.manifest.json",
+        "tables/divergence.pair_heads.parquet",
+        "tables/divergence.summary.csv",
+        "tables/attention_example.summary.parquet",
+        "figures/divergence.headline.pdf",
+        "figures/divergence.headline.png",
+        "figures/attention_example.similarity.pdf",
+    } <= names
+
+
+def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, arguments):
+    options, out = arguments
+    before = hash_results(out)
+    again = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    assert again.exit_code == 0
+    assert "Reusing the finished capture" in again.stderr
+    assert "Reusing the tables of divergence" in again.stderr
+    assert hash_results(out) == before
+
+
+def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_path):
+    options, out = arguments
+    elsewhere = tmp_path / "tiny"
+    result = runner.invoke(
+        app,
+        ["run", *options[:2], "--out", str(elsewhere), "--pairs", "seed_pairs", "--templates", "2"],
+    )
+    assert result.exit_code == 0
+    assert hash_results(elsewhere) == hash_results(out)
+
+
+def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(finished, arguments):
+    options, out = arguments
+    before = hash_results(out)
+    result = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "3"])
+    assert result.exit_code == 1
+    assert "capture of other settings" in result.stderr
+    assert "--out" in result.stderr
+    assert hash_results(out) == before
+
+
+def test_json_output_is_the_result_and_nothing_else(finished, arguments):
+    options, out = arguments
+    result = runner.invoke(
+        app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2", "--json"]
+    )
+    told = json.loads(result.stdout)
+    assert told["report"] == str(out / "report.html")
+    assert len(told["answer"]) >= 3
+    assert {row["condition"] for row in told["summary"]} >= {"trained", "mismatched", "random"}
+
+
+def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished, arguments):
+    options, out = arguments
+    shard = out / "capture" / "shards" / "00000.safetensors"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    result = runner.invoke(app, ["analyse", "divergence", *options])
+    assert result.exit_code == 1
+    assert "lacks 1 of its" in result.stderr
+    mended = runner.invoke(app, ["capture", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    assert mended.exit_code == 0
+    assert shard.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "--model", "no-such/model"], "no-such/model"),
+        (["run", "--pairs", "nowhere.tsv"], "nowhere.tsv"),
+        (["run", "--templates", "t99"], "t99"),
+        (["analyse", "everything"], "there is no analysis 'everything'"),
+        (["analyse", "divergence", "--out", "nowhere"], "holds no capture"),
+        (["report", "--out", "nowhere"], "holds no tables"),
+    ],
+)
+def test_user_errors_exit_1_with_one_clear_message(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_options_exit_2():
+    assert runner.invoke(app, ["run", "--batch-size", "0"]).exit_code == 2
+    assert runner.invoke(app, ["sing"]).exit_code == 2
+
+
+def test_ctrl_c_exits_130_and_says_that_nothing_is_lost(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("analyses.cli.capture_step", interrupt)
+    result = runner.invoke(app, ["capture"])
+    assert result.exit_code == 130
+    assert "Nothing is lost" in result.stderr
+
+
+def test_models_lists_the_default():
+    result = runner.invoke(app, ["models", "--json"])
+    assert json.loads(result.stdout)[0]["name"] == "smollm2-135m-instruct"
+
+
+def test_default_folder_is_a_single_name_below_results():
+    options = workflow.CaptureOptions(model="org/some model/")
+    assert options.folder.path.as_posix() == "results/org--some--model"

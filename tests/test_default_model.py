@@ -1,0 +1,40 @@
+"""End to end on the real default model: a small run of what `make run` does."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from analyses.cli import app
+from probes.models import load_model
+
+
+@pytest.mark.default_model
+def test_run_on_the_real_model(tmp_path):
+    out = tmp_path / "smollm2"
+    result = CliRunner().invoke(
+        app, ["run", "--out", str(out), "--limit", "60", "--templates", "1", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (out / "report.html").stat().st_size > 100_000
+    summary = pd.DataFrame(told["summary"]).set_index(
+        ["population", "space", "measure", "condition"]
+    )["value"]
+    # What made the question worth asking: raw keys look alike because of one common vector.
+    assert summary["all pairs", "raw", "mean_key_cosine", "trained"] > 0.8
+    assert abs(summary["all pairs", "centred", "mean_key_cosine", "trained"]) < 0.05
+    tied = summary["occurrences", "functional", "tieability", "trained"]
+    assert 0 < tied < 1
+
+
+@pytest.mark.default_model
+def test_the_model_knows_the_capital_of_france():
+    """The weights came through download, dequantisation and conversion as a working model."""
+    model = load_model()
+    ids = model.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    answer = model.hf.generate(
+        ids, do_sample=False, max_new_tokens=3, pad_token_id=model.tokenizer.pad_token_id
+    )
+    assert "Paris" in model.tokenizer.decode(answer[0])
