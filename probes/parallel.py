@@ -33,7 +33,7 @@ def map_threads(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
-    on_done: Callable[[float], None] = lambda _: None,
+    on_done: Callable[[int], None] = lambda _: None,
 ) -> list[Result]:
     """Apply `function` to every item, one on each core at a time; results in the items' order.
 
