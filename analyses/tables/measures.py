@@ -22,6 +22,7 @@ from probes.similarity.spaces import SPACES
 from probes.stats.estimates import Estimate, PairBootstrap
 
 TOPS = (0.01, 0.05, 0.10)
+RESAMPLED = ("centred", "functional")
 CONDITIONS = ("trained", "mismatched", "random")
 Comparisons = dict[tuple[str, str], PairComparison]
 """(space, condition) -> comparison [layer, head, pair]."""
@@ -60,14 +61,17 @@ def cut(comparisons: Comparisons, pairs: slice) -> Comparisons:
 def tabulate_measures(
     population: str, comparisons: Comparisons, bootstrap: PairBootstrap
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure every space and condition; intervals, which cost most, in the functional space.
+    """Measure every space and condition; intervals in the centred and the functional space.
+
+    Raw similarities get none: their ranks are nearly those of the centred space, whose intervals
+    say the same.
 
     Returns
     -------
     A table with a row a layer and kv head, and one of means over heads and their differences.
     """
     heads, means = [], []
-    resampled = _resample(comparisons, bootstrap)
+    resampled = {space: _resample(comparisons, space, bootstrap) for space in RESAMPLED}
     for measure in MEASURES:
         for space in SPACES:
             place = {"population": population, "space": space, "measure": measure.name}
@@ -78,7 +82,7 @@ def tabulate_measures(
                 for condition in CONDITIONS
                 if (space, condition) in comparisons
             }
-            if space != "functional":
+            if space not in resampled:
                 heads.append(head_table(place, observed))
                 means += [
                     {**place, "condition": condition, "value": float(value.mean())}
@@ -86,7 +90,7 @@ def tabulate_measures(
                 ]
                 continue
             estimates = {
-                condition: Estimate(value, *resampled[measure.name, condition])
+                condition: Estimate(value, *resampled[space][measure.name, condition])
                 for condition, value in observed.items()
             }
             heads.append(head_table(place, observed, estimates["trained"].interval()))
@@ -98,16 +102,16 @@ def tabulate_measures(
 
 
 def _resample(
-    comparisons: Comparisons, bootstrap: PairBootstrap
+    comparisons: Comparisons, space: str, bootstrap: PairBootstrap
 ) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
-    """Measure the functional space by resampled words and by resampled pairs.
+    """Measure one space by resampled words and by resampled pairs.
 
     (measure, condition) -> two tensors [resample, layer, head].
     """
     resampled: dict[tuple[str, str], list[Tensor]] = {}
     for weights in (bootstrap.word_weights, bootstrap.own_weights):
         for condition, crossed in (("trained", True), ("random", False)):
-            comparison = comparisons["functional", condition]
+            comparison = comparisons[space, condition]
             ratios, similarity = resample_measures(comparison, weights, tops=TOPS, crossed=crossed)
             for measure, figures in zip(MEASURES, [*ratios, similarity], strict=True):
                 if not crossed:
