@@ -172,8 +172,8 @@ def _show_ratio(ratio: Figure, *, short: bool = False) -> str:
     return f"DR = {show(ratio.value)}, {name}{show_interval(ratio)}"
 
 
-def _difference(summary: pd.DataFrame, null: str) -> Figure | None:
-    return find(summary, "word pairs", "functional", RATIO, f"trained - {null}")
+def _difference(summary: pd.DataFrame, null: str, space: str = "functional") -> Figure | None:
+    return find(summary, "word pairs", space, RATIO, f"trained - {null}")
 
 
 def _answer_nulls(summary: pd.DataFrame) -> str:
@@ -261,20 +261,35 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
             found.append(
                 f"The comparison with {name} depends on the space: in the centred one, where every "
                 f"direction of a key counts alike, DR is {trained} in trained and {level} in "
-                f"{name} (no intervals there), the other way round."
+                f"{name}{_show_gap(summary, null)}, the other way round."
             )
     return found
 
 
 def _turns_round(summary: pd.DataFrame, null: str) -> tuple[Figure, Figure] | None:
-    """Return DR of trained heads and of a null in the centred space, if their order is opposite."""
-    difference = _difference(summary, null)
+    """Return DR of trained heads and of a null in the centred space, if their order is opposite.
+
+    Where the difference in the centred space has an interval, it must exclude 0.
+    """
+    difference, there = (_difference(summary, null, space) for space in ("functional", "centred"))
     trained, level = (
         find(summary, "word pairs", "centred", RATIO, condition) for condition in ("trained", null)
     )
     if difference is None or trained is None or level is None:
         return None
-    return (trained, level) if difference.sign * (trained.value - level.value) < 0 else None
+    if there is not None and there.bounded:
+        turned = difference.sign * there.sign < 0
+    else:
+        turned = difference.sign * (trained.value - level.value) < 0
+    return (trained, level) if turned else None
+
+
+def _show_gap(summary: pd.DataFrame, null: str) -> str:
+    """Write the difference in the centred space in brackets, where it has an interval."""
+    gap = _difference(summary, null, "centred")
+    if gap is None or not gap.bounded:
+        return ""
+    return f" (trained minus {null} = {show(gap.value, 3)}, {show_interval(gap, 3)})"
 
 
 def _join(parts: list[str]) -> str:

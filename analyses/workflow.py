@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.results import PACKAGES, ResultFolder
 from probes.errors import StoreError, UsageError
+from probes.memory import return_large_blocks
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
@@ -87,6 +88,7 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
     from probes.capture.store import open_store
     from probes.words.pairs import hash_pairs
 
+    return_large_blocks()
     analysis = find_analysis(name)
     store = open_store(folder.capture)
     missing = store.missing_shards()

@@ -166,7 +166,9 @@ def head_table(
     for null, figures in values.items():
         if null != "trained":
             columns[f"{null}_mean"] = figures.mean(1).repeat_interleave(n_heads)
-            columns[f"{null}_sd"] = figures.std(1).repeat_interleave(n_heads)
+            # Of one null head there is no spread to tell.
+            spread = figures.std(1) if figures.shape[1] > 1 else torch.full((n_layers,), torch.nan)
+            columns[f"{null}_sd"] = spread.repeat_interleave(n_heads)
     return pd.DataFrame(columns)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analyses.answers import Figure, answer, judge, show, verdict
@@ -129,6 +130,14 @@ def test_caveat_where_the_spaces_disagree(summary):
     assert len(said) == 1
     assert "DR is 0.100 in trained and 0.010 in random heads" in said[0]
     assert "against random heads that turns round" in verdict(turned)
+    # With an interval in the centred space, that decides, and is told.
+    place = {**centred, "condition": "trained - random"}
+    for low, high, expected in ((0.05, 0.13, True), (-0.01, 0.19, False), (-0.13, -0.05, False)):
+        row = pd.DataFrame([{**place, "value": (low + high) / 2, "ci_low": low, "ci_high": high}])
+        told = [s for s in answer(pd.concat([turned, row])) if "other way round" in s]
+        assert bool(told) is expected
+        if expected:
+            assert "(trained minus random = 0.090, 0.050 to 0.130)" in told[0]
     # A difference that is none cannot turn round.
     none = set_figure(turned, -0.1, -0.3, 0.1, condition="trained - random", **WORDS)
     assert not any("other way round" in s for s in answer(none))
