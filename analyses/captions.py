@@ -86,7 +86,7 @@ def _caption_divergence(
             "The same pairs in three spaces. Raw cosines are high because all keys share a vector; "
             "centred, that vector is gone; functional, directions count as much as the model "
             "itself uses them. (a, b) Mean cosine of keys and of values; (c) DR(5 %), with "
-            f"{intervals} where they are computed (functional); (d) in how many directions the "
+            f"{intervals} in the centred and the functional space; (d) in how many directions the "
             "keys spread: where these are few, neighbours in key space agree in little else, which "
             "raises DR. Filled: "
             f"{n['pairs']:,} word pairs; hollow: {every} of the same words. " + nulls,

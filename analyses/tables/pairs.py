@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from analyses.tables.measures import Comparisons
@@ -29,9 +31,9 @@ def tabulate_pairs(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFram
 
 
 def _percentiles(similarity: Tensor) -> Tensor:
-    """Percentile rank of each pair within its head, 0 to 100."""
-    ranks = similarity.argsort(-1).argsort(-1).float()
-    return 100 * (ranks + 0.5) / similarity.shape[-1]
+    """Percentile rank of each pair within its head, 0 to 100; ties share their mean rank."""
+    ranks = torch.from_numpy(rankdata(similarity.numpy(), axis=-1))
+    return 100 * (ranks - 0.5) / similarity.shape[-1]
 
 
 def tabulate_pair_heads(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFrame:
