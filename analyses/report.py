@@ -138,8 +138,10 @@ def _count(
     """Count what every caption must name; None where the manifests do not say."""
     heads, pairs = tables["heads"], tables["pairs"]
     settings = manifest.get("inputs", {}).get("settings", {})
+    distinct = len({frozenset(pair) for pair in zip(pairs["m1"], pairs["m2"], strict=True)})
     return {
         "pairs": len(pairs),
+        "repeated": len(pairs) - distinct,
         "words": len(set(pairs["m1"]) | set(pairs["m2"])),
         "layers": int(heads["layer"].max()) + 1,
         "kv_heads": int(heads["kv_head"].max()) + 1,

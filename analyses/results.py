@@ -8,16 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
-
 from analyses.style import house_style
-from probes.capture.store import write_parquet
 from probes.errors import StoreError
-from probes.files import hash_file, replacing, write_json
+from probes.files import hash_file, replacing, write_json, write_parquet
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "matplotlib")
@@ -50,6 +46,9 @@ class ResultFolder:
         self, analysis: str, tables: dict[str, pd.DataFrame], inputs: dict[str, Any]
     ) -> None:
         """Write an analysis' tables, then a manifest that names its inputs, versions and files."""
+        import pyarrow as pa
+        import pyarrow.csv
+
         files = {}
         for name, table in tables.items():
             path = self.table_path(analysis, name)
@@ -69,6 +68,8 @@ class ResultFolder:
 
     def read_tables(self, analysis: str) -> dict[str, pd.DataFrame]:
         """Read an analysis' tables back; enough to draw every figure, without any model."""
+        import pandas as pd
+
         tables = {}
         for name in self.read_manifest(analysis)["files"]:
             tables[name.removeprefix(f"{analysis}.").removesuffix(".parquet")] = pd.read_parquet(

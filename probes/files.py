@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from probes.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -59,6 +62,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as sorted, indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as parquet, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
 
 
 def hash_file(path: Path, *, on_bytes: Callable[[int], None] = lambda _: None) -> str:

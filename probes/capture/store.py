@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, replacing, write_json
+from probes.files import hash_file, hash_json, replacing, write_json, write_parquet
 
 FORMAT = 1
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
@@ -216,12 +216,6 @@ def open_store(folder: Path) -> Store:
             "another folder with --out, or --overwrite."
         )
     return Store(folder, manifest)
-
-
-def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as parquet, whole or not at all."""
-    with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
 
 
 def _remove_leftovers(folder: Path) -> None:

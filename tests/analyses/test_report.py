@@ -243,3 +243,16 @@ def test_a_damaged_capture_manifest_is_named(tables, tmp_path):
     (folder.capture / "manifest.json").write_text("{")
     with pytest.raises(StoreError, match=r"manifest\.json cannot be read"):
         write_report(folder)
+
+
+def test_pairs_that_repeat_both_words_are_counted(tmp_path):
+    tables = make_tables()
+
+    def read(name):
+        return write_report(prepare(tmp_path / name, tables)).read_text(encoding="utf-8")
+
+    tables["pairs"]["m1"] = [f"first{n}" for n in range(len(tables["pairs"]))]
+    assert "measure the same again" not in read("distinct")
+    pairs = tables["pairs"]
+    pairs.loc[1, ["m1", "m2"]] = pairs.loc[0, ["m2", "m1"]].to_numpy()
+    assert "the 1 pairs that have both words in common" in read("repeated")
