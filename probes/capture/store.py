@@ -234,11 +234,15 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 
 
 def describe_differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Name the settings that differ, with both values."""
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return "; ".join(
-        f"{key} was {_short(old.get(key))}, now {_short(new.get(key))}" for key in keys
-    )
+    """Name the settings that differ, with both values where they are not mere hashes."""
+    told = []
+    for key in sorted(old.keys() | new.keys()):
+        was, now = old.get(key), new.get(key)
+        if was == now:
+            continue
+        hashes = all(isinstance(value, str) and len(value) == 64 for value in (was, now))
+        told.append(f"other {key}" if hashes else f"{key} was {_short(was)}, now {_short(now)}")
+    return "; ".join(told)
 
 
 def _short(value: Any) -> str:

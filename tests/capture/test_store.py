@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from probes.capture import create_store, open_store
+from probes.capture.store import describe_differences
 from probes.errors import StoreError, StoreMismatchError
 
 SAME = r"Run `kvprobes capture` with the same settings again: it mends what is damaged"
@@ -105,3 +106,9 @@ def test_identity_does_not_depend_on_the_order_of_settings(tmp_path):
     two = create_store(tmp_path / "b", {"y": [2, 3], "x": 1}, **options)
     assert one.identity_hash == two.identity_hash
     assert create_store(tmp_path / "a", {"x": 1, "y": (2, 3)}, **options) == one
+
+
+def test_differences_are_told_in_words_where_they_are_hashes():
+    old, new = {"pairs": "a" * 64, "seed": 0, "take": "last"}, {"pairs": "b" * 64, "seed": 1}
+    told = describe_differences(old, new)
+    assert told == 'other pairs; seed was 0, now 1; take was "last", now null'
