@@ -228,12 +228,12 @@ def test_other_inputs_are_refused(model, plan, finished):
     before = hash_folder(finished.folder)
     config = {**model.origin, "config_hash": "0"}
     refusals = [
-        ("weights was", tiny_model("llama", seed=1), plan),
+        ("other weights", tiny_model("llama", seed=1), plan),
         ("config was", dataclasses.replace(model, origin=config), plan),
-        ("sequences was", model, dataclasses.replace(plan, sequences=plan.sequences[1:])),
+        ("other sequences", model, dataclasses.replace(plan, sequences=plan.sequences[1:])),
         ('take was "last", now "mean"', model, make_plan(model, take="mean")),
-        ("pairs was", model, dataclasses.replace(plan, pairs=plan.pairs.iloc[::-1])),
-        ("templates was", model, dataclasses.replace(plan, templates=plan.templates[:2])),
+        ("other pairs", model, dataclasses.replace(plan, pairs=plan.pairs.iloc[::-1])),
+        ("other templates", model, dataclasses.replace(plan, templates=plan.templates[:2])),
     ]
     for told, other, other_plan in refusals:
         with pytest.raises(StoreMismatchError, match=told):
