@@ -11,10 +11,16 @@ from typing import Annotated
 import typer
 
 from analyses.results import ResultFolder
-from analyses.workflow import ANALYSES, CaptureOptions, analyse_step, capture_step, summarise
+from analyses.workflow import (
+    ANALYSES,
+    DEFAULT_TEMPLATES,
+    CaptureOptions,
+    analyse_step,
+    capture_step,
+    summarise,
+)
 from probes.errors import KvprobesError
-
-DEFAULT_MODEL = "smollm2-135m-instruct"
+from probes.models.bundled import DEFAULT_MODEL
 
 app = typer.Typer(
     name="kvprobes",
@@ -48,7 +54,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 def run(
     model: Model = DEFAULT_MODEL,
     pairs: Pairs = "compound_pairs",
-    templates: Templates = "3",
+    templates: Templates = DEFAULT_TEMPLATES,
     out: Out = None,
     device: Device = "cpu",
     batch_size: BatchSize = 128,
@@ -73,7 +79,7 @@ def run(
 def capture(
     model: Model = DEFAULT_MODEL,
     pairs: Pairs = "compound_pairs",
-    templates: Templates = "3",
+    templates: Templates = DEFAULT_TEMPLATES,
     out: Out = None,
     device: Device = "cpu",
     batch_size: BatchSize = 128,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ANALYSES = {"divergence": "DivergenceSettings", "attention_example": "ExampleSettings"}
 """Analysis -> the class of its settings; each is a module of this package."""
 
-DEFAULT_TEMPLATES = 3
+DEFAULT_TEMPLATES = "3"
 Say = Callable[[str], None]
 
 
@@ -30,7 +30,7 @@ class CaptureOptions:
 
     model: str
     pairs: str = "compound_pairs"
-    templates: str = ""
+    templates: str = DEFAULT_TEMPLATES
     out: Path | None = None
     device: str = "cpu"
     batch_size: int = 128
@@ -143,8 +143,7 @@ def _load_templates(source: str) -> Any:
     """Take a path, ids such as ``t00,t03``, a number of templates, or the default."""
     from probes.words.templates import load_templates
 
-    if not source:
-        return load_templates(count=DEFAULT_TEMPLATES)
+    source = source or DEFAULT_TEMPLATES
     if source.isdigit():
         return load_templates(count=int(source))
     if Path(source).suffix:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from probes.files import hash_json
 from probes.models.cache import cache_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CONVERTER = 1  # raise when the converted files change, so that old folders are not taken for new
 
@@ -97,6 +99,8 @@ def find_bundled(name: str) -> BundledModel | None:
 
 def list_models() -> pd.DataFrame:
     """Return a table of the bundled models: one row each, with where it is if it is cached."""
+    import pandas as pd
+
     return pd.DataFrame(
         [
             {
