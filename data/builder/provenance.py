@@ -14,8 +14,10 @@ OWN = "written for kvprobes by hand, CC0-1.0"
 TABLES: dict[str, tuple[Source, ...]] = {
     "compound_pairs.tsv": (WORDNET, SPHINX, GLOVE, GPT2),
     "relations.tsv": (WORDNET, SPHINX, GPT2),
+    "compound_pairs_zh.tsv": (),
     "seed_pairs.tsv": (),
     "templates.tsv": (),
+    "templates_zh.tsv": (),
 }
 LICENCES = {
     "WordNet.txt": (WORDNET, WORDNET.licence_file),

@@ -20,9 +20,12 @@ from probes.words.tables import (
     require_columns,
 )
 
-SHIPPED = ("compound_pairs", "seed_pairs")
+SHIPPED = ("compound_pairs", "compound_pairs_zh", "seed_pairs")
 NEEDED = ("head", "m1", "m2")
-FOUNDING = ("network", frozenset({"neural", "social"}))
+FOUNDING = (
+    ("network", frozenset({"neural", "social"})),
+    ("网络", frozenset({"神经", "社交"})),
+)
 NUMERIC = ("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2")
 APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
@@ -39,12 +42,13 @@ def load_pairs(
     Parameters
     ----------
     source
-        The name of a shipped table ("compound_pairs", "seed_pairs"), the path of a TSV, CSV or
-        parquet file, or a frame. Columns `head`, `m1` and `m2` are needed; `pair_id` is made up
-        where it is absent; all others are kept.
+        The name of a shipped table ("compound_pairs", "compound_pairs_zh", "seed_pairs"), the path
+        of a TSV, CSV or parquet file, or a frame. Columns `head`, `m1` and `m2` are needed;
+        `pair_id` is made up where it is absent; all others are kept.
     limit
-        At most so many pairs, drawn with `seed`; the founding pair (network: neural, social) is
-        always among them where the table has it. The table's order is kept.
+        At most so many pairs, drawn with `seed`; the founding pair (network: neural, social; in
+        Chinese 网络: 神经, 社交) is always among them where the table has it. The table's order is
+        kept.
 
     Returns
     -------
@@ -131,8 +135,8 @@ def _sample(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     if limit >= len(frame):
         return frame
     words = zip(frame["head"], frame["m1"], frame["m2"], strict=True)
-    founding = np.array([(head, frozenset((m1, m2))) == FOUNDING for head, m1, m2 in words])
-    kept = np.flatnonzero(founding)
+    founding = np.array([(head, frozenset((m1, m2))) in FOUNDING for head, m1, m2 in words])
+    kept = np.flatnonzero(founding)[:limit]
     others = np.random.default_rng(seed).permutation(np.flatnonzero(~founding))
     rows = np.sort(np.concatenate([kept, others[: limit - len(kept)]]))
     return frame.iloc[rows].reset_index(drop=True)

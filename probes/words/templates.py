@@ -20,9 +20,23 @@ from probes.words.tables import (
     require_columns,
 )
 
-SHIPPED = ("templates",)
+SHIPPED = ("templates", "templates_zh")
 POSITIONS = ("early", "middle", "late")
 FIELD = re.compile(r"\{([^{}]*)\}")
+
+# How the Unicode names of letters begin whose scripts put no space between words. Hangul does.
+UNSPACED = (
+    "CJK ",
+    "IDEOGRAPHIC ",
+    "HIRAGANA ",
+    "KATAKANA",
+    "HALFWIDTH KATAKANA",
+    "THAI ",
+    "LAO ",
+    "KHMER ",
+    "MYANMAR ",
+    "TIBETAN ",
+)
 
 # Written with a consonant, spoken with a vowel; written with a vowel, spoken with a consonant.
 AN = re.compile(r"hour|honest|honou?r|heir|[fhlmnrsx](?:-|$)")
@@ -55,8 +69,8 @@ def load_templates(
     Parameters
     ----------
     source
-        "templates" (the shipped table), a path or a frame, with the columns `template_id` and
-        `text`; `position` and `note` are added, empty, where they are absent.
+        The name of a shipped table ("templates", "templates_zh"), a path or a frame, with the
+        columns `template_id` and `text`; `position` and `note` are added, empty, where absent.
     names
         The `template_id` of those wanted, in the order wanted.
     count
@@ -66,7 +80,8 @@ def load_templates(
     ------
     TableError
         If the table cannot be read or breaks the schema: exactly one ``{modifier}`` and one
-        ``{head}``, with ``{a}`` only directly before ``{modifier}``, and no other field.
+        ``{head}``, with ``{a}`` only directly before ``{modifier}``, and no other field; fields
+        apart from letters and from each other, except in scripts that put no space between words.
     UsageError
         If a name is unknown, or `count` is below 1 or above the number of templates.
     """
@@ -96,10 +111,12 @@ def fill_template(text: str, modifier: str, head: str, template_id: str = "") ->
     Raises
     ------
     TableError
-        If the template breaks the schema (see `load_templates`).
+        If the template breaks the schema (see `load_templates`), or joins two words that need a
+        space between them ("neural" and "network" in a Chinese template).
     """
     if fault := find_template_fault(text):
         raise TableError(f"the template {text!r} {fault}.")
+    _check_joined_words(text, modifier, head)
     words = {"a": indefinite_article(modifier), "modifier": modifier, "head": head}
     spans = {}
     filled = ""
@@ -138,9 +155,55 @@ def find_template_fault(text: str) -> str | None:
         return "has a brace that belongs to no field"
     if "a" in fields and (fields.count("a") > 1 or "{a} {modifier}" not in text):
         return "has {a} elsewhere than once, directly before {modifier}"
-    if re.search(r"\w\{|\}\w|\}\{", text):
+    if any(_joins(text, field) for field in FIELD.finditer(text)):
         return "joins a field to a letter or to another field"
     return None
+
+
+def is_unspaced(letter: str) -> bool:
+    """Return whether `letter` is of a script that puts no space between words.
+
+    >>> [is_unspaced(letter) for letter in ("网", "の", "ไ", "a", "한", "3", "")]
+    [True, True, True, False, False, False, False]
+    """
+    return letter.isalpha() and unicodedata.name(letter, "").startswith(UNSPACED)
+
+
+def _joins(text: str, field: re.Match[str]) -> bool:
+    """Return whether what touches a field of `text` would run into the word put there.
+
+    A letter may touch a field if its script puts no space between words; another field may if the
+    letters nearest to the two are of such scripts. A template with ``{a}`` is English: neither may.
+    """
+    before, after = text[: field.start()], text[field.end() :]
+    if after and unicodedata.category(after[0])[0] == "M":  # a mark would change the word
+        return True
+    unspaced = "{a}" not in text
+    left = next((sign for sign in reversed(before) if unicodedata.category(sign)[0] != "M"), "")
+    for sign in (left, after[:1]):
+        if re.match(r"\w", sign) and not (unspaced and is_unspaced(sign)):
+            return True
+    nearest = _letters(before)[-1:] + _letters(after)[:1]
+    may_touch = unspaced and nearest != "" and all(map(is_unspaced, nearest))
+    return after.startswith("{") and not may_touch
+
+
+def _check_joined_words(text: str, modifier: str, head: str) -> None:
+    """Refuse two words side by side if the scripts of both put spaces between words."""
+    for first, second, joined in (
+        (modifier, head, "{modifier}{head}"),
+        (head, modifier, "{head}{modifier}"),
+    ):
+        touching = (_letters(first)[-1:], _letters(second)[:1])
+        if joined in text and not any(map(is_unspaced, touching)):
+            raise TableError(
+                f"the template {text!r} joins {first!r} and {second!r}, which need a space between "
+                "them. Give templates in the language of the words."
+            )
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in FIELD.sub("", text) if sign.isalpha())
 
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:

@@ -151,3 +151,39 @@ def test_templates() -> None:
     assert frame["text"].str.contains("{a} {modifier}", regex=False).sum() >= 2
     assert list(frame["position"].head(3)) == ["middle", "early", "late"]
     assert frame["text"].is_unique
+
+
+def test_chinese_pairs() -> None:
+    pairs = load_pairs("compound_pairs_zh")
+    columns = ["pair_id", "head", "m1", "m2", "relatedness", "english", "note"]
+    assert list(pairs.columns) == columns
+    assert list(pairs["pair_id"]) == [f"zh{row:03d}" for row in range(len(pairs))]
+    assert pairs.loc[0, ["head", "m1", "m2"]].tolist() == ["网络", "神经", "社交"]
+    assert pairs.loc[0, "english"] == "neural network / social network"
+    assert pairs.loc[0, "relatedness"] == "unrelated"
+    assert Counter(pairs["relatedness"]) == {"unrelated": 21, "related": 21, "mid": 22}
+    assert (pairs["m1"] < pairs["m2"])[1:].all()
+    words = pairs[["head", "m1", "m2"]].to_numpy().ravel()
+    assert all(re.fullmatch("[\u4e00-\u9fff]{2}", word) for word in words)
+    assert max(Counter(pairs["head"]).values()) <= 4
+    assert pairs["english"].str.fullmatch(r"[A-Za-z ]+ / [A-Za-z ]+").all()
+    assert load_pairs("compound_pairs_zh", limit=1).loc[0, "pair_id"] == "zh000"
+
+
+def test_chinese_pairs_say_the_same_english_for_the_same_compound() -> None:
+    said: dict[str, set[str]] = {}
+    for row in load_pairs("compound_pairs_zh").itertuples():
+        for modifier, english in zip((row.m1, row.m2), row.english.split(" / "), strict=True):
+            said.setdefault(modifier + row.head, set()).add(english)
+    assert {compound: words for compound, words in said.items() if len(words) > 1} == {}
+
+
+def test_chinese_templates() -> None:
+    frame = load_templates("templates_zh")
+    assert list(frame.columns) == list(load_templates().columns)
+    assert list(frame["template_id"]) == [f"z{row:02d}" for row in range(6)]
+    assert frame.loc[0, "text"] == "他们讨论了{modifier}{head}的问题。"
+    assert frame["text"].str.contains("{modifier}{head}", regex=False).all()
+    assert list(frame["position"].head(3)) == ["middle", "early", "late"]
+    assert Counter(frame["position"]) == {"early": 2, "middle": 2, "late": 2}
+    assert frame["text"].is_unique

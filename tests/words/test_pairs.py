@@ -109,6 +109,15 @@ def test_samples_keep_the_founding_pair_and_the_order(limit: int, seed: int) -> 
     pd.testing.assert_frame_equal(sample, load_pairs(table, limit=limit, seed=seed))
 
 
+@given(limit=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_samples_keep_the_founding_pair_of_either_language(limit: int, seed: int) -> None:
+    chinese = ("网络", "社交", "神经")
+    assert "网络" in set(load_pairs(frame(*GOOD[1:], chinese), limit=limit, seed=seed)["head"])
+    both = load_pairs(frame(*GOOD, chinese), limit=limit, seed=seed)
+    assert len(both) == min(limit, 4)
+    assert {"network", "网络"} <= set(both["head"]) or limit == 1
+
+
 def test_seeds_draw_different_samples() -> None:
     samples = {hash_pairs(load_pairs(many(60), limit=20, seed=seed)) for seed in range(5)}
     assert len(samples) == 5
