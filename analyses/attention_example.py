@@ -91,7 +91,7 @@ def compute(
     queries = store.table("queries")
     template_ids = list(dict.fromkeys(queries["template_id"]))
     left, right = find_example(store, queries, template_ids, settings)
-    n_layers = store.manifest["geometry"]["n_layers"]
+    n_layers = store.n_layers
     with progress_bar("Looking at the example", total=2 * n_layers, unit="layers") as advance:
         attention, attended = _rank_attention(store, queries, settings, advance)
         _, populations, _ = populate(
@@ -175,14 +175,15 @@ def _rank_attention(
     store: Store, queries: pd.DataFrame, settings: ExampleSettings, advance: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rank the attention to the two words among all compounds: per head, and of the means."""
-    geometry = store.manifest["geometry"]
-    n_layers, n_heads = geometry["n_layers"], geometry["n_heads"]
+    n_layers = store.n_layers
     templates = queries["template_id"].to_numpy()
     words = [settings.first, settings.second]
     rows = np.flatnonzero((queries["head"] == settings.head) & queries["modifier"].isin(words))
     parts, means = [], np.zeros((2, len(queries)))
     for layer in range(n_layers):
         weights = store.read("attention", layer).double().numpy()
+        n_heads = weights.shape[1]
+        group_size = n_heads // store.number("n_kv_heads", layer)
         ranked, expected = np.empty_like(weights), np.empty_like(weights)
         for template in np.unique(templates):
             mine = templates == template
@@ -196,9 +197,7 @@ def _rank_attention(
                     "template_id": templates[rows].repeat(n_heads),
                     "layer": layer,
                     "head": np.tile(np.arange(n_heads), len(rows)),
-                    "kv_head": np.tile(
-                        np.arange(n_heads) // (n_heads // geometry["n_kv_heads"]), len(rows)
-                    ),
+                    "kv_head": np.tile(np.arange(n_heads) // group_size, len(rows)),
                     "weight": weights[rows].flatten(),
                     "expected": expected[rows].flatten(),
                     "percentile": ranked[rows].flatten(),
@@ -225,8 +224,7 @@ def _rank_pairs(
     store: Store, compared: dict[str, torch.Tensor], template_ids: Sequence[str], advance: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rank the example, the first pair [side, pair, template] of each population, in every head."""
-    geometry = store.manifest["geometry"]
-    n_heads = geometry["n_layers"] * geometry["n_kv_heads"]
+    n_heads = sum(store.number("n_kv_heads", layer) for layer in range(store.n_layers))
     occurrences = store.table("occurrences")
     templates = torch.tensor(occurrences["template_id"].map(list(template_ids).index).to_numpy())
     left, right = torch.cat(list(compared.values()), dim=1)
@@ -269,7 +267,7 @@ def _rank_pairs(
                     pd.DataFrame(
                         {
                             "layer": layer,
-                            "kv_head": np.arange(geometry["n_kv_heads"]),
+                            "kv_head": np.arange(len(s_k)),
                             "space": space,
                             "population": name,
                             "s_k": s_k[:, 0],

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,10 +34,16 @@ Model = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
 ]
 Pairs = Annotated[
-    str, typer.Option(help="compound_pairs, seed_pairs, or a TSV, CSV or parquet: head, m1, m2.")
+    str,
+    typer.Option(
+        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2."
+    ),
 ]
 Templates = Annotated[
-    str, typer.Option(help="How many of the shipped templates, their ids (t00,t03), or a file.")
+    str,
+    typer.Option(
+        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file."
+    ),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", help="Result folder.  [default: results/MODEL]")
@@ -140,10 +146,63 @@ def models(as_json: Json = False) -> None:
         if as_json:
             typer.echo(listed.to_json(orient="records", indent=2))
             return
-        table = Table(*[str(column) for column in listed.columns], box=None)
-        for row in listed.astype(str).itertuples(index=False):
-            table.add_row(*row)
+        table = Table(box=None, padding=(0, 1, 1, 0))  # two lines a model: it fits 100 columns
+        table.add_column("name\narchitecture")
+        table.add_column("licence")
+        table.add_column("MB", justify="right")
+        table.add_column("million\nparameters", justify="right")
+        table.add_column("origin\nprecision")
+        table.add_column("cached")
+        for row in listed.itertuples(index=False):
+            table.add_row(
+                f"{row.name}\n{row.architecture}",
+                str(row.licence),
+                str(row.size_mb),
+                str(row.parameters_m),
+                f"{row.origin}\n{row.precision}",
+                "yes" if row.cached else "no",
+            )
         Console().print(table)
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="A bundled model, a local folder or a hub name.")],
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Check that what is read at every site and stage is what the model uses; exit 1 if not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with explaining_errors():
+        from probes.models import examine_model, load_model, refuse_unfaithful
+
+        _say(f"Loading {model}")
+        loaded = load_model(model, device=device, check=False)
+        checks = examine_model(loaded)
+        if as_json:
+            typer.echo(checks.to_json(orient="records", indent=2))
+        else:
+            table = Table("site", "check", "stage", "layer", "difference", "", box=None)
+            for row in checks.itertuples():
+                shown = "" if row.note else f"{row.difference:.1e}"
+                verdict = "n/a" if row.note else "ok" if row.passed else "DIFFERS"
+                table.add_row(row.site, row.check, row.stage, str(row.layer), shown, verdict)
+            console = Console()
+            console.print(table)
+            for note in dict.fromkeys(checks["note"]):
+                if note:
+                    console.print(f"n/a: {note}")
+            for site, geometry in loaded.sites.items():
+                console.print(f"\n[bold]{site}[/bold]", _describe(geometry.describe()))
+        refuse_unfaithful(model, checks)
+        _say(f"{model} is read exactly: {len(checks)} checks passed")
+
+
+def _describe(geometry: dict[str, Any]) -> str:
+    told = {name: value for name, value in geometry.items() if value not in (None, False)}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if name != "site")
 
 
 @contextmanager

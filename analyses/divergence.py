@@ -84,8 +84,7 @@ def compute(
     kept, populations, word_numbers = populate(
         store, pairs, template_ids, all_pairs=settings.all_pairs, seed=settings.seed
     )
-    n_layers = store.manifest["geometry"]["n_layers"]
-    with progress_bar("Comparing keys and values", total=n_layers, unit="layers") as advance:
+    with progress_bar("Comparing keys and values", total=store.n_layers, unit="layers") as advance:
         measured = measure_conditions(
             store,
             left=torch.cat([population.left for population in populations]),

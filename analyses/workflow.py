@@ -140,12 +140,19 @@ def summarise(folder: ResultFolder) -> dict[str, Any]:
 
 
 def _load_templates(source: str) -> Any:
-    """Take a path, ids such as ``t00,t03``, a number of templates, or the default."""
-    from probes.words.templates import load_templates
+    """Take a path, a shipped table's name, a number of templates, ids, or the default.
+
+    Numbers (``5``) and ids (``t00,t03``) are of "templates", or of the table named before a colon
+    (``templates_zh:3``).
+    """
+    from probes.words.templates import SHIPPED, load_templates
 
     source = source or DEFAULT_TEMPLATES
-    if source.isdigit():
-        return load_templates(count=int(source))
-    if Path(source).suffix:
+    if source in SHIPPED or Path(source).suffix:
         return load_templates(source)
-    return load_templates(names=source.split(","))
+    table, colon, chosen = source.partition(":")
+    if not colon or table not in SHIPPED:
+        table, chosen = "templates", source
+    if chosen.isdecimal():
+        return load_templates(table, count=int(chosen))
+    return load_templates(table, names=chosen.split(","))

@@ -99,8 +99,8 @@ def cloning(model: Model) -> Iterator[None]:
         kept[id(module)] = output.clone()
 
     with ExitStack() as stack:
-        for projections in model.geometry.projections:
-            for module in {projections.key_module, projections.value_module}:
+        for layer in model.geometry.layers:
+            for module in {layer.key_module, layer.value_module}:
                 stack.callback(module.register_forward_hook(keep).remove)
         yield
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.pytorch_utils import Conv1D
 
 from probes.models import Model, build_model
 
@@ -29,6 +32,7 @@ CLASSES = {
     "bert": ("BertConfig", "BertForMaskedLM"),
 }
 ARCHITECTURES = tuple(CLASSES)
+QUERY_OR_KEY = re.compile(r"\.(query|key|query_proj|key_proj|[qk]_proj|[qk]_lin)\.")
 GROUPED = ("llama", "mistral", "qwen2", "qwen3", "gemma")  # heads of their own width, and groups
 ROTARY = (*GROUPED, "phi")
 
@@ -85,21 +89,37 @@ def tiny_hf(architecture: str, *, seed: int, hidden_size: int, **settings: Any) 
     return hf.eval()
 
 
-def randomise(hf: PreTrainedModel, seed: int) -> None:
-    """Draw every parameter anew, large enough that attention is far from uniform."""
+def randomise(hf: PreTrainedModel, seed: int, *, gain: float = 1.4, focus: float = 1.0) -> None:
+    """Draw every parameter anew, large enough that attention is far from uniform.
+
+    `gain` is the standard deviation of a matrix' outputs where its inputs' is 1; `focus` multiplies
+    that of queries and keys, where they have matrices of their own. Fixed sinusoids stay.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(hf.named_parameters()):
             noise = torch.randn(parameter.shape, generator=generator)
-            if "embed" in name or "wte" in name or "wpe" in name:
-                parameter.copy_(noise)
-            elif parameter.ndim == 2:
-                n_inputs = parameter.shape[0 if name.split(".")[-2].startswith("c_") else 1]
-                parameter.copy_(1.4 * noise / n_inputs**0.5)
-            elif name.endswith("bias"):
-                parameter.copy_(0.3 * noise)
-            else:  # the weight of a norm
-                parameter.copy_(1 + 0.2 * noise)
+            if parameter.requires_grad:
+                own_gain = gain * focus if QUERY_OR_KEY.search(name) else gain
+                parameter.copy_(_weights(hf, name, noise, own_gain))
+
+
+def _weights(hf: PreTrainedModel, name: str, noise: torch.Tensor, gain: float) -> torch.Tensor:
+    """Return a parameter's new values from standard normal noise of its shape."""
+    module = hf.get_submodule(name.rpartition(".")[0])
+    mixes = isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, Conv1D))
+    embeds = "embed" in name or "wte" in name or "wpe" in name
+    embeds &= "norm" not in name  # but BERT's "embeddings.LayerNorm" counts as an embedding
+    if isinstance(module, nn.Embedding) or (embeds and not mixes):
+        return noise
+    if name.endswith(("bias", "sinks")):
+        return 0.3 * noise
+    if noise.ndim < 2 or "norm" in type(module).__name__.lower():
+        return 1 + 0.2 * noise
+    n_inputs = noise.shape[0] if isinstance(module, Conv1D) else noise[0].numel()
+    if noise.ndim == 3 and not mixes:  # one matrix for each expert
+        n_inputs = noise.shape[-1]
+    return gain * noise / n_inputs**0.5
 
 
 def tiny_tokenizer(*, bos: bool = True, eos: bool = False) -> PreTrainedTokenizerFast:

@@ -4,11 +4,11 @@ import lazy_loader as lazy
 
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
-    submodules=["batch", "faithfulness", "plan", "read", "run", "store"],
+    submodules=["aim", "batch", "faithfulness", "plan", "read", "run", "store"],
     submod_attrs={
         "faithfulness": ["check_faithfulness", "measure_faithfulness"],
         "plan": ["CapturePlan", "TokenSequence", "locate_pairs", "plan_capture"],
-        "read": ["Reader", "Reading", "attention_weights", "tapping"],
+        "read": ["Reader", "Reading"],
         "run": ["CaptureSettings", "capture"],
         "store": ["Store", "create_store", "open_store"],
     },

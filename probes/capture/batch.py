@@ -9,9 +9,13 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import DynamicCache
 
+from probes.capture.aim import take_aim
 from probes.capture.plan import Take, TokenSequence
-from probes.capture.read import Enough, KeyStage, Reader, Reading, take_aim
+from probes.capture.read import Enough, KeyStage, Reader, Reading
+from probes.models.geometry import Site
 from probes.models.model import Model
 
 
@@ -30,11 +34,14 @@ class BatchRunner:
 
     Parameters
     ----------
+    site
+        Where to read; the model's main site unless told.
     sampled
         The queries that also keep their x.
     share_prefix
         Whether the tokens before the first read-out, the same in all rows of a batch, run only
-        once. Without it the sequences of a batch may differ from their first token on.
+        once. Without it the sequences of a batch may differ from their first token on. Models with
+        layers that do not attend keep no cache that could be shared, and always run whole.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class BatchRunner:
         model: Model,
         *,
         key_stage: KeyStage,
+        site: Site | None = None,
         take: Take = "last",
         sampled: frozenset[int] = frozenset(),
         share_prefix: bool = True,
@@ -49,8 +57,11 @@ class BatchRunner:
         self.model = model
         self.take = take
         self.sampled = sampled
-        self.share_prefix = share_prefix
-        self._reader = Reader(model, key_stage=key_stage)
+        self.site: Site = site or model.geometry.site
+        layers = model.at(self.site).layers
+        attends_everywhere = [layer.index for layer in layers] == list(range(_count_layers(model)))
+        self.share_prefix = share_prefix and attends_everywhere
+        self._reader = Reader(model, site=self.site, key_stage=key_stage)
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
     def attached(self) -> AbstractContextManager[Reader]:
@@ -62,39 +73,63 @@ class BatchRunner:
         """Run one batch and return what was read. The hooks must be attached."""
         device = self.model.device
         prefix = batch[0].ids[: batch[0].prefix_length] if self.share_prefix else ()
-        rests = [torch.tensor(sequence.ids[len(prefix) :]) for sequence in batch]
-        lengths = torch.tensor([len(rest) for rest in rests])
-        ids = torch.nn.utils.rnn.pad_sequence(rests, batch_first=True)
-        mask = torch.arange(ids.shape[1])[None] < lengths[:, None]
-        options: dict[str, Any] = {"use_cache": False} if self.model.geometry.causal else {}
+        ids, mask = _join([sequence.ids[len(prefix) :] for sequence in batch])
+        options: dict[str, Any] = {}
+        if self.model.geometry.causal or self.model.has_encoder_and_decoder:
+            options["use_cache"] = False
         if prefix:
             cache = copy.deepcopy(self._run_prefix(prefix))
             cache.batch_repeat_interleave(len(batch))
             mask = torch.cat([mask.new_ones(len(batch), len(prefix)), mask], dim=1)
             options = {"use_cache": True, "past_key_values": cache}
-        self._reader.start(
-            take_aim(
-                batch,
-                take=self.take,
-                prefix_length=len(prefix),
-                sampled=self.sampled,
-                device=device,
-            )
+        trunk: Any = self.model.trunk
+        if self.model.has_encoder_and_decoder:
+            if self.site == "encoder":
+                trunk, options = self.model.hf.get_encoder(), {}
+            else:
+                target, target_mask = _join([sequence.target for sequence in batch])
+                options["decoder_input_ids"] = target.to(device)
+                options["decoder_attention_mask"] = target_mask.to(device)
+        aim = take_aim(
+            batch,
+            take=self.take,
+            prefix_length=len(prefix),
+            sampled=self.sampled,
+            device=device,
         )
+        self._reader.start(aim)
         try:
             with suppress(Enough):
-                self.model.trunk(
-                    input_ids=ids.to(device), attention_mask=mask.long().to(device), **options
-                )
+                trunk(input_ids=ids.to(device), attention_mask=mask.to(device), **options)
         finally:
             self._reader.aim = None
         return self._reader.finish()
 
     def _run_prefix(self, prefix: tuple[int, ...]) -> Any:
-        """Return the model's own cache of a prefix, computed once for as long as it stays."""
+        """Return the model's own cache of a prefix, computed once for as long as it stays.
+
+        The cache is a plain one, so that layers with a sliding window keep what leaves it: the mask
+        hides it from those that must not see it.
+        """
         if self._prefix[0] != prefix:
             output = self.model.trunk(
-                input_ids=torch.tensor([prefix], device=self.model.device), use_cache=True
+                input_ids=torch.tensor([prefix], device=self.model.device),
+                use_cache=True,
+                past_key_values=DynamicCache(),
             )
             self._prefix = (prefix, output.past_key_values)
         return self._prefix[1]
+
+
+def _join(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Pad token ids on the right; return them and the mask of the real ones."""
+    lengths = torch.tensor([len(row) for row in rows])
+    tensors = [torch.tensor(row) for row in rows]
+    ids = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
+    return ids, (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
+
+
+def _count_layers(model: Model) -> int:
+    if model.has_encoder_and_decoder:
+        return model.geometry.n_layers
+    return int(model.hf.config.get_text_config().num_hidden_layers)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KeyStage, Reading
-from probes.errors import FaithfulnessError, NonFiniteError, UnsupportedModelError
+from probes.errors import FaithfulnessError, NonFiniteError
+from probes.models.examine import read_cache
+from probes.models.geometry import AttentionGeometry, Site
 from probes.models.model import Model
+from probes.models.observe import observe
 from probes.words.align import TokenSpan
 
 TOLERANCE = 1e-4
@@ -28,6 +30,7 @@ def check_faithfulness(
     model: Model,
     sequences: Sequence[TokenSequence],
     *,
+    site: Site | None = None,
     key_stage: KeyStage = "normed",
     n_sequences: int = 6,
 ) -> pd.DataFrame:
@@ -44,17 +47,10 @@ def check_faithfulness(
         If any check fails; the message holds the figures.
     NonFiniteError
         If the model itself, without any hook, gives NaN or infinite numbers.
-    UnsupportedModelError
-        If a sequence outgrows a sliding window of the model's attention.
     """
-    window = getattr(model.hf.config, "sliding_window", None)
-    longest = max(len(sequence.ids) for sequence in sequences)
-    if window is not None and longest >= window:
-        raise UnsupportedModelError(
-            f"{model.name} sees {window} tokens back, and the longest sequence has {longest}. "
-            "Leave out the templates that are so long."
-        )
-    table = measure_faithfulness(model, sequences, key_stage=key_stage, n_sequences=n_sequences)
+    table = measure_faithfulness(
+        model, sequences, site=site, key_stage=key_stage, n_sequences=n_sequences
+    )
     failed = table[~table["passed"]]
     if len(failed):
         figures = "; ".join(
@@ -70,34 +66,46 @@ def check_faithfulness(
 
 
 def measure_faithfulness(
-    model: Model, sequences: Sequence[TokenSequence], *, key_stage: KeyStage, n_sequences: int
+    model: Model,
+    sequences: Sequence[TokenSequence],
+    *,
+    site: Site | None = None,
+    key_stage: KeyStage = "normed",
+    n_sequences: int = 6,
 ) -> pd.DataFrame:
     """Return the table of `check_faithfulness` without judging it."""
+    geometry = model.geometry if site is None else model.at(site)
+    site = geometry.site
     chosen = [_read_attended_token(s) for s in _spread(sequences, n_sequences)]
-    whole = BatchRunner(model, key_stage=key_stage, share_prefix=False)
+    whole = BatchRunner(model, site=site, key_stage=key_stage, share_prefix=False)
     with whole.attached():
         alone = [whole.run([sequence]) for sequence in chosen]
         together = whole.run(chosen)  # padded to the longest
-    split = BatchRunner(model, key_stage=key_stage)
+    split = BatchRunner(model, site=site, key_stage=key_stage)
     with split.attached():
         shared = [split.run([sequence]) for sequence in chosen]
-    k, v, x = (torch.cat([getattr(r, name) for r in alone]) for name in ("k", "v", "x"))
-    own_k, own_v = _read_own(model, chosen)
-    positions = torch.tensor([s.occurrences[0][1].last for s in chosen], device=k.device)
+    k, v, x, attention = (_cat(alone, name) for name in ("k", "v", "x", "attention"))
+    own_k, own_v = _read_own(model, geometry, chosen)
+    positions = torch.tensor([s.occurrences[0][1].last for s in chosen], device=k[0].device)
+    pairs = list(zip(geometry.layers, x, strict=True))
+    made_v = [how.norm("value", how.value.project(part)) for how, part in pairs]
     checks = {
-        "keys equal the model's own": (_rotate(model, k, positions, key_stage), own_k),
+        "keys equal the model's own": (_rotate(geometry, k, positions, key_stage), own_k),
         "values equal the model's own": (v, own_v),
         "keys in a padded batch equal those alone": (together.k, k),
         "values in a padded batch equal those alone": (together.v, v),
-        "attention in a padded batch equals that alone": (together.attention, _cat(alone)),
+        "attention in a padded batch equals that alone": (together.attention, attention),
         "keys after a shared prefix equal those alone": (_cat(shared, "k"), k),
         "values after a shared prefix equal those alone": (_cat(shared, "v"), v),
-        "attention after a shared prefix equals that alone": (_cat(shared), _cat(alone)),
-        "W_V x + b_V equals the values": (_project(model, x, "value"), v),
+        "attention after a shared prefix equals that alone": (
+            _cat(shared, "attention"),
+            attention,
+        ),
+        "W_V x + b_V equals the values": (made_v, v),
     }
     if key_stage == "projected":
-        checks["W_K x + b_K equals the keys"] = (_project(model, x, "key"), k)
-    tolerance = TOLERANCE if v.dtype == torch.float32 else COARSE_TOLERANCE
+        checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
+    tolerance = TOLERANCE if v[0].dtype == torch.float32 else COARSE_TOLERANCE
     return pd.DataFrame(
         [_compare(name, *pair, tolerance=tolerance) for name, pair in checks.items()]
     )
@@ -122,29 +130,26 @@ def _read_attended_token(sequence: TokenSequence) -> TokenSequence:
     )
 
 
-def _read_own(model: Model, sequences: Sequence[TokenSequence]) -> tuple[Tensor, Tensor]:
-    """Run each sequence alone, without any hook, and take k and v from the model's own cache.
+def _read_own(
+    model: Model, geometry: AttentionGeometry, sequences: Sequence[TokenSequence]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Take k and v from the attention of each sequence alone, run whole and without any batch.
 
-    An encoder keeps no cache. Its keys and values are projected anew from its hidden states, which
-    in the one encoder family that is known (BERT, normed after each block) are what W_K reads.
+    That these are the model's own is examined once, when it is loaded (`probes.models.examine`);
+    where the model keeps a cache, they are taken from there.
     """
-    keys, values = [], []
+    keys: list[list[Tensor]] = []
+    values: list[list[Tensor]] = []
     for sequence in sequences:
         position = sequence.occurrences[0][1].last
-        ids = torch.tensor([sequence.ids], device=model.device)
-        with torch.inference_mode():
-            cache = getattr(model.trunk(input_ids=ids, use_cache=True), "past_key_values", None)
-        if cache is None:
-            with torch.inference_mode():
-                states = model.trunk(input_ids=ids, output_hidden_states=True).hidden_states
-            x = torch.stack([state[0, position] for state in states[:-1]])
-            keys.append(_project(model, x[None], "key")[0])
-            values.append(_project(model, x[None], "value")[0])
-        else:
-            keys.append(torch.stack([layer.keys[0, :, position] for layer in cache.layers]))
-            values.append(torch.stack([layer.values[0, :, position] for layer in cache.layers]))
-    k, v = torch.stack(keys), torch.stack(values)
-    if not (torch.isfinite(k).all() and torch.isfinite(v).all()):
+        inputs = {"input_ids": torch.tensor([sequence.ids], device=model.device)}
+        if sequence.target:
+            inputs["decoder_input_ids"] = torch.tensor([sequence.target], device=model.device)
+        own = read_cache(model.hf, geometry, inputs) or _listen(model, geometry, inputs)
+        keys.append([k[0, :, position] for k, _ in own])
+        values.append([v[0, :, position] for _, v in own])
+    k, v = ([torch.stack(rows) for rows in zip(*part, strict=True)] for part in (keys, values))
+    if not all(torch.isfinite(part).all() for part in (*k, *v)):
         raise NonFiniteError(
             f"{model.name} gives NaN or infinite keys or values, without any hook. Check the "
             "weights, or run in float32."
@@ -152,46 +157,44 @@ def _read_own(model: Model, sequences: Sequence[TokenSequence]) -> tuple[Tensor,
     return k, v
 
 
+def _listen(
+    model: Model, geometry: AttentionGeometry, inputs: dict[str, Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    of_encoder = model.has_encoder_and_decoder and geometry.site == "encoder"
+    runs: Any = model.hf.get_encoder() if of_encoder else model.hf
+    if of_encoder:
+        inputs.pop("decoder_input_ids", None)
+    seen, _ = observe(runs, geometry, inputs)
+    heard = [layer.attended for layer in seen]
+    return [(attended.key, attended.value) for attended in heard if attended is not None]
+
+
 def _rotate(
-    model: Model,
-    k: Float[Tensor, "occurrence layer kv_head d_head"],
-    positions: Tensor,
-    key_stage: KeyStage,
-) -> Tensor:
+    geometry: AttentionGeometry, k: list[Tensor], positions: Tensor, key_stage: KeyStage
+) -> list[Tensor]:
     """Bring captured keys to the stage in which the cache holds them."""
-    if key_stage == "projected" and model.geometry.has_qk_norm:
-        norms = [projections.key_norm for projections in model.geometry.projections]
-        with torch.inference_mode():
-            normed = [
-                norm(k[:, layer]) if norm else k[:, layer] for layer, norm in enumerate(norms)
-            ]
-        k = torch.stack(normed, dim=1)
-    rotation = model.geometry.rotation
-    if rotation is None or key_stage == "rotated":
-        return k
-    return rotation.rotate(k, positions[:, None, None])
+    rotated = []
+    with torch.inference_mode():
+        for how, part in zip(geometry.layers, k, strict=True):
+            if key_stage == "projected":
+                part = how.norm("key", part)
+            rotated.append(part if key_stage == "rotated" else how.rotate(part, positions))
+    return rotated
 
 
-def _project(model: Model, x: Float[Tensor, "occurrence layer d_model"], kind: str) -> Tensor:
-    weights: Callable[[int], Tensor] = getattr(model.geometry, f"{kind}_weights")
-    biases: Callable[[int], Tensor | None] = getattr(model.geometry, f"{kind}_bias")
-    made = []
-    for layer in range(model.geometry.n_layers):
-        out = torch.einsum("om,hdm->ohd", x[:, layer].float(), weights(layer).float())
-        bias = biases(layer)
-        made.append(out if bias is None else out + bias)
-    return torch.stack(made, dim=1)
+def _cat(readings: Sequence[Reading], name: str) -> list[Tensor]:
+    return [torch.cat(parts) for parts in zip(*(getattr(r, name) for r in readings), strict=True)]
 
 
-def _cat(readings: Sequence[Reading], name: str = "attention") -> Tensor:
-    return torch.cat([getattr(reading, name) for reading in readings])
-
-
-def _compare(check: str, ours: Tensor, reference: Tensor, *, tolerance: float) -> dict[str, Any]:
+def _compare(
+    check: str, ours: list[Tensor], reference: list[Tensor], *, tolerance: float
+) -> dict[str, Any]:
     """Find the largest absolute difference over the root mean square, and its layer."""
-    gap = (ours.float() - reference.float()).abs().transpose(0, 1).flatten(1).amax(dim=1)
-    scale = reference.float().square().transpose(0, 1).flatten(1).mean(dim=1).sqrt()
-    relative = gap / scale.clamp_min(torch.finfo(torch.float32).tiny)
+    differences = []
+    for mine, own in zip(ours, reference, strict=True):
+        scale = own.float().square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+        differences.append((mine.float() - own.float()).abs().max() / scale)
+    relative = torch.stack(differences)
     worst = int(torch.nan_to_num(relative, nan=float("inf")).argmax())
     difference = float(relative[worst])
     return {

@@ -37,6 +37,9 @@ class TokenSequence:
     """(occurrence, its tokens) whose key, value and x are read here."""
     queries: tuple[tuple[int, int, int], ...]
     """(query, position of the attending token, position of the attended token)."""
+    target: tuple[int, ...] = ()
+    """With an encoder-decoder, what the decoder is given; `ids` go to the encoder. At the decoder's
+    self-attention all positions count in the target; at cross-attention only the attending ones."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def plan_capture(
         ),
         pairs=pairs,
         templates=templates,
-        settings={"take": take, "causal": causal},
+        settings={"take": take, "site": "decoder" if causal else "encoder"},
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from torch import Tensor
 from probes.capture.batch import BatchRunner, batches
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.plan import CapturePlan
-from probes.capture.read import KeyStage, Reading
+from probes.capture.read import KEY_STAGES, KeyStage, Reading
 from probes.capture.store import TABLES, Store, clear_store, create_store
 from probes.errors import NonFiniteError, UsageError
 from probes.files import hash_json
@@ -26,7 +25,6 @@ from probes.progress import progress_bar
 SHARD_LENGTH = 1024
 """Sequences a shard: a kill costs a few seconds of work."""
 
-KEY_STAGES = get_args(KeyStage)
 DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -80,6 +78,7 @@ def capture(
     """
     settings = settings or CaptureSettings()
     _check_settings(settings, batch_size)
+    geometry = model.at(plan.settings["site"])
     identity = {
         "weights": model.weights_hash,
         "config": model.origin.get("config_hash"),
@@ -89,6 +88,7 @@ def capture(
         "query_sample": settings.query_sample,
         "seed": settings.seed,
         "take": plan.settings["take"],
+        "site": plan.settings["site"],
         "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
         "pairs": _hash_table(plan.pairs),
         "templates": _hash_table(plan.templates),
@@ -100,15 +100,14 @@ def capture(
         identity,
         tables={name: getattr(plan, name) for name in TABLES},
         constants={
-            "value_metric": torch.stack(
-                [model.geometry.value_metric(layer) for layer in range(model.geometry.n_layers)]
-            ).cpu()
+            f"value_metric.{layer}": geometry.value_metric(layer).cpu()
+            for layer in range(geometry.n_layers)
         },
         n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
         context={
             "model": model.name,
             "origin": model.origin,
-            "geometry": describe_geometry(model),
+            "geometry": geometry.describe(),
             "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
         },
     )
@@ -118,7 +117,7 @@ def capture(
     else:
         done = store.n_shards - len(missing)
         say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
-        check_faithfulness(model, plan.sequences, key_stage=settings.key_stage)
+        check_faithfulness(model, plan.sequences, site=geometry.site, key_stage=settings.key_stage)
         _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
     return store
 
@@ -138,21 +137,6 @@ def _check_settings(settings: CaptureSettings, batch_size: int) -> None:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
 
 
-def describe_geometry(model: Model) -> dict[str, int | float | str | bool]:
-    """Return the attention geometry's numbers, for a manifest."""
-    geometry = model.geometry
-    return {
-        "n_layers": geometry.n_layers,
-        "n_heads": geometry.n_heads,
-        "n_kv_heads": geometry.n_kv_heads,
-        "d_head": geometry.d_head,
-        "d_model": geometry.d_model,
-        "positions": geometry.positions,
-        "causal": geometry.causal,
-        "logit_scale": geometry.logit_scale,
-    }
-
-
 def _capture_shards(
     model: Model,
     plan: CapturePlan,
@@ -168,7 +152,11 @@ def _capture_shards(
     pieces = {n: plan.sequences[n * SHARD_LENGTH : (n + 1) * SHARD_LENGTH] for n in shards}
     total = sum(len(s.ids) - s.prefix_length for part in pieces.values() for s in part)
     runner = BatchRunner(
-        model, key_stage=settings.key_stage, take=plan.settings["take"], sampled=sampled
+        model,
+        site=plan.settings["site"],
+        key_stage=settings.key_stage,
+        take=plan.settings["take"],
+        sampled=sampled,
     )
     with runner.attached(), progress_bar("Capturing", total=total, unit="tokens") as advance:
         for shard, sequences in pieces.items():
@@ -182,26 +170,26 @@ def _capture_shards(
 
 
 def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Concatenate the batches' rows and add up their moments."""
-    rows = {
-        name: torch.cat([getattr(reading, name) for reading in readings]).to("cpu", dtype)
-        for name in ("k", "v", "x", "x_query")
-    }
-    return {
-        **rows,
-        "attention": torch.cat([reading.attention for reading in readings]).float().cpu(),
-        "query_moment": torch.stack([reading.query_moment for reading in readings]).sum(0).cpu(),
-        "query_count": torch.tensor([sum(len(reading.attention) for reading in readings)]).double(),
-    }
+    """Concatenate the batches' rows and add up their moments, layer by layer."""
+    merged = {"query_count": torch.tensor([sum(len(r.attention[0]) for r in readings)]).double()}
+    for layer in range(len(readings[0].k)):
+        for name in ("k", "v", "x", "x_query"):
+            rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
+            merged[f"{name}.{layer}"] = rows.to("cpu", dtype)
+        weights = torch.cat([reading.attention[layer] for reading in readings])
+        merged[f"attention.{layer}"] = weights.float().cpu()
+        moments = torch.stack([reading.query_moment[layer] for reading in readings])
+        merged[f"query_moment.{layer}"] = moments.sum(0).cpu()
+    return merged
 
 
 def _check_finite(tensors: dict[str, Tensor], name: str) -> None:
     for kind in ("x", "k", "v", "attention"):
-        bad = ~torch.isfinite(tensors[kind]).flatten(2).all(dim=2)
-        if bad.any():
-            row, layer = (int(index) for index in bad.nonzero()[0])
-            raise NonFiniteError(
-                f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row {row} of the "
-                f"shard, {int(bad.sum())} places in all). Nothing of this shard was stored. Check "
-                "the weights, or run in float32."
-            )
+        for layer in range(sum(key.startswith(f"{kind}.") for key in tensors)):
+            bad = ~torch.isfinite(tensors[f"{kind}.{layer}"]).flatten(1).all(dim=1)
+            if bad.any():
+                raise NonFiniteError(
+                    f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row "
+                    f"{int(bad.nonzero()[0])} of the shard, {int(bad.sum())} rows in all). Nothing "
+                    "of this shard was stored. Check the weights, or run in float32."
+                )

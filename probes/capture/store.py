@@ -24,7 +24,7 @@ from torch import Tensor
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_file, hash_json, replacing, write_json, write_parquet
 
-FORMAT = 1
+FORMAT = 2
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
 
 
@@ -76,12 +76,21 @@ class Store:
 
     def read(self, name: str, layer: int) -> Float[Tensor, "row *shape"]:
         """Read one layer of ``k``, ``v``, ``x``, ``attention`` or ``x_query``, float32."""
-        return torch.cat(
-            [shard.get_slice(name)[:, layer].float() for shard in self._open_shards(name)]
-        )
+        name = f"{name}.{layer}"
+        return torch.cat([shard.get_tensor(name).float() for shard in self._open_shards(name)])
+
+    def number(self, name: str, layer: int) -> Any:
+        """Return a number of the attention geometry, such as ``n_kv_heads``, in one layer."""
+        value = self.manifest["geometry"][name]
+        return value[layer] if isinstance(value, list) else value
+
+    @property
+    def n_layers(self) -> int:
+        """How many attention layers were captured."""
+        return int(self.manifest["geometry"]["n_layers"])
 
     def read_sum(self, name: str) -> Float[Tensor, "*shape"]:
-        """Add up a moment over the shards, in their order, float64."""
+        """Add up a moment over the shards, in their order, float64: ``query_moment.LAYER``."""
         total: Tensor | None = None
         for shard in self._open_shards(name):
             part = shard.get_tensor(name)
@@ -91,7 +100,7 @@ class Store:
         return total
 
     def read_constants(self) -> dict[str, Tensor]:
-        """Read what belongs to the model and not to any row: ``value_metric``."""
+        """Read what belongs to the model and not to any row: ``value_metric.LAYER``."""
         path = self.folder / "constants.safetensors"
         try:
             return load_file(path)

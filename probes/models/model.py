@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -13,8 +14,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from probes.errors import UnsupportedModelError
-from probes.models.geometry import AttentionGeometry
+from probes.errors import UnsupportedModelError, UsageError
+from probes.models.geometry import AttentionGeometry, Site
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -30,6 +31,9 @@ class Model:
         The name the user gave.
     hf
         The HF model, never wrapped in place.
+    sites
+        Where it attends: ``decoder`` for a causal model, ``encoder`` for one that sees both ways,
+        and all three of ``encoder``, ``decoder`` and ``cross`` for an encoder-decoder.
     weights_hash
         sha256 over the sorted (name, dtype, shape, bytes) of the parameters.
     origin
@@ -40,9 +44,34 @@ class Model:
     name: str
     hf: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    geometry: AttentionGeometry
+    sites: Mapping[Site, AttentionGeometry]
     weights_hash: str
     origin: dict[str, str]
+
+    @property
+    def geometry(self) -> AttentionGeometry:
+        """The attention at the main site: an encoder-decoder's encoder, else the only one."""
+        return next(iter(self.sites.values()))
+
+    @property
+    def has_encoder_and_decoder(self) -> bool:
+        """Whether the model is an encoder-decoder."""
+        return "cross" in self.sites
+
+    def at(self, site: str) -> AttentionGeometry:
+        """Return the attention geometry of one site.
+
+        Raises
+        ------
+        UsageError
+            If the model has no such site.
+        """
+        for name, geometry in self.sites.items():
+            if name == site:
+                return geometry
+        raise UsageError(
+            f"{self.name} attends at {', '.join(self.sites)}; there is no site {site!r}."
+        )
 
     @property
     def trunk(self) -> nn.Module:

@@ -1,110 +1,112 @@
-"""Which modules of one layer make its queries, keys, values and output, and how to cut them."""
+"""Which modules make a layer's queries, keys, values and output, and how to cut them by head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A slice of a module's output: one of q, k, v of one layer.
+    """One of q, k, v of one layer: columns of a linear module's output, by head.
 
-    Separate linears take the whole output; GPT-2's fused ``c_attn`` takes a third of it.
+    Separate linears take the whole output, fused ones a part of it. Where keys are made of two
+    parts (multi-head latent attention), `module` makes the first ``d_head - d_shared`` coordinates
+    from the latent, and the last `d_shared` are the input's own last coordinates, the same for
+    every head. `d_unused` last coordinates of the input are not read.
     """
 
     name: str
     module: nn.Module
-    columns: slice
-    n_heads: int
-    d_head: int
-    input_first: bool  # a Conv1D keeps its weight as [input, output], a Linear the other way round
+    columns: Int[Tensor, "head d_own"]
+    d_shared: int = 0
+    d_unused: int = 0
 
-    def split(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... head d_head"]:
-        """Return the view of the module's output that holds these heads."""
-        return torch.unflatten(output[..., self.columns], -1, (self.n_heads, self.d_head))
+    @property
+    def n_heads(self) -> int:
+        """How many heads this projection makes."""
+        return self.columns.shape[0]
 
-    def weights(self) -> Float[Tensor, "head d_head d_model"]:
-        """Return the weights that map x to these heads."""
+    @property
+    def d_head(self) -> int:
+        """The width of one head."""
+        return self.columns.shape[1] + self.d_shared
+
+    def split(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... head d_own"]:
+        """Return what of the module's output belongs to these heads (a view, where it can be)."""
+        first, count = int(self.columns[0, 0]), self.columns.numel()
+        if int(self.columns[-1, -1]) == first + count - 1:  # neighbours, in order
+            return torch.unflatten(output[..., first : first + count], -1, self.columns.shape)
+        return output[..., self.columns.to(output.device)]
+
+    def weights(self) -> Float[Tensor, "head d_head d_input"]:
+        """Return the weights that map the projection's input to these heads."""
         matrix = self.module.get_parameter("weight").detach()
-        matrix = matrix.T if self.input_first else matrix
-        return torch.unflatten(matrix[self.columns], 0, (self.n_heads, self.d_head))
+        by_output = matrix if isinstance(self.module, Conv1D) else matrix.T
+        rows = self.split(by_output).movedim(0, -1)
+        if self.d_unused:
+            return torch.nn.functional.pad(rows, (0, self.d_unused))
+        if not self.d_shared:
+            return rows
+        n_heads, d_own, d_latent = rows.shape
+        whole = rows.new_zeros(n_heads, self.d_head, d_latent + self.d_shared)
+        whole[:, :d_own, :d_latent] = rows
+        whole[:, d_own:, d_latent:] = torch.eye(self.d_shared).to(rows)
+        return whole
 
     def bias(self) -> Float[Tensor, "head d_head"] | None:
         """Return the bias of these heads, or None where the module has none."""
         bias = getattr(self.module, "bias", None)
-        return None if bias is None else self.split(bias.detach())
+        if bias is None:
+            return None
+        own = self.split(bias.detach())
+        return torch.nn.functional.pad(own, (0, self.d_shared)) if self.d_shared else own
+
+    def project(self, x: Float[Tensor, "... d_input"]) -> Float[Tensor, "... head d_head"]:
+        """Return ``W x + b`` for every head, computed from the weights."""
+        made = torch.einsum("...m,hdm->...hd", x, self.weights().to(x.dtype))
+        bias = self.bias()
+        return made if bias is None else made + bias.to(x.dtype)
+
+
+NormInput = Literal["head", "all heads", "heads first"]
 
 
 @dataclass(frozen=True, eq=False)
-class Projections:
-    """How one layer makes its queries, keys and values.
+class HeadNorm:
+    """A norm of queries, keys or values between the projection and the rotation.
 
-    The ``*_module`` are modules of the HF model: a forward hook on ``key_module`` sees the
-    *projected* keys (before QK-norm and rotary), and the input of ``input_module`` is x, the normed
-    residual that W_Q, W_K and W_V read. The ``split_*`` turn such an output,
-    ``[batch, position, width]``, into ``[batch, position, head, d_head]``; they return views, so
-    clone what is kept. ``query_norm`` and ``key_norm`` act on the last axis of projected vectors.
+    `acts_on` says how the module wants its vectors: ``head`` [..., head, d_head], ``all heads``
+    [..., head * d_head] or ``heads first`` [row, head, position, d_head].
     """
 
-    query: Projection
-    key: Projection
-    value: Projection
-    output_name: str
-    output_module: nn.Module
-    output_input_first: bool
-    query_norm: nn.Module | None = None
-    key_norm: nn.Module | None = None
+    module: nn.Module
+    acts_on: NormInput = "head"
 
-    @property
-    def query_module(self) -> nn.Module:
-        """The module whose output holds the queries."""
-        return self.query.module
+    def __call__(
+        self, vectors: Float[Tensor, "*rows head d_head"]
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return the normed vectors."""
+        if self.acts_on == "head":
+            normed: Tensor = self.module(vectors)
+            return normed
+        if self.acts_on == "all heads":
+            return torch.unflatten(self.module(vectors.flatten(-2)), -1, vectors.shape[-2:])
+        flat = vectors.reshape(1, -1, *vectors.shape[-2:])
+        turned: Tensor = self.module(flat.transpose(1, 2))
+        return turned.transpose(1, 2).reshape(vectors.shape)
 
-    @property
-    def key_module(self) -> nn.Module:
-        """The module whose output holds the keys."""
-        return self.key.module
-
-    @property
-    def value_module(self) -> nn.Module:
-        """The module whose output holds the values."""
-        return self.value.module
-
-    @property
-    def input_module(self) -> nn.Module:
-        """The module whose input is x, which W_K and W_V read."""
-        return self.key.module
-
-    @property
-    def module_names(self) -> dict[str, str]:
-        """The dotted names, inside the HF model, of the modules for q, k, v and o."""
-        return {
-            "q": self.query.name,
-            "k": self.key.name,
-            "v": self.value.name,
-            "o": self.output_name,
-        }
-
-    def split_query(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... head d_head"]:
-        """Return the queries in the output of `query_module`."""
-        return self.query.split(output)
-
-    def split_key(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... kv_head d_head"]:
-        """Return the keys in the output of `key_module`."""
-        return self.key.split(output)
-
-    def split_value(
-        self, output: Float[Tensor, "... width"]
-    ) -> Float[Tensor, "... kv_head d_head"]:
-        """Return the values in the output of `value_module`."""
-        return self.value.split(output)
-
-    def output_weights(self) -> Float[Tensor, "head d_head d_model"]:
-        """Return W_O cut by head: head h writes ``output_weights()[h].T @ v``."""
-        matrix = self.output_module.get_parameter("weight").detach()
-        matrix = matrix if self.output_input_first else matrix.T
-        return torch.unflatten(matrix, 0, (self.query.n_heads, self.query.d_head))
+    def read(
+        self, output: Float[Tensor, "..."], n_heads: int
+    ) -> Float[Tensor, "row position head d_head"]:
+        """Bring the module's own output, as a hook sees it, into this axis order."""
+        if self.acts_on == "all heads":
+            return torch.unflatten(output, -1, (n_heads, -1))
+        if self.acts_on == "heads first" or output.shape[2] != n_heads:
+            return output.transpose(1, 2)
+        return output

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from probes.errors import UnsupportedModelError
 from probes.parallel import map_threads
 from probes.similarity.compare import PairComparison, compare_pairs
 from probes.similarity.coordinates import centre
@@ -40,16 +41,16 @@ def iterate_coordinates(
     store: Store, layer: int, metrics: HeadMetrics, templates: Tensor, *, draws: int, seed: int
 ) -> Iterator[LayerCoordinates]:
     """Yield one layer's trained and random heads in every space."""
-    geometry = store.manifest["geometry"]
     # Each layer has a stream of its own, so that no layer's draws depend on the others'.
     generator = torch.Generator().manual_seed(seed * 10_007 + layer)
     random = draw_random_heads(
         store.read("x", layer),
         store.read("x_query", layer),
-        n_kv_heads=geometry["n_kv_heads"] * draws,
-        group_size=geometry["n_heads"] // geometry["n_kv_heads"],
-        d_head=geometry["d_head"],
-        logit_scale=geometry["logit_scale"],
+        n_kv_heads=store.number("n_kv_heads", layer) * draws,
+        group_size=store.number("n_heads", layer) // store.number("n_kv_heads", layer),
+        d_head=store.number("d_head", layer),
+        d_value=store.number("d_value", layer),
+        logit_scale=store.number("logit_scale", layer),
         generator=generator,
     )
     k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
@@ -103,7 +104,19 @@ def measure_conditions(
         Random heads for each trained kv head.
     on_layer
         Hears of every layer that is done.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the layers have different numbers of kv heads.
     """
+    heads = {store.number("n_kv_heads", layer) for layer in range(store.n_layers)}
+    if len(heads) > 1:
+        raise UnsupportedModelError(
+            f"the layers of this model have different numbers of kv heads ({sorted(heads)}), which "
+            "a table of layer x head cannot hold. Captured keys and values can be read and "
+            "compared layer by layer."
+        )
     metrics = read_metrics(store)
 
     def measure(layer: int) -> _LayerMeasurements:

@@ -30,17 +30,18 @@ class RandomHeads:
     """Keys, values and functional metrics of random kv heads on one layer's trained x."""
 
     k: Float[Tensor, "kv_head occurrence d_head"]
-    v: Float[Tensor, "kv_head occurrence d_head"]
+    v: Float[Tensor, "kv_head occurrence d_value"]
     metrics: HeadMetrics
 
 
 def draw_random_heads(
-    x: Float[Tensor, "occurrence d_model"],
+    x: Float[Tensor, "occurrence d_input"],
     x_query: Float[Tensor, "query d_model"],
     *,
     n_kv_heads: int,
     group_size: int,
     d_head: int,
+    d_value: int | None = None,
     logit_scale: float,
     generator: torch.Generator,
 ) -> RandomHeads:
@@ -52,18 +53,21 @@ def draw_random_heads(
     Parameters
     ----------
     x, x_query
-        The normed residual input at the attended and at the attending words.
+        What W_K and W_V read at the attended words, and W_Q at the attending ones.
+    d_value
+        The width of a value, if it is another than a key's.
     """
-    d_model = x.shape[1]
+    d_value = d_value or d_head
 
     def draw(*shape: int) -> Tensor:
-        weights = torch.randn(*shape, d_model, generator=generator, dtype=torch.float64)
-        return weights.div(d_model**0.5).to(x.dtype)
+        weights = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return weights.div(shape[-1] ** 0.5).to(x.dtype)
 
-    k = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_head))
-    v = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_head))
-    q = torch.einsum("om,hgdm->hgod", x_query, draw(n_kv_heads, group_size, d_head)).double()
-    written = draw(n_kv_heads, group_size, d_head).double()
+    k = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_head, x.shape[1]))
+    v = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_value, x.shape[1]))
+    query_weights = draw(n_kv_heads, group_size, d_head, x_query.shape[1])
+    q = torch.einsum("om,hgdm->hgod", x_query, query_weights).double()
+    written = draw(n_kv_heads, group_size, d_value, x_query.shape[1]).double()
     n_queries = group_size * len(x_query)
     return RandomHeads(
         k=k,

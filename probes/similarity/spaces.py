@@ -39,11 +39,14 @@ class HeadMetrics:
 
 def read_metrics(store: Store) -> list[HeadMetrics]:
     """Return the functional metrics of every layer of a capture."""
-    geometry = store.manifest["geometry"]
-    n_queries = store.read_sum("query_count") * geometry["n_heads"] / geometry["n_kv_heads"]
-    key = store.read_sum("query_moment") / n_queries * geometry["logit_scale"] ** 2
-    value = store.read_constants()["value_metric"]
-    return [HeadMetrics(*pair) for pair in zip(key, value, strict=True)]
+    count, constants = store.read_sum("query_count"), store.read_constants()
+    metrics = []
+    for layer in range(store.n_layers):
+        group_size = store.number("n_heads", layer) / store.number("n_kv_heads", layer)
+        moment = store.read_sum(f"query_moment.{layer}") / (count * group_size)
+        key = moment * store.number("logit_scale", layer) ** 2
+        metrics.append(HeadMetrics(key=key, value=constants[f"value_metric.{layer}"]))
+    return metrics
 
 
 def read_heads(store: Store, name: Literal["k", "v"], layer: int) -> Float[Tensor, "kv_head n d"]:

@@ -125,7 +125,7 @@ def test_similarities_and_percentiles_by_loop(captured, tables):
     queries, occurrences = store.table("queries"), store.table("occurrences")
     rows = {(q.head, q.modifier, q.template_id): q.occurrence for q in queries.itertuples()}
     templates = torch.tensor((occurrences["template_id"] == "t1").to_numpy()).long()
-    metric = store.read_sum("query_moment")
+    metric = torch.stack([store.read_sum(f"query_moment.{layer}") for layer in range(3)])
     for layer in range(3):
         for kv_head in range(store.manifest["geometry"]["n_kv_heads"]):
             for space in ("raw", "functional"):
@@ -135,7 +135,7 @@ def test_similarities_and_percentiles_by_loop(captured, tables):
                 )
                 for name, side, form in (
                     ("k", "key", metric[layer, kv_head]),
-                    ("v", "value", store.read_constants()["value_metric"][layer, kv_head]),
+                    ("v", "value", store.read_constants()[f"value_metric.{layer}"][kv_head]),
                 ):
                     vectors = store.read(name, layer)[:, kv_head].double()
                     form = form.double()

@@ -47,10 +47,14 @@ def read_all(model: Model, plan: CapturePlan, *, batch_size: int = 3, **options)
 
 
 def merge(readings: list[Reading]) -> dict[str, Tensor]:
+    """Concatenate the rows, [row, layer, ...], and add up the moments, [layer, ...]."""
     rows = ("k", "v", "x", "attention", "x_query")
-    merged = {name: torch.cat([getattr(reading, name) for reading in readings]) for name in rows}
-    moment = torch.stack([reading.query_moment for reading in readings]).sum(dim=0)
-    return {**merged, "query_moment": moment}
+    merged = {
+        name: torch.cat([torch.stack(getattr(reading, name), dim=1) for reading in readings])
+        for name in rows
+    }
+    moments = torch.stack([torch.stack(reading.query_moment) for reading in readings])
+    return {**merged, "query_moment": moments.sum(dim=0)}
 
 
 def hash_folder(folder: Path) -> dict[str, str]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
-from probes.capture import Reader, tapping
+from probes.capture import Reader
 from probes.capture.batch import BatchRunner
-from probes.capture.read import _taps
 from probes.errors import UnsupportedModelError
+from probes.models.tap import _taps
 from tests.capture.examples import make_plan, read_all
 from tests.tiny import ARCHITECTURES, tiny_model
 
@@ -33,15 +33,18 @@ def run_whole(model, text):
 
         return hook
 
-    for p in geometry.projections:
+    for how in geometry.layers:
         hooks = [
-            (p.key_module, keep("x", of_input=True)),
-            (p.query_module, keep("q", p.split_query)),
-            (p.key_module, keep("projected", p.split_key)),
-            (p.value_module, keep("v", p.split_value)),
+            (how.key_module, keep("x", of_input=True)),
+            (how.query_module, keep("q", how.query.split)),
+            (how.key_module, keep("projected", how.key.split)),
+            (how.value_module, keep("v", how.value.split)),
         ]
-        if p.key_norm is not None:
-            hooks += [(p.query_norm, keep("q_normed")), (p.key_norm, keep("normed"))]
+        if how.key_norm is not None:
+            hooks += [
+                (how.query_norm.module, keep("q_normed")),
+                (how.key_norm.module, keep("normed")),
+            ]
         handles += [module.register_forward_hook(hook) for module, hook in hooks]
     tokens = model.tokenizer(text, return_tensors="pt", add_special_tokens=True)
     model.hf.set_attn_implementation("eager")
@@ -151,7 +154,7 @@ def test_query_moment_gives_the_squared_logits(model, plan, wholes, stage):
             expected = whole["attention"][:, :, position, attended]
             torch.testing.assert_close(weights, expected, **CLOSE)
 
-            moment = runner.run([sequence]).query_moment
+            moment = torch.stack(runner.run([sequence]).query_moment)
             found = geometry.logit_scale**2 * torch.einsum(
                 "lkd,lkde,lke->lk", k[row], moment, k[row]
             )
@@ -191,7 +194,7 @@ def test_silent_hooks_change_no_bit(model):
     ids = model.tokenizer("The black fox ran.", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         plain = model.hf(ids).logits
-        with Reader(model, key_stage="normed").attached():
+        with Reader(model, site=model.geometry.site, key_stage="normed").attached():
             hooked = model.hf(ids).logits
     assert torch.equal(plain, hooked)
 
@@ -224,40 +227,42 @@ def test_gathered_rows_pin_no_activation(plan, model):
     with (runner := BatchRunner(model, key_stage="normed")).attached():
         reading = runner.run(plan.sequences[:3])
     for name in ("k", "v", "x", "attention"):
-        tensor = getattr(reading, name)
-        assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-        assert not tensor.requires_grad
+        for tensor in getattr(reading, name):
+            assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+            assert not tensor.requires_grad
 
 
 def test_a_failed_run_does_not_reach_into_the_next(plan, model):
     runner = BatchRunner(model, key_stage="normed")
-    expected = read_all(model, plan, key_stage="normed", batch_size=1)["k"][:1]
+    expected = read_all(model, plan, key_stage="normed", batch_size=1)["k"][:1, 0]
     with runner.attached():
         broken = plan.sequences[0].__class__(
             (10**6,), 0, ((0, plan.sequences[0].occurrences[0][1]),), ()
         )
         with pytest.raises(IndexError):
             runner.run([broken])
-        torch.testing.assert_close(runner.run(plan.sequences[:1]).k, expected)
+        torch.testing.assert_close(runner.run(plan.sequences[:1]).k[0], expected)
 
 
 def test_a_model_that_is_both_tapped_and_not_keeps_them_apart():
     tapped, other = tiny_model("llama"), tiny_model("llama", seed=1)
     ids = torch.tensor([[1, 5, 9]])
-    layers = []
-    with torch.no_grad(), tapping(tapped, lambda layer, *_: layers.append(layer)):
+    reader = Reader(tapped, site="decoder", key_stage="rotated")
+    heard = []
+    reader.on_attention = lambda layer, _: heard.append(layer)
+    with torch.no_grad(), reader.attached():
         other.hf(ids)
-        assert layers == []
+        assert heard == []
         tapped.hf(ids)
-    assert layers == [0, 1]
+    assert heard == [0, 1]
 
 
 def test_other_kernels_are_refused():
     model = tiny_model("llama")
-    model.hf.set_attn_implementation("eager")
+    model.hf.config._attn_implementation_internal = "flex_attention"
     with (
-        pytest.raises(UnsupportedModelError, match="attends by 'eager'"),
-        Reader(model, key_stage="normed").attached(),
+        pytest.raises(UnsupportedModelError, match="attends by 'flex_attention'"),
+        Reader(model, site="decoder", key_stage="normed").attached(),
     ):
         pass
     assert count_hooks(model) == 0

@@ -77,12 +77,12 @@ def test_the_store_holds_what_was_read(model, plan, finished):
             assert found.dtype == torch.float32
             torch.testing.assert_close(found, read[name][:, layer], **BF16)
         torch.testing.assert_close(store.read("attention", layer), read["attention"][:, layer])
-    moment = store.read_sum("query_moment")
+    moment = torch.stack([store.read_sum(f"query_moment.{layer}") for layer in range(2)])
     torch.testing.assert_close(moment, read["query_moment"], atol=1e-4, rtol=1e-4)
-    assert store.read_sum("query_moment").dtype == torch.float64
+    assert moment.dtype == torch.float64
     assert store.read_sum("query_count").tolist() == [len(plan.queries)]
-    metric = store.read_constants()["value_metric"]
-    assert torch.equal(metric[1], model.geometry.value_metric(1))
+    metric = store.read_constants()["value_metric.1"]
+    assert torch.equal(metric, model.geometry.value_metric(1))
     for name in ("occurrences", "queries", "losses", "pairs", "templates"):
         found, expected = store.table(name), getattr(plan, name)
         assert found.columns.tolist() == expected.columns.tolist()
@@ -270,7 +270,7 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
         calls.append(1)
         return output.index_fill(0, torch.tensor([0]), float("nan")) if len(calls) > 6 else output
 
-    handle = model.geometry.projections[1].value_module.register_forward_hook(spoil)
+    handle = model.geometry.layers[1].value_module.register_forward_hook(spoil)
     try:
         with pytest.raises(NonFiniteError, match=r"v of layer 1 \(row 0 of the shard") as caught:
             capture(model, plan, tmp_path / "nan", settings=SETTINGS, batch_size=4)
@@ -285,7 +285,7 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
 
 def test_an_unfaithful_model_stores_nothing(plan, tmp_path):
     model = tiny_model("llama")
-    module = model.geometry.projections[0].key_module
+    module = model.geometry.layers[0].key_module
     module.register_forward_hook(lambda _m, _a, out: out + 0.1 * torch.randn_like(out))
     with pytest.raises(FaithfulnessError):
         capture(model, plan, tmp_path, settings=SETTINGS)

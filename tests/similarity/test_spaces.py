@@ -25,14 +25,14 @@ def read_effective_queries(model, store):
     geometry = model.geometry
     outputs = {}
 
-    def keep(layer, projections):
+    def keep(layer, how):
         def hook(_, __, output):
-            outputs[layer] = projections.split_query(output)
+            outputs[layer] = how.query.split(output)
 
         return hook
 
-    for layer, projections in enumerate(geometry.projections):
-        projections.query_module.register_forward_hook(keep(layer, projections))
+    for layer, how in enumerate(geometry.layers):
+        how.query_module.register_forward_hook(keep(layer, how))
     for row in store.table("queries").itertuples():
         ids = model.tokenizer(row.sentence, return_tensors="pt")["input_ids"]
         with torch.no_grad():

@@ -1,0 +1,89 @@
+"""Write docs/models.md from the test matrix: ``python -m docs.write_models``.
+
+Every architecture is built tiny and random, read and examined; nothing on the page is typed by
+hand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from probes.errors import UnsupportedModelError
+from probes.models.examine import examine
+from probes.models.geometry import AttentionGeometry
+from probes.models.sites import read_sites
+from tests.architectures import MATRIX, build_hf, example_inputs
+
+PAGE = Path(__file__).parent / "models.md"
+HEAD = """# Which models are read exactly
+
+Written by `python -m docs.write_models` from the test matrix (`tests/architectures/`), not by hand.
+Each architecture is built from its own transformers class, tiny and with random weights (without a
+model hub, pretrained weights of most cannot be had), and examined as `kvprobes doctor` examines a
+real model: every site and stage against HF's own tensors, to 1e-5 in float32. A real model is
+examined again whenever it is loaded, and refused if it fails.
+
+The bundled models (`kvprobes models`) are checked with their real weights.
+
+## Read exactly
+
+| architecture | sites | positions | also |
+| --- | --- | --- | --- |
+"""
+REFUSED = """
+## Refused
+
+| architecture | because |
+| --- | --- |
+"""
+
+
+def write_page() -> str:
+    """Examine the whole matrix and return the page."""
+    read, refused = [], []
+    for name, entry in MATRIX.items():
+        hf = build_hf(name)
+        try:
+            sites = read_sites(hf)
+        except UnsupportedModelError as error:
+            reason = str(error).split("exactly: ")[1].split(". Families")[0]
+            refused.append(f"| {entry.shown} | {reason} |\n")
+            continue
+        rows = [example_inputs(hf, seed=seed, length=5 + 4 * seed) for seed in range(3)]
+        table = examine(hf, sites, rows)
+        if not table["passed"].all() or table["difference"].max() > 1e-5:
+            raise SystemExit(f"{name} is not read exactly:\n{table.to_string()}")
+        shown = [geometry.positions for geometry in sites.values() if geometry.positions != "none"]
+        also = dict.fromkeys(word for geometry in sites.values() for word in _describe(geometry))
+        notes = [note for note in dict.fromkeys(table["note"]) if note]
+        if notes:
+            also["padded on the right only"] = None
+        cells = (entry.shown, ", ".join(sites), shown[0] if shown else "none", ", ".join(also))
+        read.append(f"| {' | '.join(cells)} |\n")
+    return HEAD + "".join(read) + REFUSED + "".join(refused)
+
+
+def _describe(geometry: AttentionGeometry) -> list[str]:
+    """Say what is special about a site's attention."""
+    numbers: dict[str, Any] = geometry.describe()
+    layers = geometry.layers
+    told = {
+        "grouped queries": any(layer.group_size > 1 for layer in layers),
+        "QK-norm": numbers["qk_norm"],
+        "V-norm": numbers["v_norm"],
+        "sliding windows": geometry.window is not None,
+        "soft cap": any(layer.softcap is not None for layer in layers),
+        "layers that share keys": any(layer.source is not None for layer in layers),
+        "keys reused as values": numbers["keys_as_values"],
+        "latent attention": any(layer.latent_modules is not None for layer in layers),
+        "layers without attention": len(layers) < layers[-1].index + 1,
+        "layers without rotation": "rotary" in geometry.positions
+        and any(layer.rotation is None for layer in layers),
+        "head widths that differ by layer": len({layer.d_head for layer in layers}) > 1,
+    }
+    return [what for what, holds in told.items() if holds]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(write_page(), encoding="utf-8")

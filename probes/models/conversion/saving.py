@@ -1,0 +1,72 @@
+"""Writing a converted model as a folder: config, weights, tokenizer, and the manifest at last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import transformers
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from probes.errors import UnsupportedModelError
+from probes.files import write_json
+from probes.models.hashing import hash_weights
+
+WEIGHTS = "model.safetensors"
+MANIFEST = "manifest.json"
+END, UNKNOWN, PAD = "</s>", "<unk>", "<pad>"  # as T5 and Marian call them
+
+
+def fill_model(hf: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
+    """Put the converted weights into a model; each must have its place, and each place its weight.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If names or shapes are not those of the model.
+    """
+    try:
+        hf.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise UnsupportedModelError(
+            f"the package's weights are not those of a {type(hf).__name__}: {error}. This is the "
+            "package that kvprobes was released with, so please report it."
+        ) from error
+
+
+def wrap_tokenizer(backend: Tokenizer, *, max_length: int) -> PreTrainedTokenizerFast:
+    """Return a translator's tokenizer, with `END`, `UNKNOWN` and `PAD` as its special tokens."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        pad_token=PAD,
+        model_max_length=max_length,
+    )
+
+
+def save_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Make `folder` and save model, config and tokenizer into it, the weights as one file."""
+    hf.config.architectures = [type(hf).__name__]
+    folder.mkdir(parents=True)
+    hf.save_pretrained(folder, max_shard_size="1TB")
+    tokenizer.save_pretrained(folder)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
+
+
+def seal_folder(folder: Path, hf: PreTrainedModel, origin: Mapping[str, str]) -> None:
+    """Flush every file of a converted model to the disk, then write its manifest."""
+    manifest = {
+        "origin": dict(origin),
+        "architecture": type(hf).__name__,
+        "weights_hash": hash_weights(hf),
+        "n_bytes": (folder / WEIGHTS).stat().st_size,
+        "transformers": transformers.__version__,
+    }
+    for file in folder.iterdir():
+        with file.open("rb+") as stream:
+            os.fsync(stream.fileno())
+    write_json(folder / MANIFEST, manifest)

@@ -1,0 +1,142 @@
+"""One attention layer: its modules, weights, norms, rotation and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from probes.models.projections import HeadNorm, Projection
+from probes.models.rotary import Rotation
+
+Part = Literal["query", "key", "value"]
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionLayer:
+    """How one layer makes its queries, keys and values, and what it does with them.
+
+    Query head h reads key and value head ``h // group_size``.
+
+    Parameters
+    ----------
+    index
+        The layer's number in the model. Layers without attention have a number too, so these may
+        skip some.
+    name, module
+        The attention module inside the HF model.
+    query, key, value
+        What makes them. Values may be made by the same columns as the keys (Gemma 4); a layer that
+        shares keys and values (`source`) has the projections of the layer it takes them from.
+    output_name, output_module
+        What maps the heads' results into the residual stream.
+    logit_scale
+        The attention logits are ``logit_scale * q . k``, before any soft cap or bias.
+    softcap
+        Logits z become ``softcap * tanh(z / softcap)``; None where they do not.
+    window
+        How many tokens back (itself included) a position sees; None where it sees all.
+    source
+        Place in the geometry of the layer whose keys and values are used; None for its own.
+    latent_modules
+        With multi-head latent attention, the two modules whose outputs make up the shared latent
+        that W_K and W_V read: the latent's norm, and the joint projection (its last coordinates).
+    """
+
+    index: int
+    name: str
+    module: nn.Module
+    query: Projection
+    key: Projection
+    value: Projection
+    output_name: str
+    output_module: nn.Module
+    logit_scale: float
+    query_norm: HeadNorm | None = None
+    key_norm: HeadNorm | None = None
+    value_norm: HeadNorm | None = None
+    rotation: Rotation | None = None
+    softcap: float | None = None
+    window: int | None = None
+    source: int | None = None
+    latent_modules: tuple[nn.Module, nn.Module] | None = None
+
+    @property
+    def n_heads(self) -> int:
+        """How many query heads there are."""
+        return self.query.n_heads
+
+    @property
+    def n_kv_heads(self) -> int:
+        """How many key and value heads there are."""
+        return self.key.n_heads
+
+    @property
+    def group_size(self) -> int:
+        """How many query heads share a key and value head."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def d_head(self) -> int:
+        """The width of a query and a key."""
+        return self.key.d_head
+
+    @property
+    def d_value(self) -> int:
+        """The width of a value; only latent attention has another one than for keys."""
+        return self.value.d_head
+
+    @property
+    def d_input(self) -> int:
+        """The width of x, which W_K and W_V read."""
+        return int(self.key.weights().shape[-1])
+
+    @property
+    def reuses_keys_as_values(self) -> bool:
+        """Whether values are made from the keys' projection (``v_proj is None``)."""
+        return self.value.name == self.key.name and torch.equal(
+            self.value.columns, self.key.columns
+        )
+
+    @property
+    def key_module(self) -> nn.Module:
+        """The module whose output holds the projected keys."""
+        return self.key.module
+
+    @property
+    def value_module(self) -> nn.Module:
+        """The module whose output holds the projected values."""
+        return self.value.module
+
+    @property
+    def query_module(self) -> nn.Module:
+        """The module whose output holds the projected queries."""
+        return self.query.module
+
+    def output_weights(self) -> Float[Tensor, "head d_value d_model"]:
+        """Return W_O cut by head: head h writes ``output_weights()[h].T @ v``."""
+        matrix = self.output_module.get_parameter("weight").detach()
+        matrix = matrix if isinstance(self.output_module, Conv1D) else matrix.T
+        return torch.unflatten(matrix, 0, (self.n_heads, self.d_value))
+
+    def norm(
+        self, part: Part, vectors: Float[Tensor, "*rows head d_head"]
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return projected queries, keys or values after their norm, if they have one."""
+        norm: HeadNorm | None = getattr(self, f"{part}_norm")
+        return vectors if norm is None else norm(vectors)
+
+    def rotate(
+        self, vectors: Float[Tensor, "*rows head d_head"], positions: Int[Tensor, "..."]
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return normed queries or keys as rotated to their positions (no rotation: as is).
+
+        `positions` may lack leading axes of `vectors`: [position] serves a whole batch.
+        """
+        if self.rotation is None:
+            return vectors
+        return self.rotation.rotate(vectors, positions[..., None])

@@ -1,0 +1,323 @@
+"""Listening to a model's attention: what W_K and W_V read, and what the logits are made of.
+
+Plain module hooks hear x and the projected keys. Queries, keys and values as the model uses them
+(normed, rotated, with the cache) are heard where it attends: in transformers' attention interface,
+or in the few older families that attend by themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from probes.errors import UnsupportedModelError
+from probes.models.geometry import AttentionGeometry
+from probes.models.layer import AttentionLayer
+
+IMPLEMENTATIONS = ("sdpa", "eager")
+
+
+@dataclass(frozen=True, eq=False)
+class Attended:
+    """What one layer attends with: queries, keys and values at their last stage, and the mask.
+
+    ``mask`` is additive or boolean (true: visible), None where nothing or only the future is
+    hidden; ``bias`` is added to the logits (relative positions); ``sinks`` is one logit a head that
+    takes attention and gives nothing.
+    """
+
+    query: Float[Tensor, "batch head position d_head"]
+    key: Float[Tensor, "batch kv_head context d_head"]
+    value: Float[Tensor, "batch kv_head context d_value"]
+    mask: Tensor | None
+    scaling: float
+    bias: Tensor | None = None
+    softcap: float | None = None
+    sinks: Tensor | None = None
+
+    def weigh(
+        self, row: Int[Tensor, " query"], position: Int[Tensor, " query"], *, causal: bool
+    ) -> Float[Tensor, "query head context"]:
+        """Compute the attention weights of single attending tokens, in float32.
+
+        Parameters
+        ----------
+        row, position
+            Where in ``query`` each of them stands.
+        causal
+            Whether a missing mask hides the future.
+        """
+        allowed = self._allowed(row, position, causal=causal)
+        return attention_weights(
+            self.query[row, :, position],
+            self.key[row],
+            allowed=allowed,
+            scaling=self.scaling,
+            softcap=self.softcap,
+            sinks=self.sinks,
+        )
+
+    def _allowed(self, row: Tensor, position: Tensor, *, causal: bool) -> Tensor:
+        """Return what is added to the logits, [query, #head, context]."""
+        context = self.key.shape[2]
+        if self.mask is None:
+            last = position[:, None] + context - self.query.shape[2]
+            places = torch.arange(context, device=position.device)
+            hidden = (places[None] > last) & causal
+            allowed = _hide(hidden)[:, None]
+        else:
+            rows = _take(self.mask, row, position, context)
+            allowed = _hide(~rows) if rows.dtype == torch.bool else rows.float()
+        if self.bias is not None:
+            allowed = allowed + _take(self.bias, row, position, context).float()
+        return allowed
+
+
+def attention_weights(
+    query: Float[Tensor, "query head d_head"],
+    key: Float[Tensor, "query kv_head context d_head"],
+    *,
+    allowed: Float[Tensor, "query #head context"],
+    scaling: float,
+    softcap: float | None = None,
+    sinks: Float[Tensor, " head"] | None = None,
+) -> Float[Tensor, "query head context"]:
+    """Compute softmax(scaling q.k + allowed) for one attending token a row, kv heads unrepeated.
+
+    With `softcap` c the scaled products z become c tanh(z / c) first; `sinks` adds one logit a head
+    to the softmax's sum. In float32 whatever the vectors are in.
+    """
+    n_kv_heads = key.shape[1]
+    grouped = query.reshape(len(query), n_kv_heads, query.shape[1] // n_kv_heads, -1).float()
+    logits = scaling * torch.einsum("qkgd,qkcd->qkgc", grouped, key.float()).flatten(1, 2)
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
+    logits = logits + allowed
+    if sinks is None:
+        return torch.softmax(logits, dim=-1)
+    extra = sinks.float()[None, :, None].expand(len(logits), -1, 1)
+    return torch.softmax(torch.cat([logits, extra], dim=-1), dim=-1)[..., :-1]
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Hears one site's layers, counted from 0, while a model runs."""
+
+    def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:
+        """Hear x, which W_K and W_V read, and the output of the module that makes the keys.
+
+        Both are [batch, position, width] and must be copied if kept. Layers that take keys from
+        another layer, and latent attention's output, are not heard.
+        """
+
+    def on_queries(self, layer: int, x: Tensor, output: Tensor) -> None:
+        """Hear what W_Q reads, and the output of the module that makes the queries."""
+
+    def on_attention(self, layer: int, attended: Attended) -> None:
+        """Hear what the layer attends with."""
+
+
+@contextmanager
+def listening(hf: nn.Module, geometry: AttentionGeometry, listener: Listener) -> Iterator[None]:
+    """Let `listener` hear a site of a model; every hook is removed whatever happens.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model attends by a kernel whose masks are not known here.
+    """
+    with ExitStack() as stack:
+        for place, layer in enumerate(geometry.layers):
+            if layer.source is None:
+                _hook_keys(stack, place, layer, listener)
+            stack.callback(
+                layer.query.module.register_forward_hook(
+                    partial(_hear_queries, listener.on_queries, place)
+                ).remove
+            )
+        stack.enter_context(_tapping(hf, geometry, listener.on_attention))
+        yield
+
+
+def _hear_queries(
+    hear: Callable[[int, Tensor, Tensor], None],
+    place: int,
+    _: nn.Module,
+    args: tuple[Tensor, ...],
+    output: Tensor,
+) -> None:
+    hear(place, args[0], output)
+
+
+def _hook_keys(stack: ExitStack, place: int, layer: AttentionLayer, listener: Listener) -> None:
+    if layer.latent_modules is None:
+
+        def hear(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+            listener.on_keys(place, args[0], output)
+
+        stack.callback(layer.key.module.register_forward_hook(hear).remove)
+        return
+    norm, joint = layer.latent_modules
+    d_shared, parts = layer.key.d_shared, {}
+
+    def hear_joint(_: nn.Module, args: Any, output: Tensor) -> None:
+        parts["shared"] = output[..., -d_shared:]
+
+    def hear_latent(_: nn.Module, args: Any, output: Tensor) -> None:
+        x = torch.cat([output, parts.pop("shared")], dim=-1)
+        listener.on_keys(place, x, None)
+
+    stack.callback(joint.register_forward_hook(hear_joint).remove)
+    stack.callback(norm.register_forward_hook(hear_latent).remove)
+
+
+@contextmanager
+def _tapping(
+    hf: nn.Module, geometry: AttentionGeometry, hear: Callable[[int, Attended], None]
+) -> Iterator[None]:
+    by_interface = []
+    with ExitStack() as stack:
+        for place, layer in enumerate(geometry.layers):
+            if hasattr(layer.module, "_attn"):
+                _tap_method(stack, partial(hear, place), layer)
+            elif type(layer.module).__name__ == "BloomAttention":
+                _tap_bloom(stack, partial(hear, place), layer)
+            else:
+                by_interface.append((place, layer))
+        if by_interface:
+            stack.enter_context(_tapping_interface(hf))
+            for place, layer in by_interface:
+                _taps[id(layer.module)] = partial(hear, place)
+                stack.callback(_taps.pop, id(layer.module), None)
+        yield
+
+
+@contextmanager
+def _tapping_interface(hf: nn.Module) -> Iterator[None]:
+    """Let every config of the model name our attention function, which calls the one it had."""
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    found = [getattr(module, "config", None) for module in hf.modules()]
+    configs = {id(config): config for config in found if config is not None}.values()
+    originals = [(config, config._attn_implementation) for config in configs]
+    for _, original in originals:
+        if original not in IMPLEMENTATIONS:
+            raise UnsupportedModelError(
+                f"{type(hf).__name__} attends by {original!r}; masks are read only with "
+                f"{' or '.join(IMPLEMENTATIONS)}. Call model.hf.set_attn_implementation('sdpa') "
+                "first."
+            )
+    for original in IMPLEMENTATIONS:
+        name = f"kvprobes_{original}"
+        ALL_ATTENTION_FUNCTIONS.register(name, partial(_attend_tapped, original))
+        ALL_MASK_ATTENTION_FUNCTIONS.register(name, ALL_MASK_ATTENTION_FUNCTIONS[original])
+    try:
+        for config, original in originals:
+            config._attn_implementation_internal = f"kvprobes_{original}"
+        yield
+    finally:
+        for config, original in originals:
+            config._attn_implementation_internal = original
+
+
+# Attention functions are registered globally and for good, so the function is one and the same, and
+# what each module's tap does stands here only while that module is tapped.
+_taps: dict[int, Callable[[Attended], None]] = {}
+
+
+def _attend_tapped(
+    original: str,
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
+) -> Any:
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    hear = _taps.get(id(module))
+    if hear is not None:
+        scaling = options.get("scaling")
+        hear(
+            Attended(
+                query=query,
+                key=key,
+                value=value,
+                mask=attention_mask,
+                scaling=query.shape[-1] ** -0.5 if scaling is None else float(scaling),
+                bias=options.get("position_bias"),
+                softcap=options.get("softcap"),
+                sinks=options.get("s_aux"),
+            )
+        )
+    if original == "eager":  # every family has an eager function of its own
+        attend = sys.modules[type(module).__module__].eager_attention_forward
+    else:
+        attend = ALL_ATTENTION_FUNCTIONS[original]
+    return attend(module, query, key, value, attention_mask, **options)
+
+
+def _tap_method(stack: ExitStack, hear: Callable[[Attended], None], layer: AttentionLayer) -> None:
+    """Tap a family whose attention module attends in its method ``_attn`` (GPT-J, GPT-Neo)."""
+    module: Any = layer.module
+    attend = module._attn
+
+    def tapped(query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None) -> Any:
+        own = getattr(module, "bias", None)  # GPT-Neo's causal mask, with the window of a layer
+        length = key.shape[2]
+        visible = None if own is None else own[:, :, length - query.shape[2] : length, :length]
+        mask = attention_mask if visible is None else _join(visible, attention_mask)
+        hear(Attended(query, key, value, mask, layer.logit_scale))
+        return attend(query, key, value, attention_mask)
+
+    module._attn = tapped
+    stack.callback(delattr, module, "_attn")
+
+
+def _tap_bloom(stack: ExitStack, hear: Callable[[Attended], None], layer: AttentionLayer) -> None:
+    """Tap BLOOM, which attends inside its forward, from what goes in and what is projected."""
+    parts: dict[str, Tensor] = {}
+
+    def keep(_: nn.Module, args: Any, output: Tensor) -> None:
+        parts["fused"] = output
+
+    def after(_: nn.Module, args: Any, options: dict[str, Any], output: Any) -> None:
+        fused = parts.pop("fused")
+        split = (layer.query, layer.key, layer.value)
+        query, key, value = (part.split(fused).transpose(1, 2) for part in split)
+        past = options.get("layer_past")
+        if past is not None:
+            cached = past.layers[layer.index]
+            key, value = cached.keys, cached.values
+        n_rows, n_heads, length = query.shape[:3]
+        alibi = options["alibi"].reshape(n_rows, n_heads, 1, -1).expand(-1, -1, length, -1)
+        hear(Attended(query, key, value, options["attention_mask"], layer.logit_scale, bias=alibi))
+
+    stack.callback(layer.key.module.register_forward_hook(keep).remove)
+    stack.callback(layer.module.register_forward_hook(after, with_kwargs=True).remove)
+
+
+def _join(visible: Tensor, mask: Tensor | None) -> Tensor:
+    hidden = _hide(~visible)
+    return hidden if mask is None else hidden + mask[..., : visible.shape[-1]]
+
+
+def _hide(hidden: Tensor) -> Tensor:
+    return torch.zeros(hidden.shape, device=hidden.device).masked_fill(hidden, float("-inf"))
+
+
+def _take(mask: Tensor, row: Tensor, position: Tensor, context: int) -> Tensor:
+    """Pick [query, #head, context] from a mask [#batch, #head, #position, context]."""
+    rows = row if len(mask) > 1 else torch.zeros_like(row)
+    places = position if mask.shape[2] > 1 else torch.zeros_like(position)
+    return mask[rows, :, places, :context]

