@@ -13,10 +13,10 @@ import typer
 from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
-    DEFAULT_TEMPLATES,
     CaptureOptions,
     analyse_step,
     capture_step,
+    list_analyses,
     summarise,
 )
 from probes.errors import KvprobesError
@@ -34,15 +34,17 @@ Model = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
 ]
 Pairs = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2."
+        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.  "
+        "[default: compound_pairs, or what suits the bundled model]"
     ),
 ]
 Templates = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file."
+        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.  "
+        "[default: 3, or what suits the bundled model]"
     ),
 ]
 Out = Annotated[
@@ -59,8 +61,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 @app.command()
 def run(
     model: Model = DEFAULT_MODEL,
-    pairs: Pairs = "compound_pairs",
-    templates: Templates = DEFAULT_TEMPLATES,
+    pairs: Pairs = None,
+    templates: Templates = None,
     out: Out = None,
     device: Device = "cpu",
     batch_size: BatchSize = 128,
@@ -75,7 +77,7 @@ def run(
     )
     with explaining_errors():
         capture_step(options, _say)
-        for name in ANALYSES:
+        for name in list_analyses(options.folder):
             _analyse_where_possible(options.folder, name, seed)
         _write_report(options.folder)
         _print_result(options.folder, as_json)
@@ -84,8 +86,8 @@ def run(
 @app.command()
 def capture(
     model: Model = DEFAULT_MODEL,
-    pairs: Pairs = "compound_pairs",
-    templates: Templates = DEFAULT_TEMPLATES,
+    pairs: Pairs = None,
+    templates: Templates = None,
     out: Out = None,
     device: Device = "cpu",
     batch_size: BatchSize = 128,

@@ -21,7 +21,11 @@ PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "ma
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """``results/<model>``: ``capture/``, ``tables/``, ``figures/`` and ``report.html``."""
+    """``results/<model>``: ``capture/``, ``tables/``, ``figures/`` and ``report.html``.
+
+    An encoder-decoder's folder also has ``capture-decoder/``, ``capture-cross/`` and
+    ``translations/``.
+    """
 
     path: Path
 
@@ -29,6 +33,10 @@ class ResultFolder:
     def capture(self) -> Path:
         """Where the captured store stands."""
         return self.path / "capture"
+
+    def capture_at(self, site: str, *, main: str) -> Path:
+        """Where the store of a site stands; the model's main site has ``capture/``."""
+        return self.capture if site == main else self.path / f"capture-{site}"
 
     def table_path(self, analysis: str, table: str) -> Path:
         """Where a table stands."""

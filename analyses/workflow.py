@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,18 @@ from probes.errors import StoreError, UsageError
 from probes.memory import return_large_blocks
 
 if TYPE_CHECKING:
-    from probes.capture.store import Store
+    import pandas as pd
 
-ANALYSES = {"divergence": "DivergenceSettings", "attention_example": "ExampleSettings"}
+    from probes.capture.plan import CapturePlan
+    from probes.capture.store import Store
+    from probes.models.geometry import Site
+    from probes.models.model import Model
+
+ANALYSES = {
+    "divergence": "DivergenceSettings",
+    "attention_example": "ExampleSettings",
+    "cross_attention": "CrossSettings",
+}
 """Analysis -> the class of its settings; each is a module of this package."""
 
 DEFAULT_TEMPLATES = "3"
@@ -26,11 +36,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """What the user asked to be captured."""
+    """What the user asked to be captured; without `pairs` and `templates`, the model's usual."""
 
     model: str
-    pairs: str = "compound_pairs"
-    templates: str = DEFAULT_TEMPLATES
+    pairs: str | None = None
+    templates: str | None = None
     out: Path | None = None
     device: str = "cpu"
     batch_size: int = 128
@@ -54,27 +64,53 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
     KvprobesError
         For whatever is wrong with the model, the tables or the folder.
     """
-    from probes.capture.plan import plan_capture
     from probes.capture.run import CaptureSettings, capture
+    from probes.models.bundled import find_bundled
     from probes.models.load import load_model
     from probes.words.pairs import load_pairs
 
-    pairs = load_pairs(options.pairs, limit=options.limit, seed=options.seed)
-    templates = _load_templates(options.templates)
+    bundled = find_bundled(options.model)
+    usual = ("compound_pairs", DEFAULT_TEMPLATES)
+    if bundled is not None and bundled.tables is not None:
+        usual = bundled.tables
+    pairs = load_pairs(options.pairs or usual[0], limit=options.limit, seed=options.seed)
+    templates = _load_templates(options.templates or usual[1])
     say(f"Loading {options.model}")
     model = load_model(options.model, device=options.device)
+    stores = []
+    for site, plan in _plan(model, pairs, templates, options.folder).items():
+        if len(plan.losses):
+            say(f"{len(plan.losses)} sentences could not be aligned; the report says which and why")
+        store = capture(
+            model,
+            plan,
+            options.folder.capture_at(site, main=model.geometry.site),
+            settings=CaptureSettings(seed=options.seed),
+            batch_size=options.batch_size,
+            overwrite=options.overwrite,
+            say=say,
+        )
+        stores.append(store)
+    return stores[0]
+
+
+def _plan(
+    model: Model, pairs: pd.DataFrame, templates: pd.DataFrame, folder: ResultFolder
+) -> dict[Site, CapturePlan]:
+    """Lay out the capture at every site of a model, the main one first."""
+    from probes.capture.plan import plan_capture
+    from probes.capture.plan_translation import plan_translation
+    from probes.capture.translate import translate
+
+    if model.has_encoder_and_decoder:
+        return plan_translation(
+            model,
+            pairs,
+            templates,
+            translate=partial(translate, model, folder=folder.path / "translations"),
+        )
     plan = plan_capture(model.tokenizer, pairs, templates, causal=model.geometry.causal)
-    if len(plan.losses):
-        say(f"{len(plan.losses)} sentences could not be aligned; the report says which and why")
-    return capture(
-        model,
-        plan,
-        options.folder.capture,
-        settings=CaptureSettings(seed=options.seed),
-        batch_size=options.batch_size,
-        overwrite=options.overwrite,
-        say=say,
-    )
+    return {model.geometry.site: plan}
 
 
 def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> None:
@@ -85,19 +121,11 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
     StoreError
         If the folder holds no whole capture.
     """
-    from probes.capture.store import open_store
     from probes.words.pairs import hash_pairs
 
     return_large_blocks()
     analysis = find_analysis(name)
-    store = open_store(folder.capture)
-    missing = store.missing_shards()
-    if missing:
-        raise StoreError(
-            f"the capture in {folder.capture} lacks {len(missing)} of its {store.n_shards} shards "
-            "(unfinished or damaged). Run `kvprobes capture` (or `run`) with the same settings: it "
-            "redoes only those."
-        )
+    store = open_whole_store(folder.capture)
     pairs = store.table("pairs")
     settings = getattr(analysis, ANALYSES[name])(seed=seed)
     inputs = analysis.describe_inputs(store, hash_pairs(pairs), settings)
@@ -109,6 +137,33 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
         tables = analysis.compute(store, pairs, settings=settings)
         folder.write_tables(name, tables, inputs)
     folder.write_figures(name, analysis.draw(tables))
+
+
+def list_analyses(folder: ResultFolder) -> list[str]:
+    """Name the analyses that a folder's captures allow."""
+    is_pair = (folder.capture_at("cross", main="encoder") / "manifest.json").exists()
+    return [name for name in ANALYSES if is_pair or name != "cross_attention"]
+
+
+def open_whole_store(folder: Path) -> Store:
+    """Open a capture that has all its shards.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is not whole.
+    """
+    from probes.capture.store import open_store
+
+    store = open_store(folder)
+    missing = store.missing_shards()
+    if missing:
+        raise StoreError(
+            f"the capture in {folder} lacks {len(missing)} of its {store.n_shards} shards "
+            "(unfinished or damaged). Run `kvprobes capture` (or `run`) with the same settings: it "
+            "redoes only those."
+        )
+    return store
 
 
 def find_analysis(name: str) -> Any:

@@ -8,8 +8,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "faithfulness": ["check_faithfulness", "measure_faithfulness"],
         "plan": ["CapturePlan", "TokenSequence", "locate_pairs", "plan_capture"],
+        "plan_translation": ["plan_translation"],
         "read": ["Reader", "Reading"],
         "run": ["CaptureSettings", "capture"],
+        "translate": ["Translation", "translate"],
         "store": ["Store", "create_store", "open_store"],
     },
 )

@@ -73,7 +73,7 @@ class BatchRunner:
         """Run one batch and return what was read. The hooks must be attached."""
         device = self.model.device
         prefix = batch[0].ids[: batch[0].prefix_length] if self.share_prefix else ()
-        ids, mask = _join([sequence.ids[len(prefix) :] for sequence in batch])
+        ids, mask = join_rows([sequence.ids[len(prefix) :] for sequence in batch])
         options: dict[str, Any] = {}
         if self.model.geometry.causal or self.model.has_encoder_and_decoder:
             options["use_cache"] = False
@@ -87,7 +87,7 @@ class BatchRunner:
             if self.site == "encoder":
                 trunk, options = self.model.hf.get_encoder(), {}
             else:
-                target, target_mask = _join([sequence.target for sequence in batch])
+                target, target_mask = join_rows([sequence.target for sequence in batch])
                 options["decoder_input_ids"] = target.to(device)
                 options["decoder_attention_mask"] = target_mask.to(device)
         aim = take_aim(
@@ -121,10 +121,10 @@ class BatchRunner:
         return self._prefix[1]
 
 
-def _join(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def join_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Pad token ids on the right; return them and the mask of the real ones."""
     lengths = torch.tensor([len(row) for row in rows])
-    tensors = [torch.tensor(row) for row in rows]
+    tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
     ids = torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True)
     return ids, (torch.arange(ids.shape[1])[None] < lengths[:, None]).long()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -122,9 +123,8 @@ def _spread(sequences: Sequence[TokenSequence], count: int) -> list[TokenSequenc
 def _read_attended_token(sequence: TokenSequence) -> TokenSequence:
     """Read the attended token of the sequence's query, whether or not its own plan reads it."""
     attended = sequence.queries[0][2]
-    return TokenSequence(
-        ids=sequence.ids,
-        prefix_length=sequence.prefix_length,
+    return replace(
+        sequence,
         occurrences=((0, TokenSpan(attended, attended)),),
         queries=sequence.queries[:1],
     )

@@ -67,6 +67,7 @@ def plan_capture(
     *,
     causal: bool = True,
     take: Take = "last",
+    prefix: str = "",
 ) -> CapturePlan:
     """Lay out the capture of every modifier and head of `pairs` in every template.
 
@@ -82,6 +83,8 @@ def plan_capture(
         Whether a word's key can only depend on what precedes it.
     take
         Which token stands for a word of several pieces: its ``last``, or the ``mean`` of all.
+    prefix
+        What the model wants before every sentence, such as T5's "translate English to German: ".
 
     Raises
     ------
@@ -92,6 +95,51 @@ def plan_capture(
     """
     if take not in ("last", "mean"):
         raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    aligned, losses = align_sentences(tokenizer, pairs, templates, prefix=prefix)
+    # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
+    # prefix and hardly any padding. The order decides the row numbers, never a batch size.
+    aligned.sort(key=lambda item: _order(item, causal=causal))
+    sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
+    return CapturePlan(
+        sequences=tuple(sequences),
+        occurrences=pd.DataFrame(occurrences),
+        queries=pd.DataFrame(queries),
+        losses=tabulate_losses(losses),
+        pairs=pairs,
+        templates=templates,
+        settings={"take": take, "site": "decoder" if causal else "encoder"},
+    )
+
+
+@dataclass(frozen=True)
+class AlignedSentence:
+    """A filled template, its tokens, and where among them the two words stand."""
+
+    sentence: Sentence
+    tokens: Tokens
+    modifier: TokenSpan
+    head: TokenSpan
+
+
+def align_sentences(
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: pd.DataFrame,
+    templates: pd.DataFrame,
+    *,
+    prefix: str = "",
+) -> tuple[list[AlignedSentence], list[dict[str, str]]]:
+    """Fill every template with every compound of `pairs` and find the words among the tokens.
+
+    Returns
+    -------
+    aligned, losses
+        What was found, and the rest: ``template_id, modifier, head, sentence, reason``.
+
+    Raises
+    ------
+    AlignmentError
+        If no compound at all can be aligned.
+    """
     compounds = sorted(
         {
             (head, m)
@@ -100,12 +148,12 @@ def plan_capture(
         }
     )
     sentences = [
-        fill_template(text, modifier, head, template_id)
+        fill_template(text, modifier, head, template_id).after(prefix)
         for template_id, text in zip(templates["template_id"], templates["text"], strict=True)
         for head, modifier in compounds
     ]
     tokenised = tokenise(tokenizer, [sentence.text for sentence in sentences])
-    aligned: list[tuple[Sentence, Tokens, TokenSpan, TokenSpan]] = []
+    aligned: list[AlignedSentence] = []
     losses: list[dict[str, str]] = []
     for sentence, tokens in zip(sentences, tokenised, strict=True):
         try:
@@ -122,27 +170,19 @@ def plan_capture(
                 }
             )
         else:
-            aligned.append((sentence, tokens, modifier_tokens, head_tokens))
+            aligned.append(AlignedSentence(sentence, tokens, modifier_tokens, head_tokens))
     if not aligned:
         reason = f" The first: {losses[0]['reason']}." if losses else ""
         raise AlignmentError(
             f"none of the {len(sentences)} sentences could be aligned with its tokens.{reason}"
         )
-    # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
-    # prefix and hardly any padding. The order decides the row numbers, never a batch size.
-    aligned.sort(key=lambda item: _order(*item, causal=causal))
-    sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
-    return CapturePlan(
-        sequences=tuple(sequences),
-        occurrences=pd.DataFrame(occurrences),
-        queries=pd.DataFrame(queries),
-        losses=pd.DataFrame(
-            losses, columns=["template_id", "modifier", "head", "sentence", "reason"]
-        ),
-        pairs=pairs,
-        templates=templates,
-        settings={"take": take, "site": "decoder" if causal else "encoder"},
-    )
+    return aligned, losses
+
+
+def tabulate_losses(losses: Sequence[dict[str, str]]) -> pd.DataFrame:
+    """Return the table of what could not be aligned."""
+    columns = ["template_id", "modifier", "head", "sentence", "reason"]
+    return pd.DataFrame(losses, columns=columns)
 
 
 def locate_pairs(
@@ -170,17 +210,16 @@ def locate_pairs(
     )
 
 
-def _order(
-    sentence: Sentence, tokens: Tokens, modifier: TokenSpan, head: TokenSpan, *, causal: bool
-) -> tuple[Any, ...]:
-    prefix = tokens.ids[: modifier.first] if causal else ()
-    length = (head.last + 1 if causal else len(tokens.ids)) - len(prefix)
+def _order(item: AlignedSentence, *, causal: bool) -> tuple[Any, ...]:
+    ids, sentence = item.tokens.ids, item.sentence
+    prefix = ids[: item.modifier.first] if causal else ()
+    length = (item.head.last + 1 if causal else len(ids)) - len(prefix)
     return (sentence.template_id, prefix, length, sentence.modifier, sentence.head)
 
 
 def _lay_out(
     tokenizer: PreTrainedTokenizerFast,
-    aligned: list[tuple[Sentence, Tokens, TokenSpan, TokenSpan]],
+    aligned: Sequence[AlignedSentence],
     *,
     causal: bool,
     take: Take,
@@ -190,7 +229,8 @@ def _lay_out(
     occurrences: list[dict[str, Any]] = []
     queries: list[dict[str, Any]] = []
     known: dict[tuple[tuple[int, ...], int, int], int] = {}
-    for sentence, tokens, modifier, head in aligned:
+    for item in aligned:
+        sentence, tokens, modifier, head = item.sentence, item.tokens, item.modifier, item.head
         ids = tokens.ids[: head.last + 1] if causal else tokens.ids
         seen_by_word = ids[: modifier.last + 1] if causal else ids
         identity = (seen_by_word, modifier.first, modifier.last)
@@ -215,7 +255,7 @@ def _lay_out(
                     "sentence": sentence.text[: sentence.modifier_span[1]]
                     if causal
                     else sentence.text,
-                    "sentence_hash": _hash_ids(seen_by_word),
+                    "sentence_hash": hash_ids(seen_by_word),
                 }
             )
         queries.append(
@@ -229,7 +269,7 @@ def _lay_out(
                 "distance": head.last - modifier.last,
                 "head_tokens": head.last - head.first + 1,
                 "sentence": sentence.text,
-                "sentence_hash": _hash_ids(tokens.ids),
+                "sentence_hash": hash_ids(tokens.ids),
             }
         )
         sequences.append(
@@ -243,5 +283,6 @@ def _lay_out(
     return sequences, occurrences, queries
 
 
-def _hash_ids(ids: tuple[int, ...]) -> str:
+def hash_ids(ids: tuple[int, ...]) -> str:
+    """Return a short hash of token ids, which names a sentence in the tables."""
     return hashlib.sha256(np.asarray(ids, dtype="<i8").tobytes()).hexdigest()[:16]

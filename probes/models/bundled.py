@@ -52,6 +52,8 @@ class BundledModel:
         What the weights went through before they became float32.
     source_prefix
         What has to be put before every text for the model to do its task.
+    tables
+        The word pairs and templates that suit the model's language, if not the usual English ones.
     terms
         What a user has to accept first, if anything.
     """
@@ -71,6 +73,7 @@ class BundledModel:
     precision: str
     aliases: tuple[str, ...] = ()
     source_prefix: str = ""
+    tables: tuple[str, str] | None = None
     terms: Terms | None = None
 
     @property
@@ -173,6 +176,7 @@ BUNDLED_MODELS = (
         architecture="MarianMTModel",
         parameters_m=77.9,
         precision="int8, dequantised to float32",
+        tables=("compound_pairs_zh", "templates_zh"),
     ),
     BundledModel(
         name="minimind2-small",

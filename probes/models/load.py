@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def load_model(
     weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
     hf = hf if device_map is not None else hf.to(place)
     model = _assemble(hf, tokenizer, name, weights_hash, origin)
+    if bundled is not None:
+        model = replace(model, source_prefix=bundled.source_prefix)
     if check:
         refuse_unfaithful(name, examine_model(model))
     return model

@@ -39,6 +39,8 @@ class Model:
     origin
         Where the weights come from: source, package or folder, version, archive hash, precision,
         licence, and the hash of the config.
+    source_prefix
+        What the model wants before every sentence.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Model:
     sites: Mapping[Site, AttentionGeometry]
     weights_hash: str
     origin: dict[str, str]
+    source_prefix: str = ""
 
     @property
     def geometry(self) -> AttentionGeometry:

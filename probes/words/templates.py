@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +56,15 @@ class Sentence:
     modifier_span: tuple[int, int]
     head_span: tuple[int, int]
     template_id: str
+
+    def after(self, prefix: str) -> Sentence:
+        """Return the sentence behind `prefix`, its spans shifted."""
+        shift = len(prefix)
+        spans = ((a + shift, b + shift) for a, b in (self.modifier_span, self.head_span))
+        modifier_span, head_span = spans
+        return replace(
+            self, text=prefix + self.text, modifier_span=modifier_span, head_span=head_span
+        )
 
 
 def load_templates(

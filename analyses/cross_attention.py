@@ -1,0 +1,151 @@
+"""Translation, where the founding question comes from: cross-attention beside self-attention.
+
+The same measures at the three sites of an encoder-decoder: the encoder's self-attention and
+cross-attention (keys and values of the same source words; queries from the head noun, and from the
+step that translates the modifier), and the decoder's self-attention (the translated modifier). As a
+script: ``python -m analyses.cross_attention --help``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analyses import divergence
+from probes.capture.store import open_store
+from probes.errors import TableError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from probes.capture.store import Store
+
+NAME = "cross_attention"
+SITES = ("encoder", "decoder", "cross")
+MEASURES = ("dissociation_ratio_5%", "representational_similarity", "tieability")
+
+
+@dataclass(frozen=True)
+class CrossSettings(divergence.DivergenceSettings):
+    """How much to compute at each site; see `analyses.divergence.DivergenceSettings`."""
+
+
+def find_sites(store: Store) -> dict[str, Store]:
+    """Open the captures of all three sites, given that of the encoder.
+
+    Raises
+    ------
+    TableError
+        If the model has no cross-attention.
+    """
+    folders = {site: store.folder.parent / f"capture-{site}" for site in SITES[1:]}
+    if not all((folder / "manifest.json").exists() for folder in folders.values()):
+        raise TableError(
+            f"{store.manifest['model']} was captured at one site only. Give an encoder-decoder "
+            "(such as opus-mt-zh-en) to `kvprobes capture`."
+        )
+    return {"encoder": store} | {site: open_store(folder) for site, folder in folders.items()}
+
+
+def compute(
+    store: Store, pairs: pd.DataFrame, *, settings: CrossSettings | None = None
+) -> dict[str, pd.DataFrame]:
+    """Measure all heads of all three sites, in every space, under every condition.
+
+    Parameters
+    ----------
+    store
+        The encoder's finished capture of `pairs`; the other sites' stand beside it.
+
+    Returns
+    -------
+    ``summary``
+        The summary of `analyses.divergence.compute` with a column ``site``.
+    ``differences``
+        Cross-attention and the decoder minus the encoder, functional space: ``site, population,
+        measure, condition, value, ci_low, ci_high``. The intervals are those of two independent
+        figures; the words are the same, so a paired one would rather be narrower.
+    ``heads``
+        The same per layer and kv head, with ``site``.
+    ``translations``
+        ``template_id, modifier, head, sentence, translation, step, weight``: which step of the
+        decoder was taken to translate the modifier, and how much it looks there.
+
+    Raises
+    ------
+    TableError
+        If the model has no cross-attention, or fewer than 20 pairs can be compared at a site.
+    """
+    stores = find_sites(store)
+    tables = {site: divergence.compute(stores[site], pairs, settings=settings) for site in SITES}
+    summary = _stack({site: found["summary"] for site, found in tables.items()})
+    columns = ["template_id", "modifier", "head", "sentence", "translation", "step", "weight"]
+    return {
+        "summary": summary,
+        "differences": tabulate_differences(summary),
+        "heads": _stack({site: found["heads"] for site, found in tables.items()}),
+        "translations": stores["cross"].table("queries")[columns],
+    }
+
+
+def tabulate_differences(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return each site's figures minus the encoder's, with intervals as if independent."""
+    keys = ["population", "measure", "condition"]
+    chosen = summary[
+        (summary["space"] == "functional")
+        & summary["measure"].isin(MEASURES)
+        & ~summary["condition"].str.contains(" - ", regex=False)
+    ]
+    numbers = [*keys, "value", "ci_low", "ci_high"]
+    base = chosen.loc[chosen["site"] == "encoder", numbers]
+    parts = []
+    for site in SITES[1:]:
+        other = chosen.loc[chosen["site"] == site, numbers]
+        both = other.merge(base, on=keys, suffixes=("", "_encoder"))
+        value = both["value"] - both["value_encoder"]
+        below = np.hypot(
+            both["value"] - both["ci_low"], both["ci_high_encoder"] - both["value_encoder"]
+        )
+        above = np.hypot(
+            both["ci_high"] - both["value"], both["value_encoder"] - both["ci_low_encoder"]
+        )
+        parts.append(
+            both[keys].assign(site=site, value=value, ci_low=value - below, ci_high=value + above)
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def describe_inputs(
+    store: Store, pairs_hash: str, settings: CrossSettings | None = None
+) -> dict[str, Any]:
+    """Name everything the tables follow from, for their manifest."""
+    return {
+        "captures": {site: found.identity_hash for site, found in find_sites(store).items()},
+        "pairs": pairs_hash,
+        "settings": asdict(settings or CrossSettings()),
+    }
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the three measures at the three sites, from the tables alone."""
+    from analyses.figures.sites import draw_sites
+
+    return {"sites": draw_sites(tables["summary"])}
+
+
+def _stack(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    parts = []
+    for site, table in tables.items():
+        part = table.copy()
+        part.insert(0, "site", site)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+if __name__ == "__main__":
+    from analyses.cli import run_analysis_script
+
+    run_analysis_script(NAME)

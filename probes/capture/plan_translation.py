@@ -1,0 +1,186 @@
+"""What to read in a translation: the words of the source, and the steps that translate them.
+
+The step that translates a word is the one with the most cross-attention to its tokens, averaged
+over layers and heads. No aligner from outside is asked: it is the model's own reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from probes.capture.plan import (
+    AlignedSentence,
+    CapturePlan,
+    Take,
+    TokenSequence,
+    align_sentences,
+    hash_ids,
+    tabulate_losses,
+)
+from probes.capture.translate import Ids, Translation
+from probes.errors import AlignmentError, UsageError
+from probes.models.geometry import Site
+from probes.models.model import Model
+from probes.words.align import TokenSpan
+
+Translate = Callable[[Sequence[Ids]], list[Translation]]
+ORDER: tuple[Site, ...] = ("encoder", "decoder", "cross")
+
+
+def plan_translation(
+    model: Model,
+    pairs: pd.DataFrame,
+    templates: pd.DataFrame,
+    *,
+    translate: Translate,
+    take: Take = "last",
+) -> dict[Site, CapturePlan]:
+    """Lay out the capture of every compound at the three sites of an encoder-decoder.
+
+    At ``encoder`` and ``cross`` the modifier's keys and values are those of its source tokens; at
+    ``decoder`` those of the token that the step translating it writes. What attends is the head
+    noun at ``encoder``, the step that translates the modifier at ``cross``, and the step that
+    translates the head noun (or the modifier's own token, if that comes later) at ``decoder``.
+
+    Parameters
+    ----------
+    translate
+        Gives the model's own translations (`probes.capture.translate.translate`).
+
+    Returns
+    -------
+    A plan a site. Its ``queries`` also have ``step`` (the decoder's position), ``weight`` (its
+    cross-attention to the modifier) and ``translation``.
+
+    Raises
+    ------
+    AlignmentError
+        If no compound at all can be aligned at a site; single losses are reported in the plans.
+    UsageError
+        If `take` is unknown.
+    """
+    if take not in ("last", "mean"):
+        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    aligned, losses = align_sentences(model.tokenizer, pairs, templates, prefix=model.source_prefix)
+    aligned.sort(
+        key=lambda item: (
+            item.sentence.template_id,
+            len(item.tokens.ids),
+            item.sentence.modifier,
+            item.sentence.head,
+        )
+    )
+    translations = translate([item.tokens.ids for item in aligned])
+    return {
+        site: _lay_out(model, site, aligned, translations, losses, pairs, templates, take)
+        for site in ORDER
+    }
+
+
+def find_step(translation: Translation, span: TokenSpan) -> tuple[int, float]:
+    """Return the step that looks most at the tokens of a word, and its attention to them."""
+    looks = translation.attention[:, span.first : span.last + 1].sum(dim=1)
+    step = int(looks.argmax())
+    return step, float(looks[step])
+
+
+def _lay_out(
+    model: Model,
+    site: Site,
+    aligned: Sequence[AlignedSentence],
+    translations: Sequence[Translation],
+    losses: Sequence[dict[str, str]],
+    pairs: pd.DataFrame,
+    templates: pd.DataFrame,
+    take: Take,
+) -> CapturePlan:
+    sequences: list[TokenSequence] = []
+    occurrences: list[dict[str, Any]] = []
+    queries: list[dict[str, Any]] = []
+    lost = list(losses)
+    for item, translation in zip(aligned, translations, strict=True):
+        step, weight = find_step(translation, item.modifier)
+        word, position = item.modifier, item.head.last
+        if site == "cross":
+            position = step
+        if site == "decoder":
+            word = TokenSpan(step + 1, step + 1)
+            position = max(step + 1, find_step(translation, item.head)[0])
+            if step + 1 >= len(translation.ids):
+                reason = "the step that translates the modifier ends the sentence"
+                lost.append(_describe_loss(item, reason))
+                continue
+        number = len(queries)
+        ids = translation.ids if site == "decoder" else item.tokens.ids
+        occurrences.append(_describe_word(model, item, number, word, ids, take))
+        queries.append(
+            {
+                "query": number,
+                "template_id": item.sentence.template_id,
+                "modifier": item.sentence.modifier,
+                "head": item.sentence.head,
+                "occurrence": number,
+                "position": position,
+                "distance": position - word.last if site != "cross" else 0,
+                "head_tokens": item.head.last - item.head.first + 1,
+                "sentence": item.sentence.text,
+                "sentence_hash": hash_ids(item.tokens.ids),
+                "step": step,
+                "weight": weight,
+                "translation": model.tokenizer.decode(translation.ids, skip_special_tokens=True),
+            }
+        )
+        sequences.append(
+            TokenSequence(
+                ids=item.tokens.ids,
+                prefix_length=0,
+                occurrences=((number, word),),
+                queries=((number, position, word.last),),
+                target=translation.ids,
+            )
+        )
+    if not queries:
+        raise AlignmentError(f"no compound could be followed to the {site} of {model.name}.")
+    return CapturePlan(
+        sequences=tuple(sequences),
+        occurrences=pd.DataFrame(occurrences),
+        queries=pd.DataFrame(queries),
+        losses=tabulate_losses(lost),
+        pairs=pairs,
+        templates=templates,
+        settings={"take": take, "site": site},
+    )
+
+
+def _describe_word(
+    model: Model, item: AlignedSentence, number: int, word: TokenSpan, ids: Ids, take: Take
+) -> dict[str, Any]:
+    sentence, pieces = item.sentence, list(ids[word.first : word.last + 1])
+    return {
+        "occurrence": number,
+        "word": sentence.modifier,
+        "template_id": sentence.template_id,
+        "head": sentence.head,
+        "start": sentence.modifier_span[0],
+        "end": sentence.modifier_span[1],
+        "first_token": word.first,
+        "last_token": word.last,
+        "token_ids": pieces,
+        "pieces": model.tokenizer.convert_ids_to_tokens(pieces),
+        "taken": take,
+        "sentence": sentence.text,
+        "sentence_hash": hash_ids(item.tokens.ids),
+    }
+
+
+def _describe_loss(item: AlignedSentence, reason: str) -> dict[str, str]:
+    return {
+        "template_id": item.sentence.template_id,
+        "modifier": item.sentence.modifier,
+        "head": item.sentence.head,
+        "sentence": item.sentence.text,
+        "reason": reason,
+    }
