@@ -9,7 +9,7 @@ capture and says how special it is among the other pairs; ``draw`` draws it. As 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 NAME = "attention_example"
+FOUNDING = (("network", "neural", "social"), ("网络", "神经", "社交"))
+"""The pair that the question came from, and the same in Chinese."""
+
 COMPARED: tuple[Space, ...] = ("raw", "functional")
 Array = NDArray[Any]
 
@@ -43,9 +46,9 @@ class ExampleSettings:
     ``head`` attends; ``first`` and ``second`` are the modifiers it attends to.
     """
 
-    head: str = "network"
-    first: str = "neural"
-    second: str = "social"
+    head: str = FOUNDING[0][0]
+    first: str = FOUNDING[0][1]
+    second: str = FOUNDING[0][2]
     all_pairs: int = 6000
     seed: int = 0
 
@@ -90,6 +93,7 @@ def compute(
     settings = settings or ExampleSettings()
     queries = store.table("queries")
     template_ids = list(dict.fromkeys(queries["template_id"]))
+    settings = _in_the_captures_language(queries, settings)
     left, right = find_example(store, queries, template_ids, settings)
     n_layers = store.n_layers
     with progress_bar("Looking at the example", total=2 * n_layers, unit="layers") as advance:
@@ -114,6 +118,17 @@ def compute(
         table.insert(0, "model", store.manifest["model"])
         table.insert(1, "head_word", settings.head)
     return tables
+
+
+def _in_the_captures_language(queries: pd.DataFrame, settings: ExampleSettings) -> ExampleSettings:
+    """Take the founding pair of another language, if the capture has that one and not English."""
+    asked = (settings.head, settings.first, settings.second)
+    if asked != FOUNDING[0] or (queries["head"] == asked[0]).any():
+        return settings
+    for head, first, second in FOUNDING[1:]:
+        if (queries["head"] == head).any():
+            return replace(settings, head=head, first=first, second=second)
+    return settings
 
 
 def find_example(

@@ -21,10 +21,27 @@ def caption(
     n
         The counts of `analyses.report`.
     """
-    captions = _caption_divergence(tables, n) if analysis == "divergence" else _caption_example(n)
+    if analysis == "divergence":
+        captions = _caption_divergence(tables, n)
+    else:
+        captions = _caption_sites(n) if analysis == "cross_attention" else _caption_example(n)
     return captions.get(
         name, (f"{analysis}: {name}.", f"Figure {name} of the analysis {analysis}.")
     )
+
+
+def _caption_sites(n: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {
+        "sites": (
+            "The three places where the model attends, side by side: dissociation ratio and "
+            "representational similarity of the word pairs, and tieability on words not fitted "
+            f"on. Means over all heads of a site, functional space; {describe_intervals(n)}. "
+            "A lower dissociation ratio means that similar keys more often come with similar "
+            "values.",
+            "Three panels, one a measure; in each the encoder, the decoder and cross-attention, "
+            "with trained heads beside their nulls.",
+        )
+    }
 
 
 def describe_intervals(n: dict[str, Any]) -> str:

@@ -71,8 +71,8 @@ def compute(
     ``heads``
         The same per layer and kv head, with ``site``.
     ``translations``
-        ``template_id, modifier, head, sentence, translation, step, weight``: which step of the
-        decoder was taken to translate the modifier, and how much it looks there.
+        ``template_id, modifier, head, sentence, translation, written, weight``: which token was
+        taken for the modifier's translation, and how much the decoder looks at the modifier there.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def compute(
     stores = find_sites(store)
     tables = {site: divergence.compute(stores[site], pairs, settings=settings) for site in SITES}
     summary = _stack({site: found["summary"] for site, found in tables.items()})
-    columns = ["template_id", "modifier", "head", "sentence", "translation", "step", "weight"]
+    columns = ["template_id", "modifier", "head", "sentence", "translation", "written", "weight"]
     return {
         "summary": summary,
         "differences": tabulate_differences(summary),

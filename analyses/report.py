@@ -23,7 +23,18 @@ from analyses.results import ResultFolder
 from probes.errors import StoreError
 from probes.files import write_text
 
-NAME, EXAMPLE = "divergence", "attention_example"
+NAME, EXAMPLE, TRANSLATION = "divergence", "attention_example", "cross_attention"
+SITE_NAMES = {
+    "encoder": "encoder, self",
+    "decoder": "decoder, self",
+    "cross": "cross-attention",
+}
+SITE_MEASURES = (
+    ("dissociation_ratio_5%", "word pairs", "DR(5 %)"),
+    ("representational_similarity", "word pairs", "representational similarity"),
+    ("tieability", "occurrences", "tieability R²"),
+)
+TRANSLATIONS = 12
 RATIOS = ("dissociation_ratio_1%", "dissociation_ratio_5%", "dissociation_ratio_10%")
 MEASURES = {
     "dissociation_ratio_1%": "DR(1 %)",
@@ -88,6 +99,8 @@ def write_report(folder: ResultFolder) -> Path:
             least=_tabulate_pairs(pairs, most=False),
             has_relatedness="relatedness" in pairs,
             example=_read_example(folder, numbers),
+            translation=_read_translation(folder, numbers),
+            sees_both_ways=capture.get("geometry", {}).get("causal") is False,
             losses=_read_losses(folder),
             templates=_read_templates(folder),
             capture=_flatten(capture),
@@ -305,6 +318,45 @@ def _read_example(folder: ResultFolder, numbers: dict[str, Any]) -> dict[str, An
         "figures": _read_figures(folder, EXAMPLE, tables, numbers),
         "rows": [_show_example(row) for row in tables["summary"].to_dict("records")],
     }
+
+
+def _read_translation(folder: ResultFolder, numbers: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the comparison of an encoder-decoder's sites, if that analysis has been run."""
+    if not folder.manifest_path(TRANSLATION).exists():
+        return None
+    tables = folder.read_tables(TRANSLATION)
+    rows = []
+    for measure, population, shown in SITE_MEASURES:
+        for site in ("encoder", "decoder", "cross"):
+            summary = tables["summary"].query("site == @site")
+            place = (population, "functional", measure)
+            gap = tables["differences"].query(
+                "site == @site and measure == @measure and population == @population "
+                "and condition == 'trained'"
+            )
+            rows.append(
+                {
+                    "measure": shown,
+                    "site": SITE_NAMES[site],
+                    "cells": [_cell(summary, *place, c) for c in (*CONDITIONS, "slice")],
+                    "gap": _show_gap(gap),
+                }
+            )
+    chosen = tables["translations"].drop_duplicates(["modifier", "head"]).head(TRANSLATIONS)
+    return {
+        "rows": _group(rows, "measure"),
+        "figures": _read_figures(folder, TRANSLATION, tables, numbers),
+        "translations": chosen.to_dict("records"),
+    }
+
+
+def _show_gap(rows: pd.DataFrame) -> dict[str, Any] | None:
+    """Print a difference of two sites with its interval."""
+    if rows.empty:
+        return None
+    value, low, high = (float(rows[name].iloc[0]) for name in ("value", "ci_low", "ci_high"))
+    sign = 1 if low > 0 else -1 if high < 0 else 0
+    return {"value": show(value), "interval": f"{show(low)} to {show(high)}", "sign": sign}
 
 
 def _show_example(row: dict[Any, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,40 @@ LABELS = {
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 
 
+# Fonts that have the characters which the first one lacks, on one system or another.
+FONTS = (
+    "DejaVu Sans",
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei"),
+    *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
+)
+
+
+@cache
+def list_fonts() -> dict[str, str]:
+    """Return those of `FONTS` that this machine has, with the file of each."""
+    from matplotlib import font_manager
+
+    known = {font.name: font.fname for font in font_manager.fontManager.ttflist}
+    return {name: known[name] for name in FONTS if name in known}
+
+
+def can_draw(text: str) -> bool:
+    """Whether every character of a text is in a font of the house style."""
+    from matplotlib.ft2font import FT2Font
+
+    missing = {ord(character) for character in text}
+    for path in list_fonts().values():
+        missing -= set(FT2Font(path).get_charmap())
+    return not missing
+
+
+def spell(word: str) -> str:
+    """Return a word as the figures can write it: in code points where no font has its script."""
+    if can_draw(word):
+        return word
+    return " ".join(f"U+{ord(character):04X}" for character in word)
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
     """Apply the house style to the figures made in the block."""
@@ -38,7 +73,7 @@ def house_style() -> Iterator[None]:
     style = {
         **sns.axes_style("ticks"),
         "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
+        "font.sans-serif": list(list_fonts()),
         "font.size": 7,
         "axes.labelsize": 7,
         "axes.titlesize": 8,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.style import COLOURS, DIVERGING, PAGE, SEQUENTIAL, house_style, new_figure
+from analyses.style import (
+    COLOURS,
+    DIVERGING,
+    PAGE,
+    SEQUENTIAL,
+    house_style,
+    new_figure,
+    spell,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +34,7 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
         ``head_word, word, layer, head, weight, expected`` with a row a template.
     """
     words = list(attention["word"].unique())
-    head_word = attention["head_word"].iloc[0]
+    head_word = spell(attention["head_word"].iloc[0])
     means = attention.groupby(["word", "layer", "head"])["weight"].mean()
     others = attention.groupby("layer")["expected"].mean()
     top = float(means.max())
@@ -35,9 +43,9 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
         *axes, line = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
         for axis, word, colour in zip(axes, words, WORD_COLOURS, strict=True):
             image = _map(axis, _grid(means[word]), SEQUENTIAL, top)
-            axis.set(title=f"{head_word} → {word}", xlabel="query head")
+            axis.set(title=f"{head_word} → {spell(word)}", xlabel="query head")
             by_layer = means[word].groupby("layer").mean()
-            line.plot(by_layer, by_layer.index, color=colour, label=word, marker="o", ms=2)
+            line.plot(by_layer, by_layer.index, color=colour, label=spell(word), marker="o", ms=2)
         axes[0].set_ylabel("layer")
         axes[1].tick_params(labelleft=False)
         _add_bar(figure, image, axes, f"attention weight of “{head_word}” on the word")
@@ -72,7 +80,7 @@ def draw_similarity(
     """
     mine = _select(similarity).set_index(["layer", "kv_head"])
     share = _select(summary).set_index("measure").loc[["pattern_share"]].iloc[0]
-    between = " and ".join(words)
+    between = " and ".join(map(spell, words))
     with house_style():
         n_layers = mine.index.get_level_values("layer").nunique()
         figure = new_figure(PAGE, _height(n_layers))

@@ -9,13 +9,17 @@ import pandas as pd
 
 from analyses.figures.common import CONDITIONS, draw_points, letter, populations, present, select
 from analyses.figures.labels import place_labels
-from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
+from analyses.style import COLOURS, LABELS, PAGE, can_draw, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FOUNDING = (("network", {"neural", "social"}), ("dog", {"guide", "hot"}))
-"""The pairs that the question came from."""
+FOUNDING = (
+    ("network", {"neural", "social"}),
+    ("dog", {"guide", "hot"}),
+    ("网络", {"神经", "社交"}),
+)
+"""The pairs that the question came from, and the first of them in Chinese."""
 
 TOPS = ("1%", "5%", "10%")
 RELATEDNESS = ("related", "mid", "unrelated")
@@ -157,14 +161,19 @@ def _name_pairs(axes: Any, pairs: pd.DataFrame, points: Any, taken: list[Any]) -
     place_labels(
         axes,
         points[chosen],
-        [
-            _escape(f"{row.head}: {row.m1} / {row.m2}")
-            for row in rows[["head", "m1", "m2"]].itertuples()
-        ],
+        [_escape(_name(row)) for row in rows.to_dict("records")],
         avoid=points,
         taken=[*taken, *([legend] if legend is not None else [])],
         bold=[n in founding for n in chosen],
     )
+
+
+def _name(pair: dict[Any, Any]) -> str:
+    """Name a pair in its own script, or in English (or by its number) where no font has that."""
+    name = f"{pair['head']}: {pair['m1']} / {pair['m2']}"
+    if can_draw(name):
+        return name
+    return str(pair.get("english") or pair["pair_id"])
 
 
 def _escape(text: str) -> str:

@@ -16,7 +16,7 @@ from analyses.tables.measures import Comparisons
 def tabulate_pairs(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFrame:
     """Means over heads, and how far the percentile rank of s_K lies above that of s_V."""
     functional, raw = comparisons["functional", "trained"], comparisons["raw", "trained"]
-    columns = [c for c in ("pair_id", "head", "m1", "m2", "relatedness") if c in pairs]
+    columns = [c for c in ("pair_id", "head", "m1", "m2", "relatedness", "english") if c in pairs]
     rank_k, rank_v = _percentiles(functional.s_k), _percentiles(functional.s_v)
     gap = (rank_k - rank_v).flatten(0, 1)
     return pairs[columns].assign(

@@ -1,7 +1,9 @@
 """What to read in a translation: the words of the source, and the steps that translate them.
 
-The step that translates a word is the one with the most cross-attention to its tokens, averaged
-over layers and heads. No aligner from outside is asked: it is the model's own reading.
+Which token of the translation stands for a word is asked of the model's own cross-attention, not of
+an aligner from outside. Some layers look at the word whose translation has just been read in,
+others at the one about to be written (in opus-mt-zh-en the first three and the last three), so a
+token is scored by either, whichever is more, averaged over layers.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 
 from probes.capture.plan import (
     AlignedSentence,
@@ -41,9 +44,9 @@ def plan_translation(
     """Lay out the capture of every compound at the three sites of an encoder-decoder.
 
     At ``encoder`` and ``cross`` the modifier's keys and values are those of its source tokens; at
-    ``decoder`` those of the token that the step translating it writes. What attends is the head
-    noun at ``encoder``, the step that translates the modifier at ``cross``, and the step that
-    translates the head noun (or the modifier's own token, if that comes later) at ``decoder``.
+    ``decoder`` those of its translation (one token of it). What attends is the head noun at
+    ``encoder``, the step that writes the modifier's translation at ``cross``, and the head noun's
+    translation (or the modifier's own, if that comes later) at ``decoder``.
 
     Parameters
     ----------
@@ -52,8 +55,8 @@ def plan_translation(
 
     Returns
     -------
-    A plan a site. Its ``queries`` also have ``step`` (the decoder's position), ``weight`` (its
-    cross-attention to the modifier) and ``translation``.
+    A plan a site. Its ``queries`` also have ``written`` (the token taken for the modifier's
+    translation), ``weight`` (its cross-attention to the modifier) and ``translation``.
 
     Raises
     ------
@@ -80,11 +83,18 @@ def plan_translation(
     }
 
 
-def find_step(translation: Translation, span: TokenSpan) -> tuple[int, float]:
-    """Return the step that looks most at the tokens of a word, and its attention to them."""
-    looks = translation.attention[:, span.first : span.last + 1].sum(dim=1)
-    step = int(looks.argmax())
-    return step, float(looks[step])
+def find_translated(translation: Translation, span: TokenSpan) -> tuple[int, float]:
+    """Return which token of a translation stands for a word of the source, and its score.
+
+    The score of the token at position p is the cross-attention to the word's tokens at the step
+    before, which writes it, or at its own, which reads it, whichever is more; the mean over layers.
+    Where all layers look from one step alone, which of the two it is cannot be told, and the token
+    that is read there is taken.
+    """
+    looks = translation.attention[:, :, span.first : span.last + 1].sum(dim=2)
+    scores = torch.maximum(looks[:, :-1], looks[:, 1:]).mean(dim=0)
+    best = int(scores.argmax())
+    return best + 1, float(scores[best])
 
 
 def _lay_out(
@@ -102,17 +112,16 @@ def _lay_out(
     queries: list[dict[str, Any]] = []
     lost = list(losses)
     for item, translation in zip(aligned, translations, strict=True):
-        step, weight = find_step(translation, item.modifier)
+        if len(translation.ids) < 2:
+            lost.append(_describe_loss(item, "the translation is empty"))
+            continue
+        token, weight = find_translated(translation, item.modifier)
         word, position = item.modifier, item.head.last
         if site == "cross":
-            position = step
+            position = token - 1
         if site == "decoder":
-            word = TokenSpan(step + 1, step + 1)
-            position = max(step + 1, find_step(translation, item.head)[0])
-            if step + 1 >= len(translation.ids):
-                reason = "the step that translates the modifier ends the sentence"
-                lost.append(_describe_loss(item, reason))
-                continue
+            word = TokenSpan(token, token)
+            position = max(token, find_translated(translation, item.head)[0])
         number = len(queries)
         ids = translation.ids if site == "decoder" else item.tokens.ids
         occurrences.append(_describe_word(model, item, number, word, ids, take))
@@ -128,7 +137,7 @@ def _lay_out(
                 "head_tokens": item.head.last - item.head.first + 1,
                 "sentence": item.sentence.text,
                 "sentence_hash": hash_ids(item.tokens.ids),
-                "step": step,
+                "written": model.tokenizer.convert_ids_to_tokens(translation.ids[token]),
                 "weight": weight,
                 "translation": model.tokenizer.decode(translation.ids, skip_special_tokens=True),
             }

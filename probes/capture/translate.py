@@ -1,4 +1,4 @@
-"""An encoder-decoder's own translations, and which source token each of their steps reads."""
+"""An encoder-decoder's own translations, and which source tokens each of their steps looks at."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Ids = tuple[int, ...]
 class Translation:
     """What the decoder is given to say its own translation again, and where it looks.
 
-    ``ids`` begin with the decoder's start token and leave out the final one. ``attention`` [step,
-    source token] is the cross-attention of each step, averaged over layers and heads: the
-    step at position p writes the token at position p + 1.
+    ``ids`` begin with the decoder's start token and leave out the final one. ``attention`` is the
+    cross-attention of each step, averaged over heads: the step at position p reads the token
+    ``ids[p]`` and writes the token at position p + 1.
     """
 
     ids: Ids
-    attention: Float[Tensor, "step token"]
+    attention: Float[Tensor, "layer step token"]
 
 
 def translate(
@@ -129,11 +129,10 @@ def _generate(model: Model, sources: Sequence[Ids], longest: int) -> list[Ids]:
 
 
 class _CrossAttention:
-    """A listener that adds up the cross-attention of every step, over layers and heads."""
+    """A listener that keeps the cross-attention of every step, averaged over heads."""
 
-    def __init__(self, n_layers: int) -> None:
-        self.n_layers = n_layers
-        self.total: Tensor | None = None
+    def __init__(self) -> None:
+        self.layers: list[Tensor] = []
 
     def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:
         pass
@@ -145,14 +144,13 @@ class _CrossAttention:
         n_rows, _, n_steps, _ = attended.query.shape
         flat = torch.arange(n_rows * n_steps, device=attended.query.device)
         weights = attended.weigh(flat // n_steps, flat % n_steps, causal=False).mean(dim=1)
-        mine = weights.reshape(n_rows, n_steps, -1) / self.n_layers
-        self.total = mine if self.total is None else self.total + mine
+        self.layers.append(weights.reshape(n_rows, n_steps, -1).half().cpu())
 
 
 @torch.inference_mode()
 def _read_attention(model: Model, sources: Sequence[Ids], targets: Sequence[Ids]) -> list[Tensor]:
     geometry = model.at("cross")
-    listener = _CrossAttention(geometry.n_layers)
+    listener = _CrossAttention()
     ids, mask = join_rows(sources)
     target, target_mask = join_rows(targets)
     runs: Any = model.trunk
@@ -164,9 +162,10 @@ def _read_attention(model: Model, sources: Sequence[Ids], targets: Sequence[Ids]
             decoder_attention_mask=target_mask.to(model.device),
             use_cache=False,
         )
-    if listener.total is None:
+    if not listener.layers:
         raise UnsupportedModelError(f"{model.name} showed no cross-attention. Please report it.")
-    total = listener.total.cpu()
+    total = torch.stack(listener.layers, dim=1)
     return [
-        total[row, : len(targets[row]), : len(source)].clone() for row, source in enumerate(sources)
+        total[row, :, : len(targets[row]), : len(source)].float().clone()
+        for row, source in enumerate(sources)
     ]
