@@ -201,14 +201,14 @@ def _check_cache(
         yield _Finding("v = HF's own cache", "value", seen.attended.value, cached[1])
 
 
+@torch.inference_mode()
 def read_cache(
     hf: nn.Module, geometry: AttentionGeometry, row: Inputs
 ) -> list[tuple[Tensor, Tensor]] | None:
     """Run without any hook and return the model's own k and v per layer, if it keeps a cache."""
     if geometry.site == "encoder":
         return None
-    with torch.inference_mode():
-        output = hf(**row, use_cache=True, past_key_values=_make_cache(hf))
+    output = hf(**row, use_cache=True, past_key_values=_make_cache(hf))
     cache = getattr(output, "past_key_values", None)
     if cache is None:
         return None

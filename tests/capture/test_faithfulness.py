@@ -7,10 +7,13 @@ import dataclasses
 import pytest
 import torch
 
-from probes.capture import check_faithfulness, measure_faithfulness
+from probes.capture import check_faithfulness, measure_faithfulness, plan_capture
 from probes.errors import FaithfulnessError, NonFiniteError
-from tests.capture.examples import make_plan
-from tests.tiny import ARCHITECTURES, tiny_model
+from probes.models import build_model
+from tests.architectures import MATRIX, build_hf
+from tests.capture.examples import PAIRS, TEMPLATES, make_plan
+from tests.models.test_examine import REFUSED
+from tests.tiny import ARCHITECTURES, tiny_model, tiny_tokenizer
 
 STAGES = ("projected", "normed", "rotated")
 
@@ -24,6 +27,24 @@ def test_faithful_models_pass(architecture, stage):
     assert table["difference"].max() < 3e-5
     assert table.columns.tolist() == ["check", "layer", "difference", "tolerance", "passed"]
     assert len(table) == (10 if stage == "projected" else 9)
+
+
+WORDLESS = ("vit", "whisper")
+TEXT = [
+    name
+    for name, entry in MATRIX.items()
+    if name not in (*REFUSED, *WORDLESS) and entry.kind in ("causal", "encoder")
+]
+
+
+@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("stage", ["projected", "rotated"])
+def test_capture_is_faithful_over_the_whole_matrix(name, stage):
+    """Batches, shared prefixes and every way of caching them: latent, shared, windowed, none."""
+    model = build_model(build_hf(name), tiny_tokenizer(), name=name)
+    plan = plan_capture(model.tokenizer, PAIRS, TEMPLATES, causal=model.geometry.causal)
+    table = check_faithfulness(model, plan.sequences, key_stage=stage)
+    assert table["difference"].max() < 5e-5
 
 
 def test_bfloat16_passes_with_its_own_tolerance():

@@ -191,3 +191,15 @@ def test_a_device_that_is_not_there(device):
 def test_a_revision_of_a_folder(folder):
     with pytest.raises(UsageError, match="revision='v2'"):
         load_model(str(folder), revision="v2")
+
+
+def test_a_device_map_passes_through(folder):
+    model = load_model(str(folder), device_map={"": "cpu"})
+    assert model.device.type == "cpu"
+    plain = load_model(str(folder))
+    assert model.weights_hash == plain.weights_hash
+
+
+def test_half_precision_passes_through(folder):
+    model = load_model(str(folder), dtype=torch.bfloat16)
+    assert model.hf.dtype == torch.bfloat16
