@@ -44,9 +44,9 @@ class Way:
 class FullReader(Reader):
     """Reads the same, but lets the model finish its last layer, as the alternatives do."""
 
-    def _on_attention(self, *args: Any) -> None:
+    def on_attention(self, *args: Any) -> None:
         with suppress(Enough):
-            super()._on_attention(*args)
+            super().on_attention(*args)
 
 
 def draw_batch(model: Model, *, batch: int, length: int) -> list[TokenSequence]:
@@ -71,7 +71,7 @@ def list_ways(model: Model, sequences: list[TokenSequence]) -> list[Way]:
     bridge: Any = model.bridge
     early = BatchRunner(model, key_stage="normed")
     full = BatchRunner(model, key_stage="normed")
-    full._reader = FullReader(model, key_stage="normed")
+    full._reader = FullReader(model, site=model.geometry.site, key_stage="normed")
 
     @torch.inference_mode()
     def run_trunk() -> None:
