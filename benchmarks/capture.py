@@ -45,6 +45,7 @@ class FullReader(Reader):
     """Reads the same, but lets the model finish its last layer, as the alternatives do."""
 
     def on_attention(self, *args: Any) -> None:
+        """Read, and go on."""
         with suppress(Enough):
             super().on_attention(*args)
 
