@@ -1,5 +1,6 @@
 import hashlib
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -158,3 +159,47 @@ def test_models_lists_the_default():
 def test_default_folder_is_a_single_name_below_results():
     options = workflow.CaptureOptions(model="org/some model/")
     assert options.folder.path.as_posix() == "results/org--some--model"
+
+
+def test_doctor_prints_every_check_and_the_geometry(model_folder):
+    result = runner.invoke(app, ["doctor", str(model_folder)])
+    assert result.exit_code == 0, result.output
+    for told in ("W_K x + b_K = k", "HF's own cache", "left-padded", "n_kv_heads 2", "rotary"):
+        assert told in result.output
+    listed = runner.invoke(app, ["doctor", str(model_folder), "--json"])
+    checks = json.loads(listed.stdout)
+    assert all(check["passed"] for check in checks)
+    assert {check["site"] for check in checks} == {"decoder"}
+
+
+def test_doctor_exits_with_the_reason(model_folder, monkeypatch):
+    # The package's attribute of this name is the function, so the module is asked for by its name.
+    monkeypatch.setattr(sys.modules["probes.models.examine"], "TOLERANCE", -1.0)
+    result = runner.invoke(app, ["doctor", str(model_folder)])
+    assert result.exit_code == 1
+    assert "DIFFERS" in result.output
+    assert "is refused, because what kvprobes reads is not what the model uses" in result.output
+
+
+def test_doctor_on_an_architecture_that_is_refused(tmp_path):
+    from tests.architectures import build_hf
+
+    build_hf("mpt").save_pretrained(tmp_path)
+    tiny_model("gpt2").tokenizer.save_pretrained(tmp_path)
+    result = runner.invoke(app, ["doctor", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "inside its own forward pass" in result.output
+
+
+@pytest.mark.parametrize(
+    ("source", "ids"),
+    [
+        ("templates_zh", ["z00", "z01", "z02", "z03", "z04", "z05"]),
+        ("templates_zh:2", ["z00", "z01"]),
+        ("templates_zh:z05,z01", ["z05", "z01"]),
+        ("t01,t00", ["t01", "t00"]),
+        ("2", ["t00", "t01"]),
+    ],
+)
+def test_templates_by_table_number_and_id(source, ids):
+    assert workflow._load_templates(source)["template_id"].tolist() == ids
