@@ -95,15 +95,13 @@ FAMILIES: dict[str, Family] = {
     "Qwen3MoeAttention": Family("Qwen3-MoE"),
     "GemmaAttention": Family("Gemma 1"),
     "Gemma2Attention": Family("Gemma 2"),
-    "Gemma3Attention": Family("Gemma 3"),
+    "Gemma3Attention": Family("Gemma 3", norm_input="heads first"),
     "Gemma3nTextAttention": Family("Gemma 3n"),
     "Gemma4TextAttention": Family("Gemma 4"),
-    "PhiAttention": Family("Phi 1 and 2", output="dense", **_LAYERNORMS),
+    "PhiAttention": Family("Phi 1 and 2", output="dense", norm_input="heads first", **_LAYERNORMS),
     "Phi3Attention": Family("Phi-3", **_fused("qkv_proj", "o_proj", "blocks")),
     "StableLmAttention": Family("StableLM", norm_input="heads first", **_LAYERNORMS),
-    "PersimmonAttention": Family(
-        "Persimmon", norm_input="head", **_fused("query_key_value", "dense"), **_LAYERNORMS
-    ),
+    "PersimmonAttention": Family("Persimmon", **_fused("query_key_value", "dense"), **_LAYERNORMS),
     "OlmoAttention": Family("OLMo"),
     "OlmoeAttention": Family("OLMoE", norm_input="all heads"),
     "Olmo2Attention": Family("OLMo 2", norm_input="all heads"),
@@ -118,8 +116,10 @@ FAMILIES: dict[str, Family] = {
     "GraniteAttention": Family("Granite"),
     "Starcoder2Attention": Family("StarCoder 2"),
     "SmolLM3Attention": Family("SmolLM3", rotates=_uses_rope),
-    "Exaone4Attention": Family("EXAONE 4", rotates=_is_sliding_or_all_are),
-    "ApertusAttention": Family("Apertus"),
+    "Exaone4Attention": Family(
+        "EXAONE 4", norm_input="heads first", rotates=_is_sliding_or_all_are
+    ),
+    "ApertusAttention": Family("Apertus", norm_input="heads first"),
     "ArceeAttention": Family("Arcee"),
     "SeedOssAttention": Family("Seed-OSS"),
     "GptOssAttention": Family("gpt-oss"),

@@ -107,6 +107,4 @@ class HeadNorm:
         """Bring the module's own output, as a hook sees it, into this axis order."""
         if self.acts_on == "all heads":
             return torch.unflatten(output, -1, (n_heads, -1))
-        if self.acts_on == "heads first" or output.shape[2] != n_heads:
-            return output.transpose(1, 2)
-        return output
+        return output.transpose(1, 2) if self.acts_on == "heads first" else output

@@ -48,6 +48,23 @@ def test_every_site_and_stage_is_the_models_own(name):
     assert table["check"].nunique() >= 10
 
 
+NORMED = (
+    *("qwen3", "qwen3_moe", "olmo2", "olmo3", "olmoe", "cohere", "exaone4", "apertus"),
+    *("phi", "persimmon", "stablelm", "gemma3", "gemma3n", "gemma4", "lfm2"),
+)
+
+
+@pytest.mark.parametrize("name", NORMED)
+def test_a_sentence_as_long_as_there_are_heads(name):
+    """Then the shape of what a norm puts out does not tell its axes apart."""
+    hf = build_hf(name)
+    sites = read_sites(hf)
+    assert sites["decoder"].has_qk_norm
+    length = sites["decoder"].layers[0].n_kv_heads
+    table = examine(hf, sites, [example_inputs(hf, length=length)])
+    assert table["difference"].max() < 1e-5
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_read_is_refused_in_a_sentence(name):
     with pytest.raises(UnsupportedModelError, match=REFUSED[name]):
