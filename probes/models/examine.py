@@ -96,12 +96,12 @@ def refuse_unfaithful(name: str, table: pd.DataFrame) -> None:
 
 def _judge(site: str, findings: Iterator[list[_Finding]], hf: nn.Module) -> list[dict[str, Any]]:
     """Keep the worst layer of every check."""
-    tolerance = _tolerance(hf)
+    tolerance = accepted_difference(hf)
     worst: dict[tuple[str, str], tuple[float, int]] = {}
     for layer, found in enumerate(findings):
         for finding in found:
             name = (finding.check, finding.stage)
-            difference = _compare(finding.ours, finding.reference)
+            difference = relative_difference(finding.ours, finding.reference)
             if name not in worst or not difference <= worst[name][0]:
                 worst[name] = (difference, layer)
     return [
@@ -119,12 +119,13 @@ def _judge(site: str, findings: Iterator[list[_Finding]], hf: nn.Module) -> list
     ]
 
 
-def _tolerance(hf: nn.Module) -> float:
+def accepted_difference(hf: nn.Module) -> float:
+    """Return the largest accepted difference for a model, by its precision."""
     dtype = next(hf.parameters()).dtype
     return TOLERANCE if dtype == torch.float32 else COARSE_TOLERANCE
 
 
-def _compare(ours: Tensor, reference: Tensor) -> float:
+def relative_difference(ours: Tensor, reference: Tensor) -> float:
     """Return the largest difference over the largest number; infinite where shapes differ."""
     if ours.shape != reference.shape:
         return float("inf")
@@ -263,7 +264,10 @@ def _check_padded(
     for padded in pad(hf, rows, side=side, pad_token_id=pad_token_id):
         batched, output = observe(hf, geometry, padded.inputs)
         ours = [padded.cut_output(output[0], row) for row in range(len(rows))]
-        if max(map(_compare, ours, outputs)) <= _tolerance(hf) or side == "right":
+        if (
+            max(map(relative_difference, ours, outputs)) <= accepted_difference(hf)
+            or side == "right"
+        ):
             return _judge(site, _check_rows(geometry, batched, alone, padded, check), hf)
     note = "the model counts positions from the row's start: pad on the right"
     return [
@@ -273,7 +277,7 @@ def _check_padded(
             "stage": "all",
             "layer": 0,
             "difference": float("nan"),
-            "tolerance": _tolerance(hf),
+            "tolerance": accepted_difference(hf),
             "passed": True,
             "note": note,
         }

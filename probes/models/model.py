@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from probes.errors import UnsupportedModelError, UsageError
+from probes.errors import UsageError
 from probes.models.geometry import AttentionGeometry, Site
 
 if TYPE_CHECKING:
@@ -90,47 +87,7 @@ class Model:
 
     @cached_property
     def bridge(self) -> TransformerBridge:
-        """The transformer-lens bridge to this model, on a twin that shares its parameters.
+        """The transformer-lens bridge to this model, raw weights; see `build_bridge`."""
+        from probes.models.bridge import build_bridge
 
-        The bridge wraps a model in place and forces eager attention, so it gets a copy of the
-        module tree; the tensors are the same. Weights stay raw: compatibility mode is never
-        enabled, because it folds the value bias away.
-
-        Raises
-        ------
-        UnsupportedModelError
-            If transformer-lens has no adapter for the architecture.
-        """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # transformer-lens' imports are not the user's concern
-            from transformer_lens.factories.architecture_adapter_factory import (
-                SUPPORTED_ARCHITECTURES,
-            )
-            from transformer_lens.model_bridge import TransformerBridge
-
-            architecture = type(self.hf).__name__
-            if architecture not in SUPPORTED_ARCHITECTURES:
-                raise UnsupportedModelError(
-                    f"transformer-lens has no bridge for {architecture}. Capture and measures work "
-                    "without it; only hooks by transformer-lens name need it."
-                )
-            tokenizer = copy.deepcopy(self.tokenizer)  # the bridge adds special tokens to it
-            # With these two it is used as it is; without them the bridge asks the hub for another.
-            tokenizer.init_kwargs["name_or_path"] = self.name
-            tokenizer.init_kwargs["add_bos_token"] = True
-            bridge: Any = TransformerBridge.boot_transformers(
-                self.name,
-                hf_model=self._twin(),
-                tokenizer=tokenizer,
-                device=self.device,
-                dtype=self.hf.dtype,
-            )
-        bridge.eval()
-        return bridge
-
-    def _twin(self) -> PreTrainedModel:
-        """Return a copy of the module tree whose parameters and buffers are the model's own."""
-        tensors = chain(self.hf.parameters(), self.hf.buffers())
-        twin = copy.deepcopy(self.hf, {id(tensor): tensor for tensor in tensors})
-        twin.config.architectures = [type(twin).__name__]  # the bridge chooses its adapter by it
-        return twin
+        return build_bridge(self)

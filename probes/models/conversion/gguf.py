@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ def convert_gguf(files: Sequence[Path], folder: Path) -> PreTrainedModel:
     Parameters
     ----------
     files
-        The GGUF file, alone.
+        The GGUF file, in one piece or in several that follow each other.
     folder
         The folder to make; it must not exist.
     """
-    (gguf,) = files
+    gguf = files[0]
+    _join(gguf, files[1:])
     where: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
     # The dequantiser draws a bar of its own, which nothing but the stream can silence.
     with contextlib.redirect_stderr(io.StringIO()):
@@ -40,3 +42,12 @@ def convert_gguf(files: Sequence[Path], folder: Path) -> PreTrainedModel:
             del hf.config.quantization_config
         save_model(hf, tokenizer, folder)
     return hf
+
+
+def _join(first: Path, others: Sequence[Path]) -> None:
+    """Append the other pieces of a file to its first, and remove each as it is taken up."""
+    with first.open("ab") as whole:
+        for piece in others:
+            with piece.open("rb") as stream:
+                shutil.copyfileobj(stream, whole, 1 << 20)
+            piece.unlink()
