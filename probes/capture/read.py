@@ -38,7 +38,9 @@ class Reading:
     d_model]; ``query_moment`` [kv_head, d_head, d_head], the sum over the batch's queries and the
     group's heads of q q', each query turned back by the attended position so that its product with
     the key stage stored is the logit (with QK-norm and projected keys: its product with the normed
-    key, since no matrix undoes a norm).
+    key, since no matrix undoes a norm). Where logits are capped, each query is scaled by the slope
+    of the cap at the attended word, so that its product with a small change of the key is the
+    change of the capped logit.
     """
 
     k: list[Tensor]
@@ -152,5 +154,7 @@ class Reader:
             q = q * (attended.scaling / how.logit_scale)
         if how.rotation is not None and self.key_stage != "rotated":
             q = how.rotation.transpose(q, aim.attended[:, None])
+        if attended.softcap is not None:
+            q = q * attended.slopes(aim.query_row, aim.query_position, aim.attended)[..., None]
         grouped = q.reshape(len(q), how.n_kv_heads, how.group_size, -1).double()
         return torch.einsum("qkgd,qkge->kde", grouped, grouped)

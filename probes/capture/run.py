@@ -19,6 +19,7 @@ from probes.capture.read import KEY_STAGES, KeyStage, Reading
 from probes.capture.store import TABLES, Store, clear_store, create_store
 from probes.errors import NonFiniteError, UsageError
 from probes.files import hash_json
+from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
 from probes.progress import progress_bar
 
@@ -99,10 +100,7 @@ def capture(
         folder,
         identity,
         tables={name: getattr(plan, name) for name in TABLES},
-        constants={
-            f"value_metric.{layer}": geometry.value_metric(layer).cpu()
-            for layer in range(geometry.n_layers)
-        },
+        constants=_read_constants(geometry),
         n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
         context={
             "model": model.name,
@@ -120,6 +118,16 @@ def capture(
         check_faithfulness(model, plan.sequences, site=geometry.site, key_stage=settings.key_stage)
         _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
     return store
+
+
+def _read_constants(geometry: AttentionGeometry) -> dict[str, Tensor]:
+    """Collect what the measures need of the weights, by layer."""
+    constants = {}
+    for layer in range(geometry.n_layers):
+        constants[f"value_metric.{layer}"] = geometry.value_metric(layer).cpu()
+        for part, singular in geometry.spectra(layer).items():
+            constants[f"spectrum.{part}.{layer}"] = singular.cpu()
+    return constants
 
 
 def _hash_table(table: pd.DataFrame) -> str:

@@ -24,7 +24,7 @@ from torch import Tensor
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_file, hash_json, replacing, write_json, write_parquet
 
-FORMAT = 2
+FORMAT = 3
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
 
 
@@ -100,7 +100,10 @@ class Store:
         return total
 
     def read_constants(self) -> dict[str, Tensor]:
-        """Read what belongs to the model and not to any row: ``value_metric.LAYER``."""
+        """Read what belongs to the model and not to any row.
+
+        ``value_metric.LAYER``, and ``spectrum.PART.LAYER``: the singular values of the weights.
+        """
         path = self.folder / "constants.safetensors"
         try:
             return load_file(path)

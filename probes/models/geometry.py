@@ -133,6 +133,23 @@ class AttentionGeometry:
         gram = blocks @ blocks.mT
         return torch.unflatten(gram, 0, (found.n_kv_heads, found.group_size)).sum(dim=1)
 
+    def spectra(self, layer: int) -> dict[str, Float[Tensor, "head singular"]]:
+        """Return the singular values of each head's W_Q, W_K, W_V and W_O, the largest first.
+
+        Float32, by the names ``query``, ``key``, ``value`` and ``output``.
+        """
+        found = self._layer(layer)
+        weights = {
+            "query": found.query.weights(),
+            "key": found.key.weights(),
+            "value": found.value.weights(),
+            "output": found.output_weights(),
+        }
+        return {
+            name: torch.linalg.svdvals(matrix.to(torch.float64)).float()
+            for name, matrix in weights.items()
+        }
+
     def describe(self) -> dict[str, Any]:
         """Return the geometry's numbers, for a manifest; a number that differs by layer is a list.
 

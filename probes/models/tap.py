@@ -65,6 +65,31 @@ class Attended:
             sinks=self.sinks,
         )
 
+    def slopes(
+        self,
+        row: Int[Tensor, " query"],
+        position: Int[Tensor, " query"],
+        attended: Int[Tensor, " query"],
+    ) -> Float[Tensor, "query head"]:
+        """Compute how much a capped logit moves with its product, 1 - tanh(z / c)^2, in float32.
+
+        1 where nothing is capped.
+
+        Parameters
+        ----------
+        row, position
+            Where in ``query`` each attending token stands.
+        attended
+            Where in the context the attended one stands.
+        """
+        queries = self.query[row, :, position].float()
+        if self.softcap is None:
+            return torch.ones_like(queries[..., 0])
+        keys = self.key[row, :, attended].float()
+        grouped = torch.unflatten(queries, 1, (keys.shape[1], -1))
+        z = self.scaling * torch.einsum("qkgd,qkd->qkg", grouped, keys).flatten(1)
+        return 1 - torch.tanh(z / self.softcap).square()
+
     def _allowed(self, row: Tensor, position: Tensor, *, causal: bool) -> Tensor:
         """Return what is added to the logits, [query, #head, context]."""
         context = self.key.shape[2]

@@ -1,19 +1,24 @@
 """What the measures would say of heads that never learned to go together.
 
 *Mismatched heads*: the keys of one kv head with the values of another of the same layer, both as
-trained. *Random heads*: Gaussian W_Q, W_K, W_V and W_O of the trained shapes on the trained x.
+trained. *Random heads*: random W_Q, W_K, W_V and W_O of the trained shapes on the trained x.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.errors import UsageError
 from probes.similarity.spaces import HeadMetrics
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
 
 
 def mismatched(values: Float[Tensor, "kv_head *rest"]) -> Iterator[Float[Tensor, "kv_head *rest"]]:
@@ -34,6 +39,31 @@ class RandomHeads:
     metrics: HeadMetrics
 
 
+RandomKind = Literal["gaussian", "haar", "spectrum"]
+"""``gaussian``: independent entries; ``haar``: orthonormal rows, in uniformly random directions;
+``spectrum``: the trained singular values between uniformly random rotations on both sides."""
+
+RANDOM_KINDS: tuple[RandomKind, ...] = ("gaussian", "haar", "spectrum")
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Singular values of each head's trained weights, the largest first."""
+
+    query: Float[Tensor, "head n_query"]
+    key: Float[Tensor, "kv_head n_key"]
+    value: Float[Tensor, "kv_head n_value"]
+    output: Float[Tensor, "head n_output"]
+
+
+def read_spectra(store: Store, layer: int) -> Spectra:
+    """Read the singular values of one layer's trained weights from a capture."""
+    constants = store.read_constants()
+    return Spectra(
+        **{part: constants[f"spectrum.{part}.{layer}"] for part in Spectra.__annotations__}
+    )
+
+
 def draw_random_heads(
     x: Float[Tensor, "occurrence d_input"],
     x_query: Float[Tensor, "query d_model"],
@@ -44,39 +74,95 @@ def draw_random_heads(
     d_value: int | None = None,
     logit_scale: float,
     generator: torch.Generator,
+    kind: RandomKind = "gaussian",
+    spectra: Spectra | None = None,
 ) -> RandomHeads:
-    """Draw kv heads with Gaussian weights and let them read the trained x.
+    """Draw kv heads with random W_Q, W_K, W_V and W_O and let them read the trained x.
 
-    Weights have variance 1 / d_model; no measure depends on their scale. The rotation of rotary
-    models is left out: a Gaussian W_Q times a rotation is the same Gaussian.
+    No measure depends on a weight's scale. The rotation of rotary models is left out: a random W_Q
+    of any of these kinds times a rotation is drawn as often.
 
     Parameters
     ----------
     x, x_query
         What W_K and W_V read at the attended words, and W_Q at the attending ones.
+    n_kv_heads
+        How many to draw; with `spectra`, a multiple of the trained ones, which are matched in turn.
     d_value
         The width of a value, if it is another than a key's.
+    kind, spectra
+        How weights are drawn; ``spectrum`` needs the trained singular values.
+
+    Raises
+    ------
+    UsageError
+        If ``spectrum`` is asked for without singular values.
     """
+    if kind == "spectrum" and spectra is None:
+        raise UsageError("spectrum-matched heads need the trained singular values (read_spectra)")
     d_value = d_value or d_head
 
-    def draw(*shape: int) -> Tensor:
-        weights = torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return weights.div(shape[-1] ** 0.5).to(x.dtype)
+    def draw(part: str, n_heads: int, d: int, d_input: int) -> Tensor:
+        singular = None
+        if kind == "spectrum":
+            trained = getattr(spectra, part).double()
+            singular = trained.repeat(n_heads // len(trained), 1)
+        return draw_weights(n_heads, d, d_input, kind=kind, singular=singular, generator=generator)
 
-    k = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_head, x.shape[1]))
-    v = torch.einsum("om,hdm->hod", x, draw(n_kv_heads, d_value, x.shape[1]))
-    query_weights = draw(n_kv_heads, group_size, d_head, x_query.shape[1])
-    q = torch.einsum("om,hgdm->hgod", x_query, query_weights).double()
-    written = draw(n_kv_heads, group_size, d_value, x_query.shape[1]).double()
-    n_queries = group_size * len(x_query)
+    n_heads, d_model = n_kv_heads * group_size, x_query.shape[1]
+    key_weights = draw("key", n_kv_heads, d_head, x.shape[1]).to(x.dtype)
+    value_weights = draw("value", n_kv_heads, d_value, x.shape[1]).to(x.dtype)
+    query_weights = draw("query", n_heads, d_head, d_model).to(x_query.dtype)
+    written = draw("output", n_heads, d_value, d_model)
+    q = torch.einsum("om,hdm->hod", x_query, query_weights).double()
+    grouped = q.reshape(n_kv_heads, group_size * len(x_query), d_head)
+    blocks = written.reshape(n_kv_heads, group_size, d_value, d_model)
     return RandomHeads(
-        k=k,
-        v=v,
+        k=torch.einsum("om,hdm->hod", x, key_weights),
+        v=torch.einsum("om,hdm->hod", x, value_weights),
         metrics=HeadMetrics(
-            key=torch.einsum("hgod,hgoe->hde", q, q) / n_queries * logit_scale**2,
-            value=torch.einsum("hgdm,hgem->hde", written, written),
+            key=grouped.mT @ grouped / grouped.shape[1] * logit_scale**2,
+            value=torch.einsum("hgdm,hgem->hde", blocks, blocks),
         ),
     )
+
+
+def draw_weights(
+    n_heads: int,
+    d: int,
+    d_input: int,
+    *,
+    kind: RandomKind,
+    generator: torch.Generator,
+    singular: Float[Tensor, "head singular"] | None = None,
+) -> Float[Tensor, "head d d_input"]:
+    """Draw one weight matrix a head, float64; see `RandomKind`.
+
+    Gaussian entries have variance 1 / d_input. Haar rows come from the QR decomposition of a
+    Gaussian matrix with the signs of R's diagonal taken off (Mezzadri 2007). Where d exceeds
+    d_input, the columns are orthonormal instead.
+    """
+    gaussian = _draw_gaussian(generator, n_heads, d, d_input)
+    if kind == "gaussian":
+        return gaussian / d_input**0.5
+    narrow = min(d, d_input)
+    inner = _orthonormal(gaussian.mT if d <= d_input else gaussian)  # [head, wide, narrow]
+    if kind == "haar" or singular is None:
+        return inner.mT if d <= d_input else inner
+    rotation = _orthonormal(_draw_gaussian(generator, n_heads, narrow, narrow))
+    scaled = rotation * singular[:, None, :narrow]
+    return scaled @ inner.mT if d <= d_input else inner @ scaled.mT
+
+
+def _draw_gaussian(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def _orthonormal(matrix: Float[Tensor, "head wide narrow"]) -> Float[Tensor, "head wide narrow"]:
+    """Make the columns orthonormal; of a Gaussian matrix, uniformly so."""
+    q, r = torch.linalg.qr(matrix)
+    orthonormal: Tensor = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None, :]
+    return orthonormal
 
 
 def random_slice(

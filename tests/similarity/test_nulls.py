@@ -1,7 +1,20 @@
+import numpy as np
+import pytest
+import scipy.linalg
 import torch
 
+from probes.errors import UsageError
 from probes.similarity import representational_similarity
-from probes.similarity.nulls import draw_random_heads, mismatched, random_slice
+from probes.similarity.nulls import (
+    Spectra,
+    draw_random_heads,
+    draw_weights,
+    mismatched,
+    random_slice,
+    read_spectra,
+)
+from tests.similarity.captures import capture_tiny
+from tests.tiny import tiny_model
 
 
 def draw(x, seed=0, **sizes):
@@ -66,3 +79,79 @@ def test_a_wide_random_slice_keeps_the_geometry_of_x():
     own = torch.pdist(x)
     for piece in wide:
         assert representational_similarity(torch.pdist(piece), own) > 0.99
+
+
+@pytest.mark.parametrize(("d", "d_input"), [(4, 9), (9, 4), (5, 5)])
+def test_haar_weights_are_orthonormal_and_spectra_are_kept(d, d_input):
+    generator = torch.Generator().manual_seed(1)
+    haar = draw_weights(3, d, d_input, kind="haar", generator=generator)
+    assert haar.shape == (3, d, d_input)
+    product = haar @ haar.mT if d <= d_input else haar.mT @ haar
+    torch.testing.assert_close(product, torch.eye(min(d, d_input)).double().expand_as(product))
+    wanted = torch.rand(3, min(d, d_input), generator=generator).double().sort(descending=True)[0]
+    matched = draw_weights(3, d, d_input, kind="spectrum", generator=generator, singular=wanted)
+    torch.testing.assert_close(torch.linalg.svdvals(matched), wanted)
+
+
+def test_haar_directions_are_uniform():
+    """Every coordinate of a uniform direction in m dimensions has mean 0 and variance 1 / m."""
+    generator = torch.Generator().manual_seed(2)
+    for kind, singular in (("haar", None), ("spectrum", torch.ones(20_000, 2))):
+        weights = draw_weights(
+            20_000, 2, 5, kind=kind, generator=generator, singular=singular
+        ).double()
+        torch.testing.assert_close(weights.mean(0), torch.zeros(2, 5).double(), atol=0.015, rtol=0)
+        second = weights.square().mean(0)
+        torch.testing.assert_close(second, torch.full((2, 5), 0.2).double(), atol=0.01, rtol=0)
+
+
+def test_spectrum_matched_heads_follow_the_trained_singular_values():
+    generator = torch.Generator().manual_seed(3)
+    d_model, n_kv_heads, group_size = 12, 2, 3
+
+    def values(n_heads, d):
+        return torch.rand(n_heads, d, generator=generator).sort(descending=True)[0] + 0.1
+
+    spectra = Spectra(query=values(6, 4), key=values(2, 4), value=values(2, 5), output=values(6, 5))
+    x = torch.eye(d_model).double()  # then k is W_K' itself
+    heads = draw_random_heads(
+        x,
+        x * d_model**0.5,
+        n_kv_heads=2 * n_kv_heads,
+        group_size=group_size,
+        d_head=4,
+        d_value=5,
+        logit_scale=1.0,
+        generator=generator,
+        kind="spectrum",
+        spectra=spectra,
+    )
+    for drawn in (heads.k[:2], heads.k[2:]):
+        torch.testing.assert_close(torch.linalg.svdvals(drawn), spectra.key.double())
+    torch.testing.assert_close(torch.linalg.svdvals(heads.v[2:]), spectra.value.double())
+    # The traces of the metrics are the mean squared singular values: of queries, and of outputs.
+    squares = spectra.query.double().square().sum(1).reshape(2, 3)
+    torch.testing.assert_close(
+        heads.metrics.key.diagonal(dim1=1, dim2=2).sum(1), squares.mean(1).repeat(2)
+    )
+    squares = spectra.output.double().square().sum(1).reshape(2, 3)
+    torch.testing.assert_close(
+        heads.metrics.value.diagonal(dim1=1, dim2=2).sum(1), squares.sum(1).repeat(2)
+    )
+
+
+def test_missing_spectra_are_refused():
+    with pytest.raises(UsageError, match="read_spectra"):
+        draw(torch.randn(30, 12), kind="spectrum")
+
+
+def test_a_capture_keeps_the_spectra_of_its_weights(tmp_path):
+    model = tiny_model("llama", seed=2)
+    store = capture_tiny(model, tmp_path, n_pairs=5, n_templates=1)
+    spectra = read_spectra(store, 1)
+    for head in range(model.geometry.n_kv_heads):
+        expected = scipy.linalg.svdvals(model.geometry.key_weights(1)[head].numpy())
+        np.testing.assert_allclose(spectra.key[head], expected, rtol=1e-5)
+        expected = scipy.linalg.svdvals(model.geometry.value_weights(1)[head].numpy())
+        np.testing.assert_allclose(spectra.value[head], expected, rtol=1e-5)
+    assert spectra.query.shape == spectra.output.shape == (4, model.geometry.d_head)
