@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from analyses.example_section import describe
 from analyses.tables.populations import populate
 from probes.capture.plan import locate_pairs
 from probes.errors import TableError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probes.capture.store import Store
+
+__all__ = ["ExampleSettings", "compute", "describe", "describe_inputs", "draw"]
 
 NAME = "attention_example"
 FOUNDING = (("network", "neural", "social"), ("网络", "神经", "社交"))

@@ -1,7 +1,8 @@
-"""What stands below every figure of the report: what it shows, of how much, against which nulls."""
+"""What stands below the headline figures: what they show, of how much, against which nulls."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,48 +12,23 @@ from analyses.answers import RATIO, find, show
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
-def caption(
-    analysis: str, name: str, tables: dict[str, pd.DataFrame], n: dict[str, Any]
-) -> tuple[str, str]:
-    """Return the caption and the alternative text of a figure.
+def describe_intervals(settings: Mapping[str, Any]) -> str:
+    """Say what was resampled, and how often."""
+    resamples = settings.get("resamples")
+    times = f"{resamples} resamples of" if resamples else "resampling"
+    return f"95 % intervals from {times} the words (pairs that share a word are not independent)"
+
+
+def caption_divergence(
+    tables: dict[str, pd.DataFrame], n: dict[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Return the caption and the alternative text of every figure of the headline analysis.
 
     Parameters
     ----------
     n
         The counts of `analyses.report`.
     """
-    if analysis == "divergence":
-        captions = _caption_divergence(tables, n)
-    else:
-        captions = _caption_sites(n) if analysis == "cross_attention" else _caption_example(n)
-    return captions.get(
-        name, (f"{analysis}: {name}.", f"Figure {name} of the analysis {analysis}.")
-    )
-
-
-def _caption_sites(n: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {
-        "sites": (
-            "The three places where the model attends, side by side: dissociation ratio and "
-            "representational similarity of the word pairs, and tieability on words not fitted "
-            f"on. Means over all heads of a site, functional space; {describe_intervals(n)}. "
-            "A lower dissociation ratio means that similar keys more often come with similar "
-            "values.",
-            "Three panels, one a measure; in each the encoder, the decoder and cross-attention, "
-            "with trained heads beside their nulls.",
-        )
-    }
-
-
-def describe_intervals(n: dict[str, Any]) -> str:
-    """Say what was resampled, and how often."""
-    times = f"{n['resamples']} resamples of" if n["resamples"] else "resampling"
-    return f"95 % intervals from {times} the words (pairs that share a word are not independent)"
-
-
-def _caption_divergence(
-    tables: dict[str, pd.DataFrame], n: dict[str, Any]
-) -> dict[str, tuple[str, str]]:
     heads = f"{n['layers']} layers {TIMES} {n['kv_heads']} kv heads"
     words = f"{n['pairs']:,} word pairs of {n['words']:,} words"
     every = f"{n['all_pairs']:,} random pairs" if n["all_pairs"] else "random pairs"
@@ -109,28 +85,5 @@ def _caption_divergence(
             f"{n['pairs']:,} word pairs; hollow: {every} of the same words. " + nulls,
             "Points by space (raw, centred, functional) of mean key cosine, mean value cosine, "
             "dissociation ratio and effective dimension of keys, for trained heads and nulls.",
-        ),
-    }
-
-
-def _caption_example(n: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    queries = (
-        f" ({n['layers']} layers {TIMES} {n['query_heads']} heads)" if n["query_heads"] else ""
-    )
-    return {
-        "attention": (
-            f"How much the head word attends to each of the two words, in every query head{queries}"
-            ", means over templates. Dashed: the mean of all other compounds at the same place. "
-            "One example: nothing is resampled.",
-            "Heat maps over layers and query heads of the attention weight on each of the two "
-            "words, beside a line plot of the means over heads.",
-        ),
-        "similarity": (
-            "How alike the keys, and the values, of the two words are among the word pairs, as a "
-            f"percentile in each of {n['layers']} {TIMES} {n['kv_heads']} kv heads, "
-            "functional space. The claim wants heads in the shaded quadrant; how many heads other "
-            "pairs have there is its null. One example: nothing is resampled.",
-            "Heat maps over layers and kv heads of the percentile of key and of value similarity, "
-            "beside a scatter of the two with a quadrant shaded.",
         ),
     }

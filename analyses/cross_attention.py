@@ -8,6 +8,7 @@ script: ``python -m analyses.cross_attention --help``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ import numpy as np
 import pandas as pd
 
 from analyses import divergence
+from analyses.captions import describe_intervals
+from analyses.figures.common import select
+from analyses.sections import Entry, Section, ShownTable, show_number
 from probes.capture.store import open_store
 from probes.errors import TableError
 
@@ -25,7 +29,19 @@ if TYPE_CHECKING:
 
 NAME = "cross_attention"
 SITES = ("encoder", "decoder", "cross")
-MEASURES = ("dissociation_ratio_5%", "representational_similarity", "tieability")
+SITE_NAMES = {
+    "encoder": "encoder, self",
+    "decoder": "decoder, self",
+    "cross": "cross-attention",
+}
+SHOWN_MEASURES = (
+    ("dissociation_ratio_5%", "word pairs", "DR(5 %)"),
+    ("representational_similarity", "word pairs", "representational similarity"),
+    ("tieability", "occurrences", "tieability R²"),
+)
+MEASURES = tuple(measure for measure, _, _ in SHOWN_MEASURES)
+CONDITIONS = ("trained", "mismatched", "random", "slice")
+TRANSLATIONS = 12
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,74 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     from analyses.figures.sites import draw_sites
 
     return {"sites": draw_sites(tables["summary"])}
+
+
+def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
+    """Say what the three sites show, beside each other."""
+    rows: list[tuple[Entry, ...]] = []
+    for measure, population, shown in SHOWN_MEASURES:
+        for site in SITES:
+            place = {"site": site, "measure": measure, "population": population}
+            summary = select(tables["summary"], space="functional", **place)
+            gap = select(tables["differences"], condition="trained", **place)
+            cells = [_show(select(summary, condition=name)) for name in CONDITIONS]
+            name = shown if site == SITES[0] else ""
+            rows.append((name, SITE_NAMES[site], *cells, _show(gap, signed=True)))
+    chosen = tables["translations"].drop_duplicates(["modifier", "head"]).head(TRANSLATIONS)
+    columns = ["modifier", "sentence", "translation", "written"]
+    translations = chosen[columns].astype(str).itertuples(index=False, name=None)
+    return Section(
+        anchor="translation",
+        title="Translation: cross-attention beside self-attention",
+        explanation=(
+            "The rest of this report is about the encoder's self-attention. Here the same measures "
+            "stand for all three places where this model attends. In cross-attention, keys and "
+            "values come from the encoder's output at the source word, and queries from the "
+            "decoder at the step that writes the word's translation; in the decoder's "
+            "self-attention, keys and values are those of the translated word. The decoder is "
+            "given the model's own greedy translation, and which of its tokens stands for a source "
+            "word is read from the model's own cross-attention.",
+        ),
+        captions={
+            "sites": (
+                "The three places where the model attends, side by side: dissociation ratio and "
+                "representational similarity of the word pairs, and tieability on words not fitted "
+                "on. Means over all heads of a site, functional space; "
+                f"{describe_intervals(settings)}. A lower dissociation ratio means that "
+                "similar keys more often come with similar values.",
+                "Three panels, one a measure; in each the encoder, the decoder and "
+                "cross-attention, with trained heads beside their nulls.",
+            )
+        },
+        tables=(
+            ShownTable(
+                "Functional space, means over heads.",
+                "Intervals: 95 %, words resampled at each site. The last column treats the two "
+                "sites as independent, though the words are the same; a paired interval would "
+                "rather be narrower. Bold differences exclude 0.",
+                (
+                    *("measure", "site", "trained", "mismatched", "random", "slice of x"),
+                    "trained, minus the encoder's",
+                ),
+                tuple(rows),
+                n_words=2,
+            ),
+            ShownTable(
+                "Some of the model's translations.",
+                "“Taken” is the token that stands for the modifier.",
+                ("modifier", "source", "translation", "taken"),
+                tuple(translations),
+                n_words=4,
+            ),
+        ),
+    )
+
+
+def _show(rows: pd.DataFrame, *, signed: bool = False) -> Entry:
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return show_number(row["value"], row["ci_low"], row["ci_high"], signed=signed)
 
 
 def _stack(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

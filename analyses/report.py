@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analyses.answers import LITTLE, MUCH, answer, find, show, show_interval, verdict
-from analyses.captions import caption
+from analyses.captions import caption_divergence
 from analyses.results import ResultFolder
+from analyses.sections import Section
+from analyses.workflow import ANALYSES, find_analysis
 from probes.errors import StoreError
 from probes.files import write_text
 
-NAME, EXAMPLE, TRANSLATION = "divergence", "attention_example", "cross_attention"
-SITE_NAMES = {
-    "encoder": "encoder, self",
-    "decoder": "decoder, self",
-    "cross": "cross-attention",
-}
-SITE_MEASURES = (
-    ("dissociation_ratio_5%", "word pairs", "DR(5 %)"),
-    ("representational_similarity", "word pairs", "representational similarity"),
-    ("tieability", "occurrences", "tieability R²"),
-)
-TRANSLATIONS = 12
+NAME = "divergence"
 RATIOS = ("dissociation_ratio_1%", "dissociation_ratio_5%", "dissociation_ratio_10%")
 MEASURES = {
     "dissociation_ratio_1%": "DR(1 %)",
@@ -90,7 +82,7 @@ def write_report(folder: ResultFolder) -> Path:
             caveats=answer(summary)[3:],
             marks=(LITTLE, MUCH),
             n=numbers,
-            figures=_read_figures(folder, NAME, tables, numbers),
+            figures=_read_figures(folder, NAME, caption_divergence(tables, numbers)),
             ratios=_tabulate_summary(summary),
             tieability=_tabulate_tieability(summary),
             spaces=_tabulate_spaces(summary),
@@ -98,8 +90,7 @@ def write_report(folder: ResultFolder) -> Path:
             most=_tabulate_pairs(pairs, most=True),
             least=_tabulate_pairs(pairs, most=False),
             has_relatedness="relatedness" in pairs,
-            example=_read_example(folder, numbers),
-            translation=_read_translation(folder, numbers),
+            sections=_read_sections(folder),
             sees_both_ways=capture.get("geometry", {}).get("causal") is False,
             losses=_read_losses(folder),
             templates=_read_templates(folder),
@@ -166,11 +157,10 @@ def _count(
 
 
 def _read_figures(
-    folder: ResultFolder, analysis: str, tables: dict[str, pd.DataFrame], numbers: dict[str, Any]
+    folder: ResultFolder, analysis: str, captions: Mapping[str, tuple[str, str]]
 ) -> list[Picture]:
     """Read every figure that an analysis has drawn, those with a caption of their own first."""
-    order = ("headline", "curve", "maps", "spaces", "attention", "similarity")
-    prefix = f"{analysis}."
+    prefix, order = f"{analysis}.", list(captions)
     names = sorted(
         (
             path.name.removeprefix(prefix).removesuffix(".png")
@@ -182,10 +172,23 @@ def _read_figures(
         Picture(
             name,
             base64.b64encode(folder.figure_path(analysis, name, "png").read_bytes()).decode(),
-            *caption(analysis, name, tables, numbers),
+            *captions.get(
+                name, (f"{analysis}: {name}.", f"Figure {name} of the analysis {analysis}.")
+            ),
         )
         for name in names
     ]
+
+
+def _read_sections(folder: ResultFolder) -> list[tuple[Section, list[Picture]]]:
+    """Let every other analysis that has been run say its part, in the order of `ANALYSES`."""
+    sections = []
+    for name in ANALYSES:
+        if name != NAME and folder.manifest_path(name).exists():
+            settings = folder.read_manifest(name).get("inputs", {}).get("settings", {})
+            section = find_analysis(name).describe(folder.read_tables(name), settings)
+            sections.append((section, _read_figures(folder, name, section.captions)))
+    return sections
 
 
 def _cell(summary: pd.DataFrame, *place: str, decimals: int = 2) -> dict[str, Any] | None:
@@ -304,71 +307,6 @@ def _tabulate_pairs(pairs: pd.DataFrame, *, most: bool) -> list[dict[str, Any]]:
     by = pairs["dissociation"].to_numpy(dtype=float)
     rows = pairs.iloc[np.argsort(-by if most else by, kind="stable")[:EXTREMES]]
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _read_example(folder: ResultFolder, numbers: dict[str, Any]) -> dict[str, Any] | None:
-    """Read the founding example's figures and its summary, if that analysis has been run."""
-    if not folder.manifest_path(EXAMPLE).exists():
-        return None
-    tables, manifest = folder.read_tables(EXAMPLE), folder.read_manifest(EXAMPLE)
-    settings = manifest.get("inputs", {}).get("settings", {})
-    return {
-        "head": settings.get("head", "network"),
-        "words": [settings.get("first", "neural"), settings.get("second", "social")],
-        "figures": _read_figures(folder, EXAMPLE, tables, numbers),
-        "rows": [_show_example(row) for row in tables["summary"].to_dict("records")],
-    }
-
-
-def _read_translation(folder: ResultFolder, numbers: dict[str, Any]) -> dict[str, Any] | None:
-    """Read the comparison of an encoder-decoder's sites, if that analysis has been run."""
-    if not folder.manifest_path(TRANSLATION).exists():
-        return None
-    tables = folder.read_tables(TRANSLATION)
-    rows = []
-    for measure, population, shown in SITE_MEASURES:
-        for site in ("encoder", "decoder", "cross"):
-            summary = tables["summary"].query("site == @site")
-            place = (population, "functional", measure)
-            gap = tables["differences"].query(
-                "site == @site and measure == @measure and population == @population "
-                "and condition == 'trained'"
-            )
-            rows.append(
-                {
-                    "measure": shown,
-                    "site": SITE_NAMES[site],
-                    "cells": [_cell(summary, *place, c) for c in (*CONDITIONS, "slice")],
-                    "gap": _show_gap(gap),
-                }
-            )
-    chosen = tables["translations"].drop_duplicates(["modifier", "head"]).head(TRANSLATIONS)
-    return {
-        "rows": _group(rows, "measure"),
-        "figures": _read_figures(folder, TRANSLATION, tables, numbers),
-        "translations": chosen.to_dict("records"),
-    }
-
-
-def _show_gap(rows: pd.DataFrame) -> dict[str, Any] | None:
-    """Print a difference of two sites with its interval."""
-    if rows.empty:
-        return None
-    value, low, high = (float(rows[name].iloc[0]) for name in ("value", "ci_low", "ci_high"))
-    sign = 1 if low > 0 else -1 if high < 0 else 0
-    return {"value": show(value), "interval": f"{show(low)} to {show(high)}", "sign": sign}
-
-
-def _show_example(row: dict[Any, Any]) -> dict[str, str]:
-    """Print a row of the example's summary, what it is about before its numbers."""
-    decimals = {"value": 3, "expected": 3, "percentile": 1, "others": 0}
-    if str(row["measure"]).endswith("_percentile"):
-        decimals |= {"value": 1, "expected": 1}
-    words = {
-        name: "" if pd.isna(row[name]) else str(row[name]).replace("_", " ")
-        for name in ("measure", "word", "space", "population")
-    }
-    return words | {name: show(float(row[name]), places) for name, places in decimals.items()}
 
 
 def _read_losses(folder: ResultFolder) -> list[dict[str, Any]] | None:

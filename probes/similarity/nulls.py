@@ -6,6 +6,7 @@ trained. *Random heads*: random W_Q, W_K, W_V and W_O of the trained shapes on t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -144,13 +145,14 @@ def draw_weights(
     """
     gaussian = _draw_gaussian(generator, n_heads, d, d_input)
     if kind == "gaussian":
-        return gaussian / d_input**0.5
+        return gaussian / math.sqrt(d_input)
     narrow = min(d, d_input)
     inner = _orthonormal(gaussian.mT if d <= d_input else gaussian)  # [head, wide, narrow]
     if kind == "haar" or singular is None:
-        return inner.mT if d <= d_input else inner
+        directions: Tensor = inner.mT if d <= d_input else inner
+        return directions
     rotation = _orthonormal(_draw_gaussian(generator, n_heads, narrow, narrow))
-    scaled = rotation * singular[:, None, :narrow]
+    scaled: Tensor = rotation * singular[:, None, :narrow]
     return scaled @ inner.mT if d <= d_input else inner @ scaled.mT
 
 

@@ -230,6 +230,7 @@ def test_shows_the_founding_example_if_it_was_analysed(folder, page, tmp_path):
     assert "attention_example: unheard_of." in written
     for number in ("0.123", "12.3", "591", "61.3"):
         assert f"<td>{number}</td>" in written
+    assert '<td class="word">key percentile</td>' in written
 
 
 def test_without_the_analysis_it_says_what_to_run(tmp_path):
