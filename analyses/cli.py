@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
+    DEFAULT_STAGE,
     CaptureOptions,
+    KeyStage,
     analyse_step,
     capture_step,
     list_analyses,
@@ -21,6 +23,9 @@ from analyses.workflow import (
 )
 from probes.errors import KvprobesError
 from probes.models.bundled import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     name="kvprobes",
@@ -55,6 +60,9 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes 
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
 Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
+Stage = Annotated[
+    KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -69,11 +77,12 @@ def run(
     seed: Seed = 0,
     limit: Limit = None,
     overwrite: Overwrite = False,
+    key_stage: Stage = DEFAULT_STAGE,
     as_json: Json = False,
 ) -> None:
     """Capture, run every analysis and write the report: the whole answer for one model."""
     options = CaptureOptions(
-        model, pairs, templates, out, device, batch_size, seed, limit, overwrite
+        model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
     )
     with explaining_errors():
         capture_step(options, _say)
@@ -94,11 +103,12 @@ def capture(
     seed: Seed = 0,
     limit: Limit = None,
     overwrite: Overwrite = False,
+    key_stage: Stage = DEFAULT_STAGE,
     as_json: Json = False,
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted."""
     options = CaptureOptions(
-        model, pairs, templates, out, device, batch_size, seed, limit, overwrite
+        model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
     )
     with explaining_errors():
         store = capture_step(options, _say)
@@ -124,6 +134,49 @@ def analyse(
         else:
             for file in sorted(folder.path.glob(f"*/{name}.*")):
                 typer.echo(file)
+
+
+@app.command()
+def pair(
+    head: Annotated[str, typer.Argument(help="The word that attends: network.")],
+    first: Annotated[str, typer.Argument(help="A word before it: neural.")],
+    second: Annotated[str, typer.Argument(help="Another: social.")],
+    model: Model = DEFAULT_MODEL,
+    templates: Templates = None,
+    out: Out = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
+    from analyses.attention_example import ExampleSettings
+    from analyses.look_up import look_up, tabulate_heads
+
+    options = CaptureOptions(model, templates=templates, out=out, seed=seed)
+    with explaining_errors():
+        settings = ExampleSettings(head=head, first=first, second=second, seed=seed)
+        folder, tables = look_up(options, settings, say=_say)
+        heads = tabulate_heads(tables)
+        if as_json:
+            typer.echo(heads.to_json(orient="records", indent=2))
+            return
+        _print_heads(heads, f"{first} / {second} before {head}")
+        for path in sorted((folder.path / "figures").glob("*.png")):
+            typer.echo(path)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Result folders of finished runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the comparison goes.")] = Path(
+        "results/comparison"
+    ),
+) -> None:
+    """Set models, or key stages, side by side: tables and figures from finished result folders."""
+    from analyses.comparison import write_comparison
+
+    with explaining_errors():
+        for path in write_comparison([ResultFolder(folder) for folder in folders], out):
+            typer.echo(path)
 
 
 @app.command()
@@ -200,6 +253,30 @@ def doctor(
                 console.print(f"\n[bold]{site}[/bold]", _describe(geometry.describe()))
         refuse_unfaithful(model, checks)
         _say(f"{model} is read exactly: {len(checks)} checks passed")
+
+
+def _print_heads(heads: pd.DataFrame, title: str) -> None:
+    """Print percentiles by layer and kv head, keys and values side by side."""
+    from rich.console import Console
+    from rich.table import Table
+
+    typer.echo(f"{title}: percentile of s_K | s_V among the word pairs\n")
+    table = Table(box=None)
+    table.add_column("layer", justify="right")
+    for kv_head in sorted(heads["kv_head"].unique()):
+        table.add_column(f"head {kv_head}", justify="right")
+    for layer, rows in heads.groupby("layer"):
+        cells = zip(rows["key_percentile"], rows["value_percentile"], strict=True)
+        table.add_row(str(layer), *(f"{k:3.0f} | {v:3.0f}" for k, v in cells))
+    console = Console()
+    console.print(table)
+    fits = (heads["key_percentile"] > 50) & (heads["value_percentile"] < 50)
+    console.print(
+        f"Means over heads: keys {heads['key_percentile'].mean():.0f}, values "
+        f"{heads['value_percentile'].mean():.0f} (50 is the middle). Keys above the middle and "
+        f"values below it in {fits.sum()} of {len(heads)} heads, where 1 in 4 would be if the two "
+        "had nothing to do with each other."
+    )
 
 
 def _describe(geometry: dict[str, Any]) -> str:

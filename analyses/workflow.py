@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.results import PACKAGES, ResultFolder
 from probes.errors import StoreError, UsageError
@@ -31,6 +31,8 @@ ANALYSES = {
 """Analysis -> the class of its settings; each is a module of this package."""
 
 DEFAULT_TEMPLATES = "3"
+KeyStage = Literal["projected", "normed", "rotated"]
+DEFAULT_STAGE: KeyStage = "normed"
 Say = Callable[[str], None]
 
 
@@ -47,13 +49,16 @@ class CaptureOptions:
     seed: int = 0
     limit: int | None = None
     overwrite: bool = False
+    key_stage: KeyStage = DEFAULT_STAGE
 
     @property
     def folder(self) -> ResultFolder:
-        """Where the results go: `out`, or ``results/`` and the model's name."""
+        """Where the results go: `out`, or ``results/`` and the model's name (and key stage)."""
         if self.out is not None:
             return ResultFolder(self.out)
-        return ResultFolder(Path("results") / re.sub(r"[^\w.-]+", "--", self.model.strip("/")))
+        name = re.sub(r"[^\w.-]+", "--", self.model.strip("/"))
+        stage = "" if self.key_stage == DEFAULT_STAGE else f"-{self.key_stage}"
+        return ResultFolder(Path("results") / f"{name}{stage}")
 
 
 def capture_step(options: CaptureOptions, say: Say) -> Store:
@@ -85,7 +90,7 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
             model,
             plan,
             options.folder.capture_at(site, main=model.geometry.site),
-            settings=CaptureSettings(seed=options.seed),
+            settings=CaptureSettings(key_stage=options.key_stage, seed=options.seed),
             batch_size=options.batch_size,
             overwrite=options.overwrite,
             say=say,

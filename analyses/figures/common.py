@@ -34,16 +34,22 @@ def select(table: pd.DataFrame, **where: str) -> pd.DataFrame:
     return table[keep]
 
 
-def draw_points(axes: Any, x: Any, rows: pd.DataFrame, condition: str, **style: Any) -> None:
-    """Draw values as a condition's markers, with their intervals where the table has them."""
+def draw_points(
+    axes: Any, place: Any, rows: pd.DataFrame, condition: str, *, flat: bool = False, **style: Any
+) -> None:
+    """Draw values as a condition's markers, with their intervals where the table has them.
+
+    Values go upwards over `place`, or, if `flat`, to the right beside it.
+    """
     value = rows["value"].to_numpy(dtype=float)
     low, high = (rows[c].to_numpy(dtype=float) for c in ("ci_low", "ci_high"))
     # An interval's end can pass the value by rounding; a negative length is an error to matplotlib.
     error = np.clip(np.nan_to_num(np.stack([value - low, high - value])), 0, None)
+    at = (
+        {"x": value, "y": place, "xerr": error} if flat else {"x": place, "y": value, "yerr": error}
+    )
     axes.errorbar(
-        x,
-        value,
-        yerr=error,
+        **at,
         **{
             "color": COLOURS[condition],
             "marker": MARKERS[condition],

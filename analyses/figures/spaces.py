@@ -77,8 +77,10 @@ def _draw_population(axes: Any, rows: pd.DataFrame, *, hollow: bool) -> None:
         if line["value"].isna().all():
             continue
         at = np.arange(len(SPACES)) + 0.07 * (number - 1)
-        style = {"linestyle": (0, (2, 1.5)), "markerfacecolor": "white"} if hollow else {}
-        draw_points(axes, at, line, condition, **{"linestyle": "-", "linewidth": 0.8} | style)
+        style: dict[str, Any] = {"linestyle": "-", "linewidth": 0.8}
+        if hollow:
+            style |= {"linestyle": (0, (2, 1.5)), "markerfacecolor": "white"}
+        draw_points(axes, at, line, condition, **style)
 
 
 def _draw_dimensions(axes: Any, summary: pd.DataFrame) -> None:
