@@ -52,6 +52,20 @@ def _always(value: float) -> Callable[[Sizes], float]:
     return lambda _: value
 
 
+def _premise_lift(
+    key_similarity: Float[Tensor, "*head pair"],
+    left_attention: Float[Tensor, "*head query_head pair"],
+    right_attention: Float[Tensor, "*head query_head pair"],
+    *,
+    top: float,
+    weights: Float[Tensor, "resample pair"] | None = None,
+) -> Float[Tensor, "*head"] | Float[Tensor, "resample *head"]:
+    sides = left_attention, right_attention
+    return premise_lift(key_similarity, *sides, tops=(top,), attended=ATTENDED, weights=weights)[
+        ..., 0
+    ]
+
+
 def _tieability(
     keys: Float[Tensor, "*head occurrence d_key"],
     values: Float[Tensor, "*head occurrence d_value"],
@@ -154,7 +168,7 @@ MEASURES: tuple[MeasureContract, ...] = (
     *(
         MeasureContract(
             name=f"premise_lift_{top:.0%}",
-            function=partial(premise_lift, top=top, attended=ATTENDED),
+            function=partial(_premise_lift, top=top),
             takes=Takes.ATTENTION,
             unchanged_by=Takes.ATTENTION.admits,
             identical=1 / max(top, ATTENDED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +27,10 @@ def premise_lift(
     left_attention: Float[Tensor, "*head query_head pair"],
     right_attention: Float[Tensor, "*head query_head pair"],
     *,
-    top: float,
+    tops: Sequence[float],
     attended: float,
     weights: Float[Tensor, "resample pair"] | None = None,
-) -> Float[Tensor, "*head"] | Float[Tensor, "resample *head"]:
+) -> Float[Tensor, "*head top"] | Float[Tensor, "resample *head top"]:
     """How much more often keys are similar where the query attends to both words.
 
     P(s_K in its top p | both words get high attention from the query) / p, over pairs of modifiers
@@ -55,8 +56,9 @@ def premise_lift(
     left_attention, right_attention
         The weight that the pair's query gives its left and its right word; see
         :func:`pair_attention`.
-    top
-        p, above 0 and below 1: what share of the pairs has similar keys.
+    tops
+        Every p, above 0 and below 1: what share of the pairs has similar keys. Several cost hardly
+        more than one, as attention is ranked once.
     attended
         Above 0 and below 1: what share of the attention weights counts as high.
     weights
@@ -65,14 +67,14 @@ def premise_lift(
 
     Returns
     -------
-    Float[Tensor, "*head"] or Float[Tensor, "resample *head"]
+    Float[Tensor, "*head top"] or Float[Tensor, "resample *head top"]
         float64, in [0, 1 / p]; with a leading axis if weights are given. NaN where no pair has two
         words of high attention.
 
     Raises
     ------
     UsageError
-        If `top` or `attended` is outside (0, 1), shapes disagree, or weights are negative or all 0.
+        If a p or `attended` is outside (0, 1), shapes disagree, or weights are negative or all 0.
     NonFiniteError
         If a similarity or an attention weight is NaN or infinite.
 
@@ -81,7 +83,8 @@ def premise_lift(
     Source: design.md, section 3. That q attends to both only bounds their cosine: cos(q, k) >= c
     for both gives cos(k1, k2) >= 2 c^2 - 1.
     """
-    require_fraction("top", top)
+    for top in tops:
+        require_fraction("a p in tops", top)
     require_fraction("attended", attended)
     _check(key_similarity, left_attention, right_attention)
     pairs = key_similarity.shape[-1]
@@ -96,11 +99,11 @@ def premise_lift(
     for block in torch.split(used, _RESAMPLES):
         w = block.double().T.contiguous()
         lifts = [
-            _measure_head(one, of_group, w, top, attended)
+            _measure_head(one, of_group, w, tops, attended)
             for one, of_group in zip(by_similarity, by_attention, strict=True)
         ]
         blocks.append(torch.stack(lifts, 1))
-    result = torch.cat(blocks).reshape(len(used), *key_similarity.shape[:-1])
+    result = torch.cat(blocks).reshape(len(used), *key_similarity.shape[:-1], len(tops))
     return result[0] if weights is None else result
 
 
@@ -148,12 +151,15 @@ class Ranking:
         The position of each entry.
     first, last
         First and last position of the tie that each position belongs to.
+    tied
+        Whether there is a tie.
     """
 
     order: Int[Tensor, " entry"]
     place: Int[Tensor, " entry"]
     first: Int[Tensor, " entry"]
     last: Int[Tensor, " entry"]
+    tied: bool
 
     @classmethod
     def of(cls, figures: Float[Tensor, " entry"]) -> Ranking:
@@ -161,7 +167,7 @@ class Ranking:
         sorting = sort_rows(figures[None], descending=True)
         order = sorting.order[0]
         place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
-        return cls(order, place, sorting.first[0], sorting.last[0])
+        return cls(order, place, sorting.first[0], sorting.last[0], sorting.tied)
 
     def top(
         self, weights: Float[Tensor, "entry resample"], share: float
@@ -175,13 +181,15 @@ class Ranking:
         reach = min(n, int(_SLACK * share * n) + 1)
         while True:
             reach = int(self.last[reach - 1]) + 1  # a tie is whole or not there
-            mass = weights.index_select(0, self.order[:reach]).cumsum(0)
+            inside = weights.index_select(0, self.order[:reach])
+            mass = inside.cumsum(0)
             if reach == n or bool((mass[-1] >= target).all()):
                 break
             reach = min(n, 2 * reach)
-        mass = torch.cat([mass.new_zeros(1, mass.shape[1]), mass])
-        before = mass.index_select(0, self.first[:reach])
-        inside = mass.index_select(0, self.last[:reach] + 1) - before
+        before = mass - inside
+        if self.tied:
+            before = before.index_select(0, self.first[:reach])
+            inside = mass.index_select(0, self.last[:reach]) - before
         # A tie that weighs nothing belongs to the top or not, it is all the same.
         return ((target - before) / inside.clamp(min=torch.finfo(mass.dtype).tiny)).clamp_(0, 1)
 
@@ -190,14 +198,15 @@ def _measure_head(
     by_similarity: Ranking,
     by_attention: list[Ranking],
     weights: Float[Tensor, "pair resample"],
-    top: float,
+    tops: Sequence[float],
     attended: float,
-) -> Float[Tensor, " resample"]:
+) -> Float[Tensor, "resample top"]:
     """Measure one kv head in a block of resamples, pooled over its query heads."""
     pairs = len(weights)
     both_weights = torch.cat([weights, weights])
-    similar = by_similarity.top(weights, top)
-    joint, total = weights.new_zeros(2, weights.shape[1])
+    similar = [by_similarity.top(weights, top) for top in tops]
+    total = weights.new_zeros(weights.shape[1])
+    joint = weights.new_zeros(len(tops), weights.shape[1])
     for ranking in by_attention:
         high = ranking.top(both_weights, attended)
         left, right = ranking.place[:pairs], ranking.place[pairs:]
@@ -206,9 +215,11 @@ def _measure_head(
         mass.mul_(weights.index_select(0, both))
         total += mass.sum(0)
         place = by_similarity.place[both]
-        near = (place < len(similar)).nonzero()[:, 0]
-        joint += mass.index_select(0, near).mul_(similar.index_select(0, place[near])).sum(0)
-    lift: Tensor = joint / total / top
+        for number, inside in enumerate(similar):
+            near = (place < len(inside)).nonzero()[:, 0]
+            together = mass.index_select(0, near).mul_(inside.index_select(0, place[near]))
+            joint[number] += together.sum(0)
+    lift: Tensor = (joint / total).T / torch.tensor(tops, dtype=joint.dtype)
     return lift
 
 

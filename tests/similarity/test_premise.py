@@ -55,11 +55,12 @@ def test_weights_are_copies(seed: int, levels: int, top: float, attended: float)
     left, right = torch.randint(levels, (2, 3, 2, 4, 15), generator=random).double()
     weights = torch.randint(5, (5, 15), generator=random)
     weights[:, 0] = 1
-    lift = premise_lift(
-        similarity, left, right, top=top, attended=attended, weights=weights.float()
+    lifts = premise_lift(
+        similarity, left, right, tops=(0.5, top), attended=attended, weights=weights.float()
     )
-    plain = premise_lift(similarity, left, right, top=top, attended=attended)
-    assert lift.shape == (5, 3, 2)
+    assert lifts.shape == (5, 3, 2, 2)
+    lift = lifts[..., 1]
+    plain = premise_lift(similarity, left, right, tops=(top,), attended=attended)[..., 0]
     for head in [(0, 0), (2, 1), (1, 0)]:
         sides = similarity[head].tolist(), left[head].tolist(), right[head].tolist()
         expected = _expanded(*sides, [1] * 15, top, attended)
@@ -77,9 +78,9 @@ def test_a_share_far_out_in_some_resamples_is_reached(monkeypatch: pytest.Monkey
     weights = torch.zeros(5, 40)
     weights[:, 30:] = 1
     weights[3] = 1
-    found = premise_lift(similarity, *sides, top=0.2, attended=0.6, weights=weights)
-    alone = premise_lift(similarity[30:], *sides[..., 30:], top=0.2, attended=0.6)
-    whole = premise_lift(similarity, *sides, top=0.2, attended=0.6)
+    found = premise_lift(similarity, *sides, tops=(0.2,), attended=0.6, weights=weights)
+    alone = premise_lift(similarity[30:], *sides[..., 30:], tops=(0.2,), attended=0.6)
+    whole = premise_lift(similarity, *sides, tops=(0.2,), attended=0.6)
     expected = torch.stack([alone, alone, alone, whole, alone])
     torch.testing.assert_close(found, expected)
     assert abs(float(whole - alone)) > 0.01
@@ -89,18 +90,17 @@ def test_constructed_cases() -> None:
     random = torch.Generator().manual_seed(1)
     similarity = torch.randn(2, 4000, generator=random)
     attended_alike = similarity[:, None]
-    lift = premise_lift(similarity, attended_alike, attended_alike, top=0.05, attended=0.05)
-    assert lift.tolist() == pytest.approx([20, 20])
-    lift = premise_lift(similarity, -attended_alike, -attended_alike, top=0.05, attended=0.05)
-    assert lift.tolist() == [0, 0]
-    apart = premise_lift(similarity, attended_alike, -attended_alike, top=0.05, attended=0.05)
+    lift = premise_lift(similarity, attended_alike, attended_alike, tops=(0.05,), attended=0.05)
+    assert lift.tolist() == [pytest.approx([20])] * 2
+    lift = premise_lift(similarity, -attended_alike, -attended_alike, tops=(0.05,), attended=0.05)
+    assert lift.tolist() == [[0], [0]]
+    apart = premise_lift(similarity, attended_alike, -attended_alike, tops=(0.05,), attended=0.05)
     assert bool(apart.isnan().all())  # no pair has two words of high attention
     sides = torch.rand(2, 2, 3, 4000, generator=random)
-    assert premise_lift(similarity, *sides, top=0.1, attended=0.4).tolist() == pytest.approx(
-        [1, 1], abs=0.12
-    )
-    same = premise_lift(torch.ones(2, 4000), *sides, top=0.1, attended=0.4)
-    assert same.tolist() == pytest.approx([1, 1])
+    lift = premise_lift(similarity, *sides, tops=(0.1,), attended=0.4)
+    assert lift.tolist() == [pytest.approx([1], abs=0.12)] * 2
+    same = premise_lift(torch.ones(2, 4000), *sides, tops=(0.1,), attended=0.4)
+    assert same.tolist() == [pytest.approx([1])] * 2
 
 
 def test_query_heads_are_pooled_by_pairs_not_by_averaging_attention() -> None:
@@ -109,7 +109,7 @@ def test_query_heads_are_pooled_by_pairs_not_by_averaging_attention() -> None:
     looks = torch.zeros(2, 10)
     looks[0, :2], looks[1, 8:] = 1, 1
     # Head 0 finds the two most similar pairs, head 1 the two least similar ones.
-    lift = premise_lift(similarity, looks, looks, top=0.2, attended=0.2)
+    lift = premise_lift(similarity, looks, looks, tops=(0.2,), attended=0.2)
     assert float(lift) == pytest.approx((1 + 0) / 2 / 0.2)
 
 
@@ -121,12 +121,12 @@ def test_the_bootstrap_takes_it() -> None:
     sides = torch.rand(2, 2, 3, 4, 60, generator=random)
 
     def measure(*figures: torch.Tensor, **weights: torch.Tensor) -> torch.Tensor:
-        return premise_lift(*figures, top=0.2, attended=0.5, **weights)
+        return premise_lift(*figures, tops=(0.2,), attended=0.5, **weights)
 
     bootstrap = PairBootstrap.draw(*words, resamples=9, seed=0)
     estimate = bootstrap.estimate(measure, similarity, *sides)
-    assert estimate.observed.shape == (2, 3)
-    assert estimate.by_word.shape == (9, 2, 3)
+    assert estimate.observed.shape == (2, 3, 1)
+    assert estimate.by_word.shape == (9, 2, 3, 1)
 
 
 def test_attention_of_pairs() -> None:
@@ -146,10 +146,10 @@ def test_attention_of_pairs() -> None:
 
 def test_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     similarity, sides = torch.rand(2, 8), torch.rand(2, 2, 3, 8)
-    for wrong in ({"top": 0.0, "attended": 0.2}, {"top": 0.1, "attended": 1.0}):
+    for wrong in ({"tops": (0.1, 0.0), "attended": 0.2}, {"tops": (0.1,), "attended": 1.0}):
         with pytest.raises(UsageError, match="above 0 and below 1"):
             premise_lift(similarity, *sides, **wrong)
-    shares = {"top": 0.1, "attended": 0.2}
+    shares = {"tops": (0.1,), "attended": 0.2}
     with pytest.raises(NonFiniteError, match="right_attention"):
         premise_lift(similarity, sides[0], sides[1] / 0, **shares)
     with pytest.raises(UsageError, match="negative"):
