@@ -8,24 +8,46 @@ geometry in the coordinates. The function ``tieability`` lives in the module of 
 import lazy_loader as lazy
 
 _submodules = [
+    "angles",
+    "canonical",
+    "catalogue",
+    "cka",
+    "closed_form",
     "compare",
+    "contract",
     "coordinates",
     "dissociation",
     "divergence",
+    "moments",
+    "neighbours",
     "nulls",
     "pairs",
+    "premise",
     "representational",
     "spaces",
     "tieability",
 ]
 _attributes = {
+    "angles": ["PrincipalAngles", "principal_angles"],
+    "canonical": [
+        "canonical_correlations",
+        "held_out_canonical_correlations",
+        "mean_squared_correlation",
+    ],
+    "catalogue": ["MEASURES"],
+    "cka": ["debiased_cka", "join_templates"],
+    "closed_form": ["closed_form_r2", "closed_form_r2_from_moments"],
+    "contract": ["MeasureContract", "Takes", "Transformation"],
     "coordinates": ["centre", "metric_root", "to_coordinates"],
     "dissociation": ["dissociation_ratio"],
     "divergence": ["divergence_curve"],
+    "moments": ["CrossMoments"],
+    "neighbours": ["find_neighbours", "mutual_neighbours", "neighbour_distance_ratio"],
     "pairs": ["pair_cosines", "pair_distances"],
+    "premise": ["pair_attention", "premise_lift"],
     "representational": ["representational_similarity"],
     # Not the function `tieability`: the name belongs to the module, whichever is imported first.
-    "tieability": ["TieabilityResult", "closed_form_r2", "resampled_r2", "word_folds"],
+    "tieability": ["TieabilityResult", "resampled_r2", "word_folds"],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.moments import require_alike
 from probes.stats.checks import require_finite
 from probes.stats.ridge import FoldMoments, RidgeFit
 
@@ -95,7 +96,7 @@ def tieability(
     -----
     Source: design.md, section 3. The nested choice: Varma & Simon 2006.
     """
-    _check(keys, values)
+    require_alike(keys, values)
     if folds < 3:
         raise UsageError(f"folds is {folds}; one tests, one chooses, one trains: give at least 3.")
     grid = torch.tensor(list(penalties), dtype=torch.float64)
@@ -200,45 +201,6 @@ def resampled_r2(
     return 1 - ratio.movedim(-1, 0)
 
 
-def closed_form_r2(
-    keys: Float[Tensor, "*head occurrence d_key"],
-    values: Float[Tensor, "*head occurrence d_value"],
-) -> Float[Tensor, "*head"]:
-    """In-sample R^2 of least squares from keys to values, from their covariances.
-
-    tr(C_vk C_kk^+ C_kv) / tr(C_vv): 1 when values are a linear map of keys, and at least as large
-    as any other map's. Biased upwards, by about d_key / occurrences for independent values; the
-    held-out figure is :func:`tieability`. Unchanged by every invertible affine map of the keys, by
-    rotations, shifts and a factor of the values.
-
-    Parameters
-    ----------
-    keys, values
-        Coordinates, centred or not.
-
-    Returns
-    -------
-    Float[Tensor, "*head"]
-        float64, in [0, 1]; NaN for a head whose values never vary.
-
-    Raises
-    ------
-    UsageError
-        If shapes disagree.
-    NonFiniteError
-        If a key or value is NaN or infinite.
-    """
-    _check(keys, values)
-    k = keys.double() - keys.double().mean(-2, keepdim=True)
-    v = values.double() - values.double().mean(-2, keepdim=True)
-    eigenvalues, axes = torch.linalg.eigh(k.mT @ k)
-    rounding = 10 * k.shape[-1] * torch.finfo(torch.float64).eps
-    kept = eigenvalues > rounding * eigenvalues[..., -1:]
-    explained = (axes.mT @ (k.mT @ v)).square().sum(-1)
-    explained = torch.where(kept, explained / eigenvalues, 0.0)
-    return (explained.sum(-1) / v.square().sum((-2, -1))).clamp(max=1.0)
-
-
 def word_folds(
     words: Int[Tensor, "occurrence"],
     folds: int,
@@ -273,14 +235,3 @@ def word_folds(
     fold = np.empty(n_words, dtype=np.int64)
     fold[np.random.default_rng(seed).permutation(n_words)] = np.arange(n_words) % folds
     return torch.from_numpy(fold)[word]
-
-
-def _check(keys: Tensor, values: Tensor) -> None:
-    """Refuse keys and values that are not of the same heads and occurrences."""
-    if keys.ndim < 2 or keys.shape[:-1] != values.shape[:-1] or keys.shape[-2] == 0:
-        raise UsageError(
-            f"Keys have shape {tuple(keys.shape)} and values {tuple(values.shape)}; all axes but "
-            "the last must agree, with at least one occurrence."
-        )
-    require_finite("the keys", keys)
-    require_finite("the values", values)

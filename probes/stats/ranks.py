@@ -171,7 +171,7 @@ def over_resamples(
     pairs = keys.shape[-1]
     if pairs == 0 or keys.numel() == 0:
         raise UsageError(f"There is nothing to measure: shape {tuple(keys.shape)}; give pairs.")
-    _check_weights(weights, pairs)
+    check_weights(weights, pairs)
     used = torch.ones(1, pairs, dtype=torch.float64) if weights is None else weights
     head = keys.shape[:-1]
     keys, values = keys.reshape(-1, pairs), values.reshape(-1, pairs)
@@ -190,8 +190,16 @@ def over_resamples(
     return result[0] if weights is None else result
 
 
-def _check_weights(weights: Tensor | None, pairs: int) -> None:
-    """Refuse weights of the wrong shape, or that are negative, non-finite or all zero."""
+def check_weights(weights: Float[Tensor, "resample pair"] | None, pairs: int) -> None:
+    """Refuse weights of the wrong shape, or that are negative, non-finite or all zero.
+
+    Raises
+    ------
+    UsageError
+        If there are not `pairs` weights a resample, or they are negative or all zero.
+    NonFiniteError
+        If a weight is NaN or infinite.
+    """
     if weights is None:
         return
     if weights.ndim != 2 or weights.shape[1] != pairs or weights.shape[0] == 0:

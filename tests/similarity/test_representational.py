@@ -5,9 +5,11 @@ import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rsatoolbox.data import Dataset
+from rsatoolbox.rdm import calc_rdm, compare
 
 from probes.errors import NonFiniteError, UsageError
-from probes.similarity import representational_similarity
+from probes.similarity import pair_distances, representational_similarity
 
 
 @settings(deadline=None, max_examples=40)
@@ -54,3 +56,21 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(UsageError, match="keys' pair figures has shape"):
         representational_similarity(torch.rand(2, 5), torch.rand(3, 5))
+
+
+def test_equals_rsatoolbox() -> None:
+    random = torch.Generator().manual_seed(3)
+    keys = torch.randn(3, 14, 5, generator=random, dtype=torch.float64)
+    values = torch.randn(3, 14, 7, generator=random, dtype=torch.float64)
+    values[..., :5] += keys
+    left, right = torch.triu_indices(14, 14, offset=1)
+    found = representational_similarity(
+        pair_distances(keys, left, right), pair_distances(values, left, right)
+    )
+    for head in range(3):
+        # Its distances are squared and divided by the width; ranks do not mind.
+        rdms = [
+            calc_rdm(Dataset(side[head].numpy()), method="euclidean") for side in (keys, values)
+        ]
+        expected = compare(*rdms, method="spearman")[0, 0]
+        assert float(found[head]) == pytest.approx(expected, abs=1e-9)

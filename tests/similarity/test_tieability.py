@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import PredefinedSplit
 
 from probes.errors import NonFiniteError, UsageError
@@ -127,20 +127,6 @@ def test_a_change_of_basis_moves_nothing() -> None:
     torch.testing.assert_close(mixed.word_error, again.word_error)
 
 
-def test_closed_form_equals_scikit_learn() -> None:
-    keys, values, _ = _data()
-    keys[..., 3] = keys[..., 0] - keys[..., 1]  # and a direction that is not there
-    found = closed_form_r2(keys, values)
-    for head in np.ndindex(2, 3):
-        k, v = keys[head].numpy(), values[head].numpy()
-        model = LinearRegression().fit(k, v)
-        residual = np.trace(np.cov((v - model.predict(k)).T))
-        assert float(found[head]) == pytest.approx(1 - residual / np.trace(np.cov(v.T)))
-    M = torch.randn(4, 4, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    torch.testing.assert_close(closed_form_r2(keys @ M, values), found)
-    assert closed_form_r2(torch.ones_like(keys), values).tolist() == [[0.0] * 3] * 2
-
-
 def test_word_folds_are_balanced_and_split_no_word() -> None:
     _, _, words = _data()
     fold = word_folds(words, 4, 0)
@@ -164,8 +150,6 @@ def test_refuses() -> None:
             tieability(keys, values, words=words, penalties=penalties)
     with pytest.raises(NonFiniteError, match="the values"):
         tieability(keys, values / 0, words=words)
-    with pytest.raises(UsageError, match="all axes but the last"):
-        closed_form_r2.__wrapped__(keys, values[:, :2])
     with pytest.raises(UsageError, match="one word number per"):
         tieability.__wrapped__(keys, values, words=words[1:])
     result = tieability(keys, values, words=words)

@@ -1,0 +1,102 @@
+"""Do keys and values have the same inner products? Debiased linear centred kernel alignment.
+
+All in the space of the coordinates: no matrix of occurrences by occurrences is ever made.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.errors import UsageError
+from probes.similarity.moments import require_alike
+from probes.stats.checks import require_indices
+
+
+def debiased_cka(
+    keys: Float[Tensor, "*head occurrence d_key"],
+    values: Float[Tensor, "*head occurrence d_value"],
+) -> Float[Tensor, "*head"]:
+    """Linear CKA of keys and values, from unbiased estimates of the three HSIC.
+
+    HSIC(K, V) / sqrt(HSIC(K, K) HSIC(V, V)), each HSIC without the products of an occurrence with
+    itself. Plain CKA keeps them, and says "alike" of anything that is wide beside the number of
+    occurrences.
+
+    1 when the coordinates are the same up to rotation, shift and a factor; 0 in expectation of the
+    numerator when they are independent (so it is negative half of the time). Unchanged by
+    rotations, shifts and a factor of either; *not* by linear maps, for directions count by their
+    variance. Symmetric in keys and values. Needs the fourth moments: the co-moments that
+    tieability can be had from do not suffice.
+
+    Parameters
+    ----------
+    keys, values
+        Coordinates, centred or not, one row for each word: the rows of a word in several templates
+        are not independent, so their products are a bias of the same kind. To average the inner
+        products over templates, put a word's rows side by side
+        (:func:`join_templates`).
+
+    Returns
+    -------
+    Float[Tensor, "*head"]
+        float64, at most 1. NaN for a head whose keys or values never vary.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree or there are fewer than 4 occurrences.
+    NonFiniteError
+        If a key or value is NaN or infinite.
+
+    Notes
+    -----
+    Source: Kornblith et al. 2019, "Similarity of neural network representations revisited"; the
+    unbiased HSIC: Song et al. 2012, "Feature selection via dependence maximization", equation 5.
+    """
+    require_alike(keys, values)
+    n = keys.shape[-2]
+    if n < 4:
+        raise UsageError(f"The unbiased HSIC needs at least 4 occurrences; {n} came.")
+    # Without the mean the row sums of a kernel matrix are 0, which leaves of the unbiased HSIC only
+    # what is below; the estimate itself does not depend on the origin.
+    k = keys.double() - keys.double().mean(-2, keepdim=True)
+    v = values.double() - values.double().mean(-2, keepdim=True)
+    key_square, value_square = k.square().sum(-1), v.square().sum(-1)
+
+    def hsic(x: Tensor, y: Tensor, x_square: Tensor, y_square: Tensor) -> Tensor:
+        """Unbiased HSIC, times n (n - 3)."""
+        together = (x.mT @ y).square().sum((-2, -1))
+        own = (x_square * y_square).sum(-1)
+        sums = x_square.sum(-1) * y_square.sum(-1)
+        return together - own + sums / ((n - 1) * (n - 2)) - 2 / (n - 2) * own
+
+    joint = hsic(k, v, key_square, value_square)
+    key, value = hsic(k, k, key_square, key_square), hsic(v, v, value_square, value_square)
+    ratio: Tensor = joint / (key.clamp(min=0) * value.clamp(min=0)).sqrt()
+    return ratio.clamp(-1, 1)
+
+
+def join_templates(
+    coordinates: Float[Tensor, "*head occurrence d"], rows: Int[Tensor, "word template"]
+) -> Float[Tensor, "*head word joined"]:
+    """Put a word's vectors in all templates side by side: one row for each word.
+
+    Inner products of the joined rows are sums over templates of the inner products within each, so
+    a linear kernel of them is the mean kernel, up to a factor that CKA does not see.
+
+    Parameters
+    ----------
+    coordinates
+        In one space, centred within each template.
+    rows
+        The occurrence of each word in each template.
+
+    Raises
+    ------
+    UsageError
+        If a row points outside the occurrences.
+    """
+    require_indices("rows", rows, coordinates.shape[-2])
+    gathered = coordinates.index_select(-2, rows.flatten())
+    return gathered.reshape(*coordinates.shape[:-2], len(rows), -1)

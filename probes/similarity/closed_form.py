@@ -1,0 +1,62 @@
+"""Tieability in closed form: the in-sample R^2 of least squares from keys to values."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.similarity.moments import CrossMoments, whiten
+
+
+def closed_form_r2(
+    keys: Float[Tensor, "*head occurrence d_key"],
+    values: Float[Tensor, "*head occurrence d_value"],
+) -> Float[Tensor, "*head"]:
+    """In-sample R^2 of least squares from keys to values, from their covariances.
+
+    tr(C_vk C_kk^+ C_kv) / tr(C_vv): 1 when values are a linear map of keys, and at least as large
+    as any other map's. Biased upwards: d_key / (occurrences - 1) on average for independent
+    values; the held-out figure is :func:`probes.similarity.tieability.tieability`. Unchanged by
+    every invertible affine map of the keys, by rotations, shifts and a factor of the values.
+
+    Parameters
+    ----------
+    keys, values
+        Coordinates, centred or not.
+
+    Returns
+    -------
+    Float[Tensor, "*head"]
+        float64, in [0, 1]; NaN for a head whose values never vary.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree.
+    NonFiniteError
+        If a key or value is NaN or infinite.
+
+    Notes
+    -----
+    Source: design.md, section 3; the redundancy index of Stewart & Love 1968, "A general canonical
+    correlation index".
+    """
+    return closed_form_r2_from_moments(CrossMoments.of(keys, values))
+
+
+def closed_form_r2_from_moments(moments: CrossMoments) -> Float[Tensor, "*head"]:
+    """Equal :func:`closed_form_r2` of the occurrences that the moments were taken over.
+
+    Parameters
+    ----------
+    moments
+        Of all occurrences, however many blocks they came in.
+
+    Returns
+    -------
+    Float[Tensor, "*head"]
+        float64, in [0, 1]; NaN for a head whose values never vary.
+    """
+    explained = (whiten(moments.key_key).mT @ moments.key_value).square().sum((-2, -1))
+    total = moments.value_value.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return (explained / total).clamp(max=1.0)
