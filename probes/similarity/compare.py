@@ -94,5 +94,5 @@ def compare_templates(
     -------
     Cosines and distances [template, head, pair].
     """
-    columns = zip(left.split(1, dim=1), right.split(1, dim=1), strict=True)
+    columns = zip(torch.split(left, 1, dim=1), torch.split(right, 1, dim=1), strict=True)
     return PairComparison.stack([compare_pairs(keys, values, *column) for column in columns])

@@ -16,6 +16,7 @@ _submodules = [
     "reliability",
     "ridge",
     "shared",
+    "shares",
     "word_permutation",
 ]
 _attributes = {
@@ -35,6 +36,7 @@ _attributes = {
     "permutation": ["permutation_p"],
     "reliability": ["correct_attenuation", "spearman_brown"],
     "shared": ["SharedResamples"],
+    "shares": ["share_interval"],
     "word_permutation": [
         "combine_strata",
         "permute_words",

@@ -51,16 +51,16 @@ def test_noise_common_to_keys_and_values_is_not_agreement():
     assert float(disattenuated_similarity(keys, stable + common)) == pytest.approx(0.6, abs=0.05)
 
 
-def test_the_reliability_of_the_mean_bounds_the_similarity_of_means():
-    keys, values = make_figures(pairs=20_000), make_figures(pairs=20_000, noise=2.0)
+def test_the_reliability_of_means_is_what_noise_leaves_of_a_perfect_similarity():
     random = torch.Generator().manual_seed(9)
-    values += 2 * torch.randn(3, 2, 20_000, generator=random)  # same truth, other noise
-    bound = 1.0
-    for figures in (keys, values):
-        bound = bound * spearman_brown(template_reliability(figures), 3)
+    truth, *noise = torch.randn(7, 1, 40_000, generator=random)
+    keys, values = truth + torch.stack(noise[:3]), truth + 2 * torch.stack(noise[3:])
+    reliability = [spearman_brown(template_reliability(figures), 3) for figures in (keys, values)]
     observed = representational_similarity(keys.mean(0), values.mean(0))
-    # make_figures draws the noise of both from one seed: give the keys noise of their own
-    assert bool((observed > 0.5 * bound.sqrt()).all())
+    assert float(observed) == pytest.approx(
+        float((reliability[0] * reliability[1]).sqrt()), abs=0.02
+    )
+    assert float(disattenuated_similarity(keys, values)) == pytest.approx(1, abs=0.05)
 
 
 @settings(deadline=None, max_examples=40)
