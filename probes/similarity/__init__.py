@@ -11,6 +11,7 @@ _submodules = [
     "angles",
     "canonical",
     "catalogue",
+    "ceiling",
     "cka",
     "closed_form",
     "compare",
@@ -24,8 +25,10 @@ _submodules = [
     "pairs",
     "premise",
     "representational",
+    "shuffled",
     "spaces",
     "tieability",
+    "word_matrix",
 ]
 _attributes = {
     "angles": ["PrincipalAngles", "principal_angles"],
@@ -35,6 +38,12 @@ _attributes = {
         "mean_squared_correlation",
     ],
     "catalogue": ["MEASURES"],
+    "ceiling": [
+        "NoiseCeiling",
+        "disattenuated_similarity",
+        "noise_ceiling",
+        "template_reliability",
+    ],
     "cka": ["debiased_cka", "join_templates"],
     "closed_form": ["closed_form_r2", "closed_form_r2_from_moments"],
     "contract": ["MeasureContract", "Takes", "Transformation"],
@@ -46,8 +55,10 @@ _attributes = {
     "pairs": ["pair_cosines", "pair_distances"],
     "premise": ["pair_attention", "premise_lift"],
     "representational": ["representational_similarity"],
+    "shuffled": ["PAIR_MEASURES", "ShuffledMeasures", "ShuffledPairs", "shuffle_pairs"],
     # Not the function `tieability`: the name belongs to the module, whichever is imported first.
     "tieability": ["TieabilityResult", "resampled_r2", "word_folds"],
+    "word_matrix": ["word_cosines", "word_distances"],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(

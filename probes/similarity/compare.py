@@ -78,3 +78,21 @@ def compare_pairs(
         d_k=over_templates(pair_distances(keys, *flat)),
         d_v=over_templates(pair_distances(values, *flat)),
     )
+
+
+def compare_templates(
+    keys: Float[Tensor, "head occurrence d_key"],
+    values: Float[Tensor, "head occurrence d_value"],
+    left: Int[Tensor, "pair template"],
+    right: Int[Tensor, "pair template"],
+) -> PairComparison:
+    """Compare the two occurrences of every pair in each template by itself.
+
+    As :func:`compare_pairs`, whose figures are the means over the first axis of these.
+
+    Returns
+    -------
+    Cosines and distances [template, head, pair].
+    """
+    columns = zip(torch.split(left, 1, dim=1), torch.split(right, 1, dim=1), strict=True)
+    return PairComparison.stack([compare_pairs(keys, values, *column) for column in columns])

@@ -1,12 +1,48 @@
-"""How sure we are: word-cluster bootstrap, permutation p-values, many heads at once."""
+"""How sure we are: bootstraps, nulls by permutation, equivalence, many heads at once."""
 
 import lazy_loader as lazy
 
-_submodules = ["bootstrap", "checks", "estimates", "multiple", "permutation", "ranks", "ridge"]
+_submodules = [
+    "bootstrap",
+    "checks",
+    "effects",
+    "equivalence",
+    "estimates",
+    "multiple",
+    "multiway",
+    "null_comparison",
+    "permutation",
+    "ranks",
+    "reliability",
+    "ridge",
+    "shared",
+    "shares",
+    "word_permutation",
+]
 _attributes = {
-    "bootstrap": ["dyadic_interval", "interval", "pair_weights", "resample_words"],
+    "bootstrap": [
+        "dyadic_interval",
+        "dyadic_variance",
+        "interval",
+        "pair_weights",
+        "resample_words",
+    ],
+    "effects": ["standardised_effect"],
+    "equivalence": ["EquivalenceTest", "judge_equivalence"],
+    "estimates": ["Estimate", "PairBootstrap"],
     "multiple": ["benjamini_hochberg", "max_t"],
+    "multiway": ["multiway_interval", "multiway_variance"],
+    "null_comparison": ["NullComparison", "compare_with_null"],
     "permutation": ["permutation_p"],
+    "reliability": ["correct_attenuation", "spearman_brown"],
+    "shared": ["SharedResamples"],
+    "shares": ["share_interval"],
+    "word_permutation": [
+        "combine_strata",
+        "permute_words",
+        "permuted_figures",
+        "permuted_pairs",
+    ],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(

@@ -180,19 +180,54 @@ def dyadic_interval(
     NonFiniteError
         If anything is NaN or infinite.
     """
-    for name, samples in (("the word samples", word_samples), ("the pair samples", pair_samples)):
-        _check_samples(name, samples)
-        require_same_shape(f"the figures of {name}", samples[0], "the observed figures", observed)
-        if samples.shape[0] < 2:
-            raise UsageError(f"A variance needs 2 resamples; {name} hold {samples.shape[0]}.")
-    require_finite("the observed figures", observed)
-    low, high = interval(word_samples, level=level)
-    mean = word_samples.double().mean(dim=0)
+    wanted = dyadic_variance(observed, word_samples, pair_samples)
+    return move_samples(observed, word_samples, wanted, level=level)
+
+
+def dyadic_variance(
+    observed: Float[Tensor, "*figure"],
+    word_samples: Float[Tensor, "resample *figure"],
+    pair_samples: Float[Tensor, "pair_resample *figure"],
+) -> Float[Tensor, "*figure"]:
+    """Estimate the variance of a figure over pairs that share words; see `dyadic_interval`.
+
+    Parameters and errors are those of :func:`dyadic_interval`.
+
+    Returns
+    -------
+    Float[Tensor, "*figure"]
+        float64, V_words - 2 V_pairs, never less than V_pairs.
+    """
+    require_samples(observed, word_samples=word_samples, pair_samples=pair_samples)
     wide = word_samples.double().var(dim=0)
     narrow = pair_samples.double().var(dim=0)
-    wanted = torch.maximum(wide - 2 * narrow, narrow)
-    shrink = torch.where(wide > 0, (wanted / wide).sqrt(), 0.0)
+    return torch.maximum(wide - 2 * narrow, narrow)
+
+
+def move_samples(
+    observed: Float[Tensor, "*figure"],
+    samples: Float[Tensor, "resample *figure"],
+    variance: Float[Tensor, "*figure"],
+    *,
+    level: float,
+) -> tuple[Float[Tensor, "*figure"], Float[Tensor, "*figure"]]:
+    """Percentile interval of samples moved to the observed figure and scaled to this variance."""
+    low, high = interval(samples, level=level)
+    mean = samples.double().mean(dim=0)
+    own = samples.double().var(dim=0)
+    shrink = torch.where(own > 0, (variance / own).sqrt(), 0.0)
     return observed.double() + shrink * (low - mean), observed.double() + shrink * (high - mean)
+
+
+def require_samples(observed: Tensor, **samples: Tensor) -> None:
+    """Refuse samples that are not those of these figures, are not finite or have no variance."""
+    for argument, values in samples.items():
+        name = f"the {argument.replace('_', ' ')}"
+        _check_samples(name, values)
+        require_same_shape(f"the figures of {name}", values[0], "the observed figures", observed)
+        if values.shape[0] < 2:
+            raise UsageError(f"A variance needs 2 resamples; {name} hold {values.shape[0]}.")
+    require_finite("the observed figures", observed)
 
 
 def _check_samples(name: str, samples: Tensor) -> None:

@@ -44,7 +44,8 @@ def benjamini_hochberg(p_values: Float[Tensor, "*test"]) -> Float[Tensor, "*test
     rank = torch.arange(count, 0, -1, dtype=torch.float64)
     adjusted = torch.empty_like(flat)
     adjusted[order] = (ordered * count / rank).cummin(dim=0).values if count else ordered
-    return adjusted.clamp(max=1.0).reshape(p_values.shape)
+    # p m / m may round to less than p
+    return torch.maximum(adjusted.clamp(max=1.0), flat).reshape(p_values.shape)
 
 
 def max_t(

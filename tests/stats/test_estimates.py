@@ -52,3 +52,15 @@ def test_the_same_seed_gives_the_same_resamples():
     draws = [PairBootstrap.draw(left, right, resamples=5, seed=s) for s in (1, 1, 2)]
     assert torch.equal(draws[0].word_weights, draws[1].word_weights)
     assert not torch.equal(draws[0].word_weights, draws[2].word_weights)
+
+
+def test_the_standard_error_is_that_of_the_interval():
+    left, right = make_pairs()
+    figures = torch.randn(5, 300, generator=torch.Generator().manual_seed(4))
+    bootstrap = PairBootstrap.draw(left, right, resamples=2000, seed=0)
+    estimate = bootstrap.estimate(weighted_mean, figures)
+    low, high = estimate.interval()
+    torch.testing.assert_close(estimate.standard_error(), (high - low) / 3.92, rtol=0.1, atol=0)
+    expected = estimate.by_word.var(0) - 2 * estimate.by_pair.var(0)
+    expected = torch.maximum(expected, estimate.by_pair.var(0))
+    torch.testing.assert_close(estimate.standard_error().square(), expected)

@@ -1,0 +1,114 @@
+"""A figure of every head beside its null: everything a table says about the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from probes.stats.effects import null_moments, standardised_effect
+from probes.stats.multiple import benjamini_hochberg, max_t
+from probes.stats.permutation import Alternative, permutation_p
+
+
+@dataclass(frozen=True)
+class NullComparison:
+    """What :func:`compare_with_null` found; all float64, in the shape of the heads.
+
+    Attributes
+    ----------
+    value
+        The figure as observed.
+    null_mean, null_sd
+        Mean and standard deviation of the null samples; the latter NaN for one sample.
+    effect
+        (value - null_mean) / null_sd; NaN where the null has no spread.
+    p
+        Permutation p-value, uncorrected.
+    p_bh
+        Benjamini-Hochberg adjusted: calling all heads below q different keeps the expected share of
+        false calls at q.
+    p_max_t
+        Max-T adjusted: the chance that *any* head of the family looks so extreme under the null.
+        NaN where the null has no spread.
+    """
+
+    value: Float[Tensor, "*head"]
+    null_mean: Float[Tensor, "*head"]
+    null_sd: Float[Tensor, "*head"]
+    effect: Float[Tensor, "*head"]
+    p: Float[Tensor, "*head"]
+    p_bh: Float[Tensor, "*head"]
+    p_max_t: Float[Tensor, "*head"]
+
+    def columns(self) -> dict[str, Float[Tensor, " head"]]:
+        """Flatten every figure: the columns of a tidy table with a row a head."""
+        return {field.name: getattr(self, field.name).reshape(-1) for field in fields(self)}
+
+
+def compare_with_null(
+    observed: Float[Tensor, "*head"],
+    null_samples: Float[Tensor, "sample *head"],
+    *,
+    alternative: Alternative = "two-sided",
+) -> NullComparison:
+    """Compare the figure of every head with its null samples; all heads are one family.
+
+    Parameters
+    ----------
+    observed
+        One figure a head, any axes.
+    null_samples
+        The figures under the null. One row must be one draw of the null for *all* heads (the same
+        permutation of the words), or max-T cannot use how heads depend on each other.
+    alternative
+        "greater", "less" or "two-sided": on which side a figure counts as extreme.
+
+    Returns
+    -------
+    NullComparison
+        `p_bh` and `p_max_t` are never below `p`. Unchanged, but for value, mean and spread, by
+        ``a x + b`` with a > 0.
+
+    Raises
+    ------
+    UsageError
+        For an unknown alternative, no samples, or shapes that disagree.
+    NonFiniteError
+        If anything is NaN or infinite.
+
+    Notes
+    -----
+    Sources: Phipson & Smyth 2010 (p), Benjamini & Hochberg 1995, Westfall & Young 1993 (max-T). For
+    max-T every figure is standardised by the mean and spread of the null samples *and* the observed
+    figure together, so that the observation is treated as any other arrangement and the level stays
+    exact for few samples too.
+    """
+    p = permutation_p(observed, null_samples, alternative=alternative)
+    mean, sd = null_moments(null_samples)
+    return NullComparison(
+        value=observed.double(),
+        null_mean=mean,
+        null_sd=sd,
+        effect=standardised_effect(observed, null_samples),
+        p=p,
+        p_bh=benjamini_hochberg(p),
+        p_max_t=_adjust_by_max_t(observed, null_samples, p, sd, alternative),
+    )
+
+
+def _adjust_by_max_t(
+    observed: Tensor, null_samples: Tensor, p: Tensor, sd: Tensor, alternative: Alternative
+) -> Tensor:
+    """Standardise and adjust the heads whose null has spread; the others are NaN."""
+    usable = (sd > 0).reshape(-1)
+    adjusted = torch.full_like(p, torch.nan).reshape(-1)
+    if bool(usable.any()):
+        together = torch.cat([observed[None], null_samples]).double().flatten(1)[:, usable]
+        standardised = (together - together.mean(0)) / together.std(0)
+        found = max_t(standardised[0], standardised[1:], alternative=alternative)
+        # Twice a one-sided p of a skewed null can lie above max-T's, which compares sizes.
+        adjusted[usable] = torch.maximum(found, p.reshape(-1)[usable])
+    return adjusted.reshape(p.shape)

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.errors import NonFiniteError, UsageError
+from probes.similarity import (
+    dissociation_ratio,
+    divergence_curve,
+    representational_similarity,
+    shuffle_pairs,
+)
+from probes.similarity.compare import compare_pairs
+from probes.similarity.shuffled import (
+    PAIR_MEASURES,
+    ShuffledMeasures,
+    prepare_curve,
+    prepare_dissociation,
+    prepare_similarity,
+)
+from probes.stats import permute_words
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10_000),
+    levels=st.sampled_from([2, 5, 10**6]),
+    n_pairs=st.sampled_from([2, 17, 40]),
+    top=st.sampled_from([0.01, 0.05, 0.3, 0.9]),
+)
+def test_split_measures_equal_the_measures(seed, levels, n_pairs, top):
+    random = torch.Generator().manual_seed(seed)
+    key = torch.randint(-levels, levels, (n_pairs,), generator=random).float()
+    values = torch.randint(-levels, levels, (6, n_pairs), generator=random).float()
+    keys = key.expand(6, -1)
+    [ratio, other] = prepare_dissociation(key, tops=(top, 0.5))(values).T
+    torch.testing.assert_close(ratio, dissociation_ratio(keys, values, top=top))
+    torch.testing.assert_close(other, dissociation_ratio(keys, values, top=0.5))
+    curve = prepare_curve(key, bins=3)(values)[:, 0]
+    torch.testing.assert_close(curve, divergence_curve(keys, values, bins=3))
+    similarity = prepare_similarity(key)(values)[:, 0]
+    expected = representational_similarity(keys, values)
+    torch.testing.assert_close(similarity, expected, equal_nan=True)
+    for row in range(6):
+        if len(key.unique()) > 1 and len(values[row].unique()) > 1:
+            rho = scipy.stats.spearmanr(key.numpy(), values[row].numpy()).statistic
+            assert float(similarity[row]) == pytest.approx(rho, abs=1e-9)
+
+
+@pytest.fixture
+def layer():
+    """Two heads with keys and values of different widths, three templates, repeated pairs."""
+    random = torch.Generator().manual_seed(5)
+    rows = torch.randperm(40, generator=random)[:36].reshape(12, 3)
+    keys, values = torch.randn(2, 40, 4, generator=random), torch.randn(2, 40, 7, generator=random)
+    values[..., :4] += keys
+    left = torch.randint(12, (50,), generator=random)
+    right = (left + torch.randint(1, 12, (50,), generator=random)) % 12
+    left[-1], right[-1] = left[0], right[0]
+    return {
+        "keys": keys,
+        "values": values,
+        "rows": rows,
+        "left_word": left,
+        "right_word": right,
+        "permutations": permute_words(12, permutations=9, seed=1),
+    }
+
+
+def test_null_samples_are_the_measures_of_dealt_values(layer):
+    curve = ShuffledMeasures(("curve",), "cosine", lambda key: prepare_curve(key, bins=4))
+    found = shuffle_pairs(**layer, measures=(*PAIR_MEASURES, curve))
+    keys, values, rows = layer["keys"], layer["values"], layer["rows"]
+    left, right = rows[layer["left_word"]], rows[layer["right_word"]]
+    everyone = [torch.arange(12), *layer["permutations"]]
+    for number, words in enumerate(everyone):
+        dealt = values.clone()
+        dealt[:, rows] = values[:, rows[words]]
+        comparison = compare_pairs(keys, dealt, left, right)
+        expected = {
+            f"dissociation_ratio_{top:.0%}": dissociation_ratio(
+                comparison.s_k, comparison.s_v, top=top
+            )
+            for top in (0.01, 0.05, 0.10)
+        }
+        expected["curve"] = divergence_curve(comparison.s_k, comparison.s_v, bins=4)
+        expected["representational_similarity"] = representational_similarity(
+            comparison.d_k, comparison.d_v
+        )
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            got = found[name].observed if number == 0 else found[name].samples[number - 1]
+            torch.testing.assert_close(got, value, atol=2e-3, rtol=0)
+
+
+def test_only_what_is_asked_for_is_measured(layer, monkeypatch):
+    monkeypatch.setattr("probes.similarity.shuffled.word_cosines", None)
+    found = shuffle_pairs(**layer, measures=PAIR_MEASURES[1:])
+    assert list(found) == ["representational_similarity"]
+    assert found["representational_similarity"].samples.shape == (9, 2)
+
+
+def test_identical_keys_and_values_are_beyond_their_null(layer):
+    layer["values"] = layer["keys"]
+    layer["permutations"] = permute_words(12, permutations=199, seed=1)
+    found = shuffle_pairs(**layer)["representational_similarity"]
+    assert found.observed.tolist() == pytest.approx([1, 1], abs=1e-3)
+    assert np.quantile(found.samples.numpy(), 0.99) < 0.7
+    assert abs(float(found.samples.mean())) < 0.1
+
+
+def test_shuffle_pairs_refuses(layer):
+    with pytest.raises(UsageError, match=r"right_word holds indices .* 0\.\.11"):
+        shuffle_pairs(**{**layer, "right_word": layer["right_word"] + 12})
+    values = layer["values"].clone()
+    values[1, layer["rows"][3, 1]] = 0
+    with pytest.raises(NonFiniteError, match="cosines of words"):
+        shuffle_pairs(**{**layer, "values": values})
+    with pytest.raises(UsageError, match="top is"):
+        prepare_dissociation(torch.ones(3), tops=(0.0,))
