@@ -84,8 +84,11 @@ def run(
     options = CaptureOptions(
         model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
     )
+    from analyses.untrained import capture_untrained
+
     with explaining_errors():
         capture_step(options, _say)
+        capture_untrained(options, _say)
         for name in list_analyses(options.folder):
             _analyse_where_possible(options.folder, name, seed)
         _write_report(options.folder)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ANALYSES = {
     "divergence": "DivergenceSettings",
+    "nulls": "NullSettings",
     "attention_example": "ExampleSettings",
     "cross_attention": "CrossSettings",
 }

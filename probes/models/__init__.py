@@ -15,5 +15,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "projections": ["HeadNorm", "Projection"],
         "rotary": ["Rotation"],
         "tap": ["Attended", "attention_weights", "listening"],
+        "untrained": ["untrain"],
     },
 )

@@ -21,14 +21,17 @@ _submodules = [
     "divergence",
     "moments",
     "neighbours",
+    "null_sides",
     "nulls",
     "pairs",
     "premise",
     "representational",
     "shuffled",
+    "sides",
     "spaces",
     "tieability",
     "word_matrix",
+    "word_pairs",
 ]
 _attributes = {
     "angles": ["PrincipalAngles", "principal_angles"],
@@ -56,9 +59,11 @@ _attributes = {
     "premise": ["pair_attention", "premise_lift"],
     "representational": ["representational_similarity"],
     "shuffled": ["PAIR_MEASURES", "ShuffledMeasures", "ShuffledPairs", "shuffle_pairs"],
+    "sides": ["Side", "measure_sides"],
     # Not the function `tieability`: the name belongs to the module, whichever is imported first.
     "tieability": ["TieabilityResult", "resampled_r2", "word_folds"],
     "word_matrix": ["word_cosines", "word_distances"],
+    "word_pairs": ["WordPairs"],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(

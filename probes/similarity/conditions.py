@@ -110,13 +110,7 @@ def measure_conditions(
     UnsupportedModelError
         If the layers have different numbers of kv heads.
     """
-    heads = {store.number("n_kv_heads", layer) for layer in range(store.n_layers)}
-    if len(heads) > 1:
-        raise UnsupportedModelError(
-            f"the layers of this model have different numbers of kv heads ({sorted(heads)}), which "
-            "a table of layer x head cannot hold. Captured keys and values can be read and "
-            "compared layer by layer."
-        )
+    require_one_width(store)
     metrics = read_metrics(store)
 
     def measure(layer: int) -> _LayerMeasurements:
@@ -153,6 +147,23 @@ def measure_conditions(
             for key in layers[0].dimension
         },
     )
+
+
+def require_one_width(store: Store) -> None:
+    """Refuse a capture whose layers have different numbers of kv heads.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If they have.
+    """
+    heads = {store.number("n_kv_heads", layer) for layer in range(store.n_layers)}
+    if len(heads) > 1:
+        raise UnsupportedModelError(
+            f"the layers of this model have different numbers of kv heads ({sorted(heads)}), which "
+            "a table of layer x head cannot hold. Captured keys and values can be read and "
+            "compared layer by layer."
+        )
 
 
 @dataclass(frozen=True)
