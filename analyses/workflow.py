@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ANALYSES = {
     "divergence": "DivergenceSettings",
     "nulls": "NullSettings",
+    "premise": "PremiseSettings",
     "attention_example": "ExampleSettings",
     "cross_attention": "CrossSettings",
 }

@@ -1,0 +1,46 @@
+"""The premise lift by layer, beside that of mismatched keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analyses.figures.common import letter, present, select
+from analyses.style import COLOURS, LABELS, PAGE, house_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_lift(heads: pd.DataFrame) -> Figure:
+    """Draw every head's lift in the functional space, a panel for each share of similar keys."""
+    import matplotlib.pyplot as plt
+
+    rows = select(heads, space="functional")
+    measures = present(rows["measure"], tuple(dict.fromkeys(rows["measure"])))
+    figure: Figure
+    with house_style():
+        figure, axes = plt.subplots(1, len(measures), figsize=(PAGE, 2.1), squeeze=False)
+        for name, axis, measure in zip("abcd", axes[0], measures, strict=False):
+            own = select(rows, measure=measure)
+            axis.scatter(
+                own["layer"], own["value"], s=6, color=COLOURS["trained"], alpha=0.45, linewidths=0
+            )
+            by_layer = own.groupby("layer")
+            axis.plot(by_layer["value"].mean(), color=COLOURS["trained"], label=LABELS["trained"])
+            if "mismatched_mean" in own:
+                axis.plot(
+                    by_layer["mismatched_mean"].mean(),
+                    color=COLOURS["mismatched"],
+                    linestyle="--",
+                    label=LABELS["mismatched"],
+                )
+            axis.axhline(1, color=COLOURS["grey"], linewidth=0.6, linestyle=":")
+            axis.set_xlabel("layer")
+            share = measure.removeprefix("premise_lift_").removesuffix("%")
+            letter(axis, name, f"keys in the top {share} %")
+        axes[0, 0].set_ylabel("premise lift")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    return figure
