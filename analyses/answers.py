@@ -252,7 +252,8 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
             found.append(
                 "A high raw cosine of two keys means little here: it averages "
                 f"{show(raw.value)} over {name}, and {show(centred.value)} once the vector that "
-                "all keys share, which draws attention to no word over another, is taken off."
+                "all keys share, which draws attention to no word over another, is taken off"
+                f"{_say_shares(summary)}."
             )
             break
     for null, name in NULLS.items():
@@ -264,6 +265,20 @@ def _caveats(summary: pd.DataFrame) -> list[str]:
                 f"{name}{_show_gap(summary, null)}, the other way round."
             )
     return found
+
+
+def _say_shares(summary: pd.DataFrame) -> str:
+    """Say how much of keys and of values is one common vector, where that was measured."""
+    key, value = (
+        find(summary, "occurrences", "raw", f"{kind}_common_share", "trained")
+        for kind in ("key", "value")
+    )
+    if key is None or value is None:
+        return ""
+    return (
+        f": {show(100 * key.value, 0)} % of the squared length of a key is that one vector (of a "
+        f"value {show(100 * value.value, 0)} %)"
+    )
 
 
 def _turns_round(summary: pd.DataFrame, null: str) -> tuple[Figure, Figure] | None:

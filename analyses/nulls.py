@@ -24,6 +24,8 @@ from analyses.tables.strata import match_words
 from analyses.untrained import open_untrained
 from probes.parallel import map_threads
 from probes.progress import progress_bar
+from probes.similarity.ceiling import disattenuated_similarity, template_reliability
+from probes.similarity.compare import compare_templates
 from probes.similarity.conditions import require_one_width
 from probes.similarity.null_sides import Captured, choose_other_layers
 from probes.similarity.shuffled import ShuffledPairs, shuffle_pairs
@@ -31,6 +33,7 @@ from probes.similarity.sides import Side, measure_sides
 from probes.similarity.spaces import read_metrics
 from probes.similarity.word_pairs import WordPairs
 from probes.stats.null_comparison import compare_with_null
+from probes.stats.reliability import spearman_brown
 from probes.stats.word_permutation import permute_words
 
 if TYPE_CHECKING:
@@ -81,6 +84,10 @@ def compute(
     ``heads``
         ``layer, kv_head, measure, null, value, null_mean, null_sd, effect, p, p_bh, p_max_t``; the
         p-values of the permutations only, over all layers and heads of a measure.
+    ``ceiling``
+        How alike keys and values could look at most, given how much templates disagree: ``layer,
+        kv_head, key_reliability, value_reliability, disattenuated`` (see
+        `probes.similarity.ceiling`). Empty for a single template.
     ``strata``
         How the matched words were matched: ``label, classes, words``.
 
@@ -115,12 +122,13 @@ def compute(
     with progress_bar("Comparing with null heads", total=store.n_layers, unit="layers") as advance:
         compare = partial(_compare_layer, captured, untrained, words, names, settings)
         layers = map_threads(compare, range(store.n_layers), on_done=advance)
-    heads, summary = _tabulate_shuffles(shuffled)
+    heads, summary = _tabulate_shuffles([shuffles for shuffles, _ in shuffled])
     figures = pd.concat([table for layer in layers for table in layer], ignore_index=True)
     over_layers = compare_over_layers(figures, seed=settings.seed).assign(unit="layers")
     tables = {
         "summary": pd.concat([summary, over_layers], ignore_index=True),
         "heads": pd.concat([heads, _tabulate_heads(figures)], ignore_index=True),
+        "ceiling": pd.concat([ceiling for _, ceiling in shuffled], ignore_index=True),
         "strata": labels,
     }
     for table in tables.values():
@@ -130,10 +138,10 @@ def compute(
 
 def _shuffle_layer(
     captured: Captured, words: WordPairs, permutations: dict[str, Tensor], layer: int
-) -> dict[str, dict[str, ShuffledPairs]]:
-    """Measure one layer under both kinds of permutation."""
+) -> tuple[dict[str, dict[str, ShuffledPairs]], pd.DataFrame]:
+    """Measure one layer under both kinds of permutation, and the noise ceiling of its heads."""
     keys, values = captured.keys(layer), captured.values(layer)
-    return {
+    shuffles = {
         null: shuffle_pairs(
             keys,
             values,
@@ -144,6 +152,24 @@ def _shuffle_layer(
         )
         for null, permutation in permutations.items()
     }
+    return shuffles, _find_ceiling(keys, values, words, layer)
+
+
+def _find_ceiling(keys: Tensor, values: Tensor, words: WordPairs, layer: int) -> pd.DataFrame:
+    """Tabulate how much of the pairs' distances comes again in another template."""
+    n_templates = words.rows.shape[1]
+    if n_templates < 2:
+        return pd.DataFrame()
+    compared = compare_templates(keys, values, words.left, words.right)
+    return pd.DataFrame(
+        {
+            "layer": layer,
+            "kv_head": np.arange(len(keys)),
+            "key_reliability": spearman_brown(template_reliability(compared.d_k), n_templates),
+            "value_reliability": spearman_brown(template_reliability(compared.d_v), n_templates),
+            "disattenuated": disattenuated_similarity(compared.d_k, compared.d_v),
+        }
+    )
 
 
 def _compare_layer(

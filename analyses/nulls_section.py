@@ -55,7 +55,10 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "would be in another model. All p are corrected over the measures "
             "(Benjamini-Hochberg).",
         ),
-        answer=tuple(_answer(summary[summary["null"] == null], null) for null in nulls),
+        answer=(
+            *(_answer(summary[summary["null"] == null], null) for null in nulls),
+            *_answer_ceiling(tables["ceiling"], summary),
+        ),
         captions={
             "measures": (
                 "Every measure (a panel each): trained heads (line) and every null, means over "
@@ -99,6 +102,21 @@ def _answer(rows: pd.DataFrame, null: str) -> str:
         if len(names)
     ]
     return f"Against {null}, keys and values of a trained head are {'; '.join(parts)}."
+
+
+def _answer_ceiling(ceiling: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """Say how alike the distances could be at most, where templates were compared."""
+    if ceiling.empty:
+        return []
+    means = ceiling[["key_reliability", "value_reliability", "disattenuated"]].mean()
+    own = summary[summary["measure"] == "representational_similarity"]["value"].iloc[-1]
+    return [
+        "Noise ceiling: of the distances of keys "
+        f"{show(100 * float(means['key_reliability']), 0)} %, and of values "
+        f"{show(100 * float(means['value_reliability']), 0)} %, would come again in other sentence "
+        f"templates; without that noise, representational similarity would be "
+        f"{show(float(means['disattenuated']))} where {show(float(own))} is measured."
+    ]
 
 
 def _tabulate(summary: pd.DataFrame, nulls: list[str]) -> ShownTable:

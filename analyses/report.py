@@ -37,6 +37,8 @@ MEASURES = {
     "mean_value_cosine": "mean value cosine",
     "key_dimension": "effective dimension of keys",
     "value_dimension": "effective dimension of values",
+    "key_common_share": "share of a key that all keys have in common",
+    "value_common_share": "share of a value that all values have in common",
 }
 CONDITIONS = ("trained", "mismatched", "random")
 DIFFERENCES = ("trained - mismatched", "trained - random")
@@ -253,7 +255,9 @@ def _tabulate_spaces(summary: pd.DataFrame) -> list[dict[str, Any]]:
         (population, measure, 2)
         for measure in ("mean_key_cosine", "mean_value_cosine", RATIOS[1])
         for population in ("word pairs", "all pairs")
-    ] + [("occurrences", f"{kind}_dimension", 1) for kind in ("key", "value")]
+    ]
+    places += [("occurrences", f"{kind}_dimension", 1) for kind in ("key", "value")]
+    places += [("occurrences", f"{kind}_common_share", 2) for kind in ("key", "value")]
     rows = [
         {
             "population": population,

@@ -53,7 +53,7 @@ def _summarise(values: Tensor, samples: Tensor) -> dict[str, float]:
 
 
 def tabulate_dimensions(measured: Measurements) -> pd.DataFrame:
-    """Tabulate the mean effective dimension of keys and values in every space and condition."""
+    """Tabulate in how many directions keys and values spread, and how much of them is shared."""
     rows = [
         {
             "population": "occurrences",
@@ -63,5 +63,15 @@ def tabulate_dimensions(measured: Measurements) -> pd.DataFrame:
             "value": float(dimension.mean()),
         }
         for (space, condition, kind), dimension in measured.dimension.items()
+    ]
+    rows += [
+        {
+            "population": "occurrences",
+            "space": "raw",
+            "measure": f"{kind}_common_share",
+            "condition": condition,
+            "value": float(share.mean()),
+        }
+        for (condition, kind), share in measured.common.items()
     ]
     return pd.DataFrame(rows)

@@ -73,12 +73,14 @@ class Measurements:
 
     ``pairs``: (space, condition) -> comparison, [layer, head, pair]; ``tied``: condition -> a
     result a layer, functional space; ``dimension``: (space, condition, "key" or "value") ->
-    effective dimension [layer, head].
+    effective dimension [layer, head]; ``common``: (condition, "key" or "value") -> `common_share`
+    [layer, head].
     """
 
     pairs: dict[tuple[str, str], PairComparison]
     tied: dict[str, list[TieabilityResult]]
     dimension: dict[tuple[str, str, str], Tensor]
+    common: dict[tuple[str, str], Tensor]
 
 
 def measure_conditions(
@@ -117,11 +119,13 @@ def measure_conditions(
         coordinates = iterate_coordinates(
             store, layer, metrics[layer], templates, draws=draws, seed=seed
         )
-        found = _LayerMeasurements({}, {}, {})
+        found = _LayerMeasurements({}, {}, {}, {})
         for c in coordinates:
             found.pairs[c.space, c.condition] = compare_pairs(c.keys, c.values, left, right)
             for kind, vectors in (("key", c.keys), ("value", c.values)):
                 found.dimension[c.space, c.condition, kind] = effective_dimension(vectors)
+                if c.space == "raw":
+                    found.common[c.condition, kind] = common_share(vectors, templates)
             if c.space == "functional":
                 found.tied[c.condition] = tieability(c.keys, c.values, words=words, seed=seed)
             if (c.space, c.condition) == ("functional", "trained"):
@@ -145,6 +149,9 @@ def measure_conditions(
         dimension={
             key: torch.stack([layer.dimension[key] for layer in layers])
             for key in layers[0].dimension
+        },
+        common={
+            key: torch.stack([layer.common[key] for layer in layers]) for key in layers[0].common
         },
     )
 
@@ -171,6 +178,7 @@ class _LayerMeasurements:
     pairs: dict[tuple[str, str], PairComparison]
     tied: dict[str, TieabilityResult]
     dimension: dict[tuple[str, str, str], Tensor]
+    common: dict[tuple[str, str], Tensor]
 
 
 def _other_inputs(
@@ -200,3 +208,16 @@ def effective_dimension(
     covariance = centred.transpose(-1, -2).double() @ centred.double()
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)
     return trace.square() / covariance.square().sum((-1, -2))
+
+
+def common_share(
+    vectors: Float[Tensor, "*head occurrence d_head"], templates: Int[Tensor, " occurrence"]
+) -> Float[Tensor, "*head"]:
+    """Compute how much of the vectors is one vector that all words of a template share.
+
+    Mean squared length of what centring takes off, over the mean squared length: 0 for centred
+    vectors, 1 for equal ones. The raw cosine of two words is about this much whatever they mean.
+    """
+    total = vectors.double().square().sum((-1, -2))
+    left = centre(vectors, templates).double().square().sum((-1, -2))
+    return 1 - left / total

@@ -94,6 +94,8 @@ def _summary(populations, nulls):
         for condition in ("trained", "random"):
             add("occurrences", space, "key_dimension", condition, dimension)
             add("occurrences", space, "value_dimension", condition, 31.0)
+    for kind, share in (("key", 0.88), ("value", 0.35)):
+        add("occurrences", "raw", f"{kind}_common_share", "trained", share)
     names = ["population", "space", "measure", "condition", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=names)
 

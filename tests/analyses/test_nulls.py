@@ -13,8 +13,10 @@ from analyses.nulls import NullSettings, compute, describe, describe_inputs, dra
 from analyses.tables.layers import compare_over_layers
 from analyses.tables.strata import match_words
 from analyses.workflow import CaptureOptions
-from probes.capture import CaptureSettings, capture, plan_capture
+from probes.capture import CaptureSettings, capture, locate_pairs, plan_capture
 from probes.models import untrain
+from probes.similarity.null_sides import Captured
+from probes.similarity.spaces import read_metrics
 from probes.similarity.word_pairs import WordPairs
 from probes.words import load_pairs, load_templates
 from tests.tiny import tiny_model
@@ -66,6 +68,22 @@ def test_heads_hold_the_means_of_their_own_layer(tables):
     shuffled = heads.query("null == 'shuffled words'")
     assert len(shuffled) == 2 * 2 * 4
     assert (shuffled["p_max_t"] >= shuffled["p"] - 1e-12).all()
+
+
+def test_the_ceiling_is_the_agreement_of_two_templates(captured, tables):
+    store, _ = captured
+    words = WordPairs.of(
+        *map(torch.tensor, locate_pairs(captured[1], store.table("queries"), ["t00", "t01"]))
+    )
+    templates = torch.tensor(pd.factorize(store.table("occurrences")["template_id"])[0])
+    values = Captured(store, read_metrics(store), templates).values(1)[0]
+    first, second = (
+        (values[words.left[:, t]] - values[words.right[:, t]]).norm(dim=1).numpy() for t in (0, 1)
+    )
+    reliability = scipy.stats.spearmanr(first, second).statistic
+    own = tables["ceiling"].query("layer == 1 and kv_head == 0")
+    expected = 2 * reliability / (1 + reliability)
+    assert own["value_reliability"].item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_untrained_model_of_other_sentences_is_not_taken(captured, tmp_path):
@@ -156,17 +174,18 @@ def test_matched_words_agree_in_tokens_and_frequency():
 
 def test_describes_and_draws_whatever_is_there(tables):
     section = describe(tables, {"permutations": 60})
-    assert len(section.answer) == 8
-    assert all(sentence.startswith("Against ") for sentence in section.answer)
+    assert len(section.answer) == 9
+    assert all(sentence.startswith("Against ") for sentence in section.answer[:8])
+    assert section.answer[8].startswith("Noise ceiling: of the distances of keys")
     assert section.tables[0].columns[1] == "trained"
     figures = draw(tables)
     assert set(figures) == set(section.captions)
     less = {
         name: table[table["null"] != "untrained model"]
         for name, table in tables.items()
-        if name != "strata"
+        if "null" in table
     }
-    assert len(describe({**tables, **less}, {}).answer) == 7
+    assert len(describe({**tables, **less}, {}).answer) == 8
 
 
 def test_answers_name_the_measures_only_where_they_differ(tables):

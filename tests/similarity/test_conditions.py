@@ -5,7 +5,11 @@ import torch
 from probes.capture import locate_pairs
 from probes.similarity import spaces
 from probes.similarity.compare import compare_pairs
-from probes.similarity.conditions import effective_dimension, measure_conditions
+from probes.similarity.conditions import (
+    common_share,
+    effective_dimension,
+    measure_conditions,
+)
 from probes.similarity.tieability import tieability
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
@@ -18,6 +22,19 @@ def test_effective_dimension_counts_equal_directions():
     flat = isotropic.clone()
     flat[1, :, 2:] = 0
     assert effective_dimension(flat + 50).tolist() == pytest.approx([6, 2], rel=0.02)
+
+
+def test_common_share_is_what_centring_takes_off():
+    generator = torch.Generator().manual_seed(0)
+    templates = torch.tensor([0, 1]).repeat(500)
+    noise = torch.randn(2, 1000, 6, generator=generator)
+    own = torch.zeros(2, 1000, 6)
+    own[0, templates == 0, 0], own[0, templates == 1, 1] = 3.0, 4.0  # a vector for each template
+    share = common_share(noise + own, templates)
+    # Mean squared lengths: 12.5 of the common vectors, 6 of the noise.
+    assert share.tolist() == pytest.approx([12.5 / 18.5, 0], abs=0.02)
+    same = torch.ones(1000, 3)
+    assert common_share(same, templates).item() == pytest.approx(1)
 
 
 def test_conditions_equal_each_step_done_by_hand(tmp_path):
