@@ -109,7 +109,7 @@ def premise(
 
 
 def neighbours(data: Any, layer: int, head: int) -> list[Array]:
-    """Overlap of neighbours, and the ratios of distances, for 5, 10 and 20 of them."""
+    """Overlap of 5, 10 and 20 neighbours, and ratios of their distances; means over words."""
     distances, nearest = [], []
     for side in _sides(data, layer, head):
         found = [pairwise_distances(side[rows]) for rows in data.rows.T.numpy()]
@@ -126,7 +126,7 @@ def neighbours(data: Any, layer: int, head: int) -> list[Array]:
             other = distances[1 - near]
             around = np.take_along_axis(other, nearest[near][:, :size], axis=1).mean(1)
             ratios[near].append(around / (other.sum() / (n * (n - 1))))
-    return [np.array(overlap), np.array(ratios[0]), np.array(ratios[1])]
+    return [np.mean(figure, axis=1) for figure in (overlap, ratios[0], ratios[1])]
 
 
 def cka(data: Any, layer: int, head: int) -> list[Array]:

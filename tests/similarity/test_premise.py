@@ -56,10 +56,14 @@ def test_weights_are_copies(seed: int, levels: int, top: float, attended: float)
     weights = torch.randint(5, (5, 15), generator=random)
     weights[:, 0] = 1
     lifts = premise_lift(
-        similarity, left, right, tops=(0.5, top), attended=attended, weights=weights.float()
+        similarity, left, right, tops=(0.5, top), attended=attended, weights=weights.double()
     )
     assert lifts.shape == (5, 3, 2, 2)
     lift = lifts[..., 1]
+    single = premise_lift(
+        similarity, left, right, tops=(0.5, top), attended=attended, weights=weights.float()
+    )
+    torch.testing.assert_close(single, lifts, atol=1e-5, rtol=1e-5, equal_nan=True)
     plain = premise_lift(similarity, left, right, tops=(top,), attended=attended)[..., 0]
     for head in [(0, 0), (2, 1), (1, 0)]:
         sides = similarity[head].tolist(), left[head].tolist(), right[head].tolist()
