@@ -20,7 +20,7 @@ def share_interval(
     share: Float[Tensor, "*figure"],
     variance: Float[Tensor, "*figure"],
     *,
-    size: float,
+    size: int | float,
     level: float = 0.95,
 ) -> tuple[Float[Tensor, "*figure"], Float[Tensor, "*figure"]]:
     """Compute Wilson's interval (1927) for a share, with its effective sample size.
