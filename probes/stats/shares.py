@@ -71,4 +71,6 @@ def share_interval(
     shrink = 1 + z.square() / effective
     middle = (p + z.square() / (2 * effective)) / shrink
     reach = z * (uniform / effective + (z / (2 * effective)).square()).sqrt() / shrink
-    return (middle - reach).clamp(min=0), (middle + reach).clamp(max=1)
+    # Rounding keeps the ends of a share of 0 or 1 from being exactly that.
+    low = torch.where(p > 0, (middle - reach).clamp(min=0), 0.0)
+    return low, torch.where(p < 1, (middle + reach).clamp(max=1), 1.0)
