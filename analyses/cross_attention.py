@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from analyses import divergence
 from analyses.captions import describe_intervals
 from analyses.figures.common import select
 from analyses.sections import Entry, Section, ShownTable, show_number
+from analyses.tables.differences import keep_space, tabulate_differences
 from probes.capture.store import open_store
 from probes.errors import TableError
 
@@ -82,8 +82,8 @@ def compute(
         The summary of `analyses.divergence.compute` with a column ``site``.
     ``differences``
         Cross-attention and the decoder minus the encoder, functional space: ``site, population,
-        measure, condition, value, ci_low, ci_high``. The intervals are those of two independent
-        figures; the words are the same, so a paired one would rather be narrower.
+        measure, condition, value, ci_low, ci_high``. The sites share their words, so both figures
+        are measured in the same resamples of the words (`probes.stats.SharedResamples`).
     ``heads``
         The same per layer and kv head, with ``site``.
     ``translations``
@@ -95,43 +95,26 @@ def compute(
     TableError
         If the model has no cross-attention, or fewer than 20 pairs can be compared at a site.
     """
+    settings = settings or CrossSettings()
     stores = find_sites(store)
-    tables = {site: divergence.compute(stores[site], pairs, settings=settings) for site in SITES}
-    summary = _stack({site: found["summary"] for site, found in tables.items()})
+    tables, measured = {}, {}
+    for site in SITES:
+        found = divergence.measure(stores[site], pairs, settings)
+        tables[site] = divergence.tabulate(stores[site], found, settings)
+        measured[site] = keep_space(found, "functional")
     columns = ["template_id", "modifier", "head", "sentence", "translation", "written", "weight"]
     return {
-        "summary": summary,
-        "differences": tabulate_differences(summary),
+        "summary": _stack({site: found["summary"] for site, found in tables.items()}),
+        "differences": tabulate_differences(
+            measured,
+            base="encoder",
+            measures=MEASURES,
+            resamples=settings.resamples,
+            seed=settings.seed,
+        ),
         "heads": _stack({site: found["heads"] for site, found in tables.items()}),
         "translations": stores["cross"].table("queries")[columns],
     }
-
-
-def tabulate_differences(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return each site's figures minus the encoder's, with intervals as if independent."""
-    keys = ["population", "measure", "condition"]
-    chosen = summary[
-        (summary["space"] == "functional")
-        & summary["measure"].isin(MEASURES)
-        & ~summary["condition"].str.contains(" - ", regex=False)
-    ]
-    numbers = [*keys, "value", "ci_low", "ci_high"]
-    base = chosen.loc[chosen["site"] == "encoder", numbers]
-    parts = []
-    for site in SITES[1:]:
-        other = chosen.loc[chosen["site"] == site, numbers]
-        both = other.merge(base, on=keys, suffixes=("", "_encoder"))
-        value = both["value"] - both["value_encoder"]
-        below = np.hypot(
-            both["value"] - both["ci_low"], both["ci_high_encoder"] - both["value_encoder"]
-        )
-        above = np.hypot(
-            both["ci_high"] - both["value"], both["value_encoder"] - both["ci_low_encoder"]
-        )
-        parts.append(
-            both[keys].assign(site=site, value=value, ci_low=value - below, ci_high=value + above)
-        )
-    return pd.concat(parts, ignore_index=True)
 
 
 def describe_inputs(
@@ -192,9 +175,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         tables=(
             ShownTable(
                 "Functional space, means over heads.",
-                "Intervals: 95 %, words resampled at each site. The last column treats the two "
-                "sites as independent, though the words are the same; a paired interval would "
-                "rather be narrower. Bold differences exclude 0.",
+                "Intervals: 95 %, words resampled, the same for all sites. Bold differences exclude 0.",
                 (
                     *("measure", "site", "trained", "mismatched", "random", "slice of x"),
                     "trained, minus the encoder's",

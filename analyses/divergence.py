@@ -6,19 +6,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 
-from analyses.tables.measures import cut, tabulate_cosines, tabulate_curves, tabulate_measures
+from analyses.tables.measures import (
+    Comparisons,
+    cut,
+    tabulate_cosines,
+    tabulate_curves,
+    tabulate_measures,
+)
 from analyses.tables.pairs import tabulate_pair_heads, tabulate_pairs
-from analyses.tables.populations import populate
+from analyses.tables.populations import Population, populate
 from analyses.tables.tieability import tabulate_dimensions, tabulate_tieability
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
-from probes.similarity.conditions import measure_conditions
+from probes.similarity.conditions import Measurements, measure_conditions
 from probes.stats.estimates import PairBootstrap
 
 if TYPE_CHECKING:
@@ -44,7 +51,6 @@ class DivergenceSettings:
     seed: int = 0
 
 
-@one_core_operations()
 def compute(
     store: Store, pairs: pd.DataFrame, *, settings: DivergenceSettings | None = None
 ) -> dict[str, pd.DataFrame]:
@@ -79,6 +85,34 @@ def compute(
         If fewer than 20 pairs can be compared.
     """
     settings = settings or DivergenceSettings()
+    return tabulate(store, measure(store, pairs, settings), settings)
+
+
+@dataclass(frozen=True)
+class MeasuredCapture:
+    """A capture's keys and values, compared, before any table is made of them.
+
+    ``kept``: the pairs that could be compared; ``populations``: those, and random ones;
+    ``words``: the words by number; ``measured``: the comparisons of all populations, one behind the
+    other.
+    """
+
+    kept: pd.DataFrame
+    populations: list[Population]
+    words: list[str]
+    measured: Measurements
+
+    def comparisons(self) -> Iterator[tuple[Population, Comparisons]]:
+        """Yield every population with its own part of the comparisons."""
+        start = 0
+        for population in self.populations:
+            yield population, cut(self.measured.pairs, slice(start, start + len(population.left)))
+            start += len(population.left)
+
+
+@one_core_operations()
+def measure(store: Store, pairs: pd.DataFrame, settings: DivergenceSettings) -> MeasuredCapture:
+    """Compare keys and values in every head, space and condition; see `compute`."""
     occurrences = store.table("occurrences")
     template_ids = list(dict.fromkeys(store.table("queries")["template_id"]))
     kept, populations, word_numbers = populate(
@@ -95,12 +129,18 @@ def compute(
             seed=settings.seed,
             on_layer=advance,
         )
+    return MeasuredCapture(kept, populations, list(word_numbers), measured)
+
+
+@one_core_operations()
+def tabulate(
+    store: Store, found: MeasuredCapture, settings: DivergenceSettings
+) -> dict[str, pd.DataFrame]:
+    """Resample words and make the tables; see `compute`."""
+    measured = found.measured
     heads, summaries, curves = [], [], []
-    start = 0
-    with progress_bar("Resampling words", total=2 * len(populations)) as advance:
-        for population in populations:
-            comparisons = cut(measured.pairs, slice(start, start + len(population.left)))
-            start += len(population.left)
+    with progress_bar("Resampling words", total=2 * len(found.populations)) as advance:
+        for population, comparisons in found.comparisons():
             bootstrap = PairBootstrap.draw(
                 population.left_word,
                 population.right_word,
@@ -115,7 +155,7 @@ def compute(
             curves.append(tabulate_curves(population.name, comparisons, bootstrap, settings.bins))
             advance(1)
     table, means = tabulate_tieability(measured, resamples=settings.resamples, seed=settings.seed)
-    given = cut(measured.pairs, slice(0, len(kept)))
+    _, given = next(found.comparisons())
     tables = {
         "summary": pd.concat([*summaries, means, tabulate_dimensions(measured)]),
         "heads": pd.concat([*heads, table]),
@@ -126,8 +166,8 @@ def compute(
         table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
     return {
         **tables,
-        "pairs": tabulate_pairs(kept, given),
-        "pair_heads": tabulate_pair_heads(kept, given),
+        "pairs": tabulate_pairs(found.kept, given),
+        "pair_heads": tabulate_pair_heads(found.kept, given),
     }
 
 

@@ -123,6 +123,22 @@ def _resample(
     return {key: (by_word, by_pair) for key, (by_word, by_pair) in resampled.items()}
 
 
+def average_measures(
+    comparisons: Comparisons, space: str, bootstrap: PairBootstrap
+) -> dict[tuple[str, str], Estimate]:
+    """Estimate every measure in one space, mean over heads: (measure, condition) -> figure."""
+    resampled = _resample(comparisons, space, bootstrap)
+    averages = {}
+    for measure in MEASURES:
+        for condition in CONDITIONS:
+            if (space, condition) in comparisons:
+                comparison = comparisons[space, condition]
+                observed = measure.function(*(getattr(comparison, n) for n in measure.figures))
+                estimate = Estimate(observed, *resampled[measure.name, condition])
+                averages[measure.name, condition] = estimate.map(lambda t: t.mean((-1, -2)))
+    return averages
+
+
 def _average(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
     """Average over heads, and take the differences between trained heads and the nulls."""
     averages = {name: e.map(lambda t: t.mean((-1, -2))) for name, e in estimates.items()}

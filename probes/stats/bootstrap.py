@@ -111,7 +111,7 @@ def pair_weights(
 def interval(
     samples: Float[Tensor, "resample *figure"], *, level: float = 0.95
 ) -> tuple[Float[Tensor, "*figure"], Float[Tensor, "*figure"]]:
-    """Percentile interval of bootstrap samples (Efron 1979), interpolated linearly.
+    """Percentile interval of bootstrap samples (Efron 1979), the j-th of n at level j / (n + 1).
 
     Right for what is resampled as such: words. For figures over *pairs* it is conservative; see
     :func:`dyadic_interval`.
@@ -237,8 +237,13 @@ def _check_samples(name: str, samples: Tensor) -> None:
 
 
 def _quantile(ordered: Tensor, level: float) -> Tensor:
-    """Linear interpolation between order statistics (torch.quantile refuses large tensors)."""
-    place = level * (ordered.shape[0] - 1)
+    """Interpolate linearly between order statistics (torch.quantile refuses large tensors).
+
+    The j-th of n samples stands at level j / (n + 1), so that one more draw lies below the quantile
+    with exactly that chance; at (j - 1) / (n - 1) a 95 % interval of 300 samples would hold 94.4 %.
+    """
+    last = ordered.shape[0] - 1
+    place = min(max(level * (ordered.shape[0] + 1) - 1, 0.0), float(last))
     below = int(place)
-    above = min(below + 1, ordered.shape[0] - 1)
+    above = min(below + 1, last)
     return ordered[below].lerp(ordered[above], place - below)

@@ -39,7 +39,9 @@ class SharedResamples:
     pairs: dict[Pair, int]
 
     @classmethod
-    def draw(cls, pairs: Iterable[Pair], *, resamples: int, seed: int) -> SharedResamples:
+    def draw(
+        cls, pairs: Iterable[Pair], *, resamples: int, seed: int, words: Iterable[str] = ()
+    ) -> SharedResamples:
         """Draw `resamples` resamples of all words and half as many of all pairs.
 
         Parameters
@@ -47,7 +49,9 @@ class SharedResamples:
         pairs
             All pairs of all captures, in any order; the same two words are one pair.
         resamples, seed
-            The same seed and set of pairs give the same resamples.
+            The same seed and sets of pairs and words give the same resamples.
+        words
+            Words that are in no pair, but whose counts will be asked for.
 
         Raises
         ------
@@ -57,13 +61,13 @@ class SharedResamples:
         distinct = sorted({_in_order(pair) for pair in pairs})
         if not distinct:
             raise UsageError("There are no pairs to resample; give those of all captures.")
-        words = sorted({word for pair in distinct for word in pair})
+        names = sorted({word for pair in distinct for word in pair} | set(words))
         return cls(
-            word_counts=resample_words(len(words), resamples=resamples, seed=seed),
+            word_counts=resample_words(len(names), resamples=resamples, seed=seed),
             pair_counts=resample_words(
                 len(distinct), resamples=max(2, resamples // 2), seed=seed + 1
             ),
-            words={word: column for column, word in enumerate(words)},
+            words={word: column for column, word in enumerate(names)},
             pairs={pair: column for column, pair in enumerate(distinct)},
         )
 
@@ -73,13 +77,13 @@ class SharedResamples:
         Raises
         ------
         UsageError
-            If a word is in none of the pairs.
+            If a word was not among those drawn.
         """
         missing = [word for word in words if word not in self.words]
         if missing:
             raise UsageError(
-                f"{len(missing)} of the {len(words)} words, such as {missing[0]!r}, are in none of "
-                "the pairs that were drawn. Draw once, with the pairs of every capture."
+                f"{len(missing)} of the {len(words)} words, such as {missing[0]!r}, were not "
+                "drawn. Draw once, with the pairs and words of every capture."
             )
         return self.word_counts[:, torch.tensor([self.words[word] for word in words])]
 

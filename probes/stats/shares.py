@@ -20,7 +20,7 @@ def share_interval(
     share: Float[Tensor, "*figure"],
     variance: Float[Tensor, "*figure"],
     *,
-    size: float,
+    size: int | float,
     level: float = 0.95,
 ) -> tuple[Float[Tensor, "*figure"], Float[Tensor, "*figure"]]:
     """Compute Wilson's interval (1927) for a share, with its effective sample size.
@@ -71,4 +71,6 @@ def share_interval(
     shrink = 1 + z.square() / effective
     middle = (p + z.square() / (2 * effective)) / shrink
     reach = z * (uniform / effective + (z / (2 * effective)).square()).sqrt() / shrink
-    return (middle - reach).clamp(min=0), (middle + reach).clamp(max=1)
+    # Rounding keeps the ends of a share of 0 or 1 from being exactly that.
+    low = torch.where(p > 0, (middle - reach).clamp(min=0), 0.0)
+    return low, torch.where(p < 1, (middle + reach).clamp(max=1), 1.0)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from analyses import cross_attention, divergence
 from analyses.figures.sites import draw_sites
 from analyses.style import can_draw, spell
+from analyses.tables.differences import keep_space, tabulate_differences
 from probes.capture import capture, plan_translation, translate
 from probes.capture.run import CaptureSettings
 from probes.errors import TableError
+from probes.similarity import representational_similarity
+from probes.stats import SharedResamples, interval
 from probes.words import load_pairs
 from tests.capture.test_translation import tiny_translator
 
@@ -54,23 +57,81 @@ def test_each_site_has_the_figures_of_its_own_capture(stores, tables):
     assert len(tables["translations"]) == len(found["cross"].table("queries"))
 
 
-def test_differences_by_hand(tables):
-    place = {"population": "occurrences", "measure": "tieability", "condition": "trained"}
-    rows = {}
-    for site in ("encoder", "cross"):
-        keep = (tables["summary"]["site"] == site) & (tables["summary"]["space"] == "functional")
-        for name, value in place.items():
-            keep &= tables["summary"][name] == value
-        [rows[site]] = tables["summary"][keep].to_dict("records")
-    keep = tables["differences"]["site"] == "cross"
-    for name, value in place.items():
-        keep &= tables["differences"][name] == value
-    [found] = tables["differences"][keep].to_dict("records")
-    a, b = rows["cross"], rows["encoder"]
-    assert found["value"] == pytest.approx(a["value"] - b["value"])
-    up = np.sqrt((a["ci_high"] - a["value"]) ** 2 + (b["value"] - b["ci_low"]) ** 2)
-    assert found["ci_high"] == pytest.approx(found["value"] + up)
+def test_differences_are_those_of_the_summaries(tables):
+    summary = tables["summary"][tables["summary"]["space"] == "functional"]
+    keys = ["population", "measure", "condition"]
+    values = summary.set_index(["site", *keys])["value"]
+    for row in tables["differences"].to_dict("records"):
+        place = tuple(row[key] for key in keys)
+        expected = values[row["site"], *place] - values["encoder", *place]
+        assert row["value"] == pytest.approx(expected)
+        assert row["ci_low"] < row["ci_high"]
+    found = tables["differences"].groupby("site")["measure"].agg(set)
+    everything = set(cross_attention.MEASURES)
+    assert found.to_dict() == {"decoder": everything, "cross": everything}
     assert not tables["differences"]["condition"].str.contains(" - ").any()
+
+
+def test_intervals_of_differences_resample_the_same_words(stores):
+    pairs, found = stores
+    captures = {
+        site: divergence.measure(found[site], pairs, SETTINGS) for site in ("encoder", "cross")
+    }
+    arguments = {"base": "encoder", "measures": cross_attention.MEASURES, "seed": 3}
+    table = tabulate_differences(captures, resamples=30, **arguments)
+    # By hand: name the pairs, count their words, measure every site with these weights.
+    names, words = {}, set()
+    for site, measured in captures.items():
+        words |= set(measured.words)
+        names[site] = [
+            [
+                (measured.words[a], measured.words[b])
+                for a, b in zip(p.left_word.tolist(), p.right_word.tolist(), strict=True)
+            ]
+            for p in measured.populations
+        ]
+    every = [pair for lists in names.values() for part in lists for pair in part]
+    shared = SharedResamples.draw(every, words=words, resamples=30, seed=3)
+    means, tied = {}, {}
+    for site, measured in captures.items():
+        population, comparisons = next(measured.comparisons())
+        assert population.name == "word pairs"
+        trained = comparisons["functional", "trained"]
+        bootstrap = shared.bootstrap(*zip(*names[site][0], strict=True))
+        estimate = bootstrap.estimate(representational_similarity, trained.d_k, trained.d_v)
+        means[site] = estimate.map(lambda t: t.mean((-1, -2)))
+        results = measured.measured.tied["trained"]
+        numbers = results[0].words.tolist()
+        counts = torch.stack(
+            [shared.word_counts[:, shared.words[measured.words[n]]] for n in numbers], dim=1
+        ).double()
+        shares = [1 - (counts @ r.word_error.T) / (counts @ r.word_total.T) for r in results]
+        tied[site] = torch.stack(shares).mean((0, 2))
+    expected = {
+        "representational_similarity": (means["cross"] - means["encoder"]).interval(),
+        "tieability": interval(tied["cross"] - tied["encoder"]),
+    }
+    for measure, (low, high) in expected.items():
+        keep = (table["measure"] == measure) & (table["condition"] == "trained")
+        row = table[keep].iloc[0]
+        assert row["ci_low"] == pytest.approx(float(low), abs=1e-4)
+        assert row["ci_high"] == pytest.approx(float(high), abs=1e-4)
+
+
+def test_a_site_does_not_differ_from_itself(stores):
+    pairs, found = stores
+    capture = divergence.measure(found["encoder"], pairs, SETTINGS)
+    kept = keep_space(capture, "functional")
+    assert {space for space, _ in kept.measured.pairs} == {"functional"}
+    table = tabulate_differences(
+        {"encoder": kept, "again": kept},
+        base="encoder",
+        measures=("dissociation_ratio_5%", "tieability"),
+        resamples=4,
+        seed=0,
+    )
+    assert set(table["measure"]) == {"dissociation_ratio_5%", "tieability"}
+    assert table[["value", "ci_low", "ci_high"]].abs().to_numpy().max() == 0
 
 
 def test_a_capture_of_one_site_says_what_to_do(stores, tmp_path):

@@ -29,8 +29,18 @@ def test_pair_weights_are_products() -> None:
 def test_interval_equals_numpy() -> None:
     samples = torch.randn(101, 3, 2, generator=torch.Generator().manual_seed(0))
     low, high = interval(samples, level=0.8)
-    expected = np.quantile(samples.double().numpy(), [0.1, 0.9], axis=0)
+    expected = np.quantile(samples.double().numpy(), [0.1, 0.9], axis=0, method="weibull")
     torch.testing.assert_close(torch.stack([low, high]), torch.from_numpy(expected))
+
+
+def test_one_more_draw_falls_inside_with_the_stated_chance() -> None:
+    draws = torch.randn(40, 30_000, generator=torch.Generator().manual_seed(1))
+    low, high = interval(draws[1:], level=0.8)
+    inside = ((draws[0] > low) & (draws[0] < high)).double().mean()
+    assert float(inside) == pytest.approx(0.8, abs=0.01)
+    low, high = interval(draws[:3])  # as far as three samples reach
+    assert torch.equal(low, draws[:3].double().amin(0))
+    assert torch.equal(high, draws[:3].double().amax(0))
 
 
 def _coverage(word_effect: float, noise: float, data_sets: int = 400) -> dict[str, float]:
@@ -73,11 +83,11 @@ def test_dyadic_interval_by_hand() -> None:
     pair_samples = word_samples / 2  # variance 5/3, wanted 20/3 - 10/3: half of it
     low, high = dyadic_interval(torch.tensor([10.0]), word_samples, pair_samples, level=0.5)
     shrink = 0.5**0.5
-    assert float(low) == pytest.approx(10 + shrink * (1.5 - 3))
-    assert float(high) == pytest.approx(10 + shrink * (4.5 - 3))
+    assert float(low) == pytest.approx(10 + shrink * (0.5 - 3))
+    assert float(high) == pytest.approx(10 + shrink * (5.5 - 3))
     # Never narrower than independent pairs; a constant figure has an interval of no width.
     low, high = dyadic_interval(torch.tensor([10.0]), word_samples, word_samples, level=0.5)
-    assert (float(low), float(high)) == pytest.approx((8.5, 11.5))
+    assert (float(low), float(high)) == pytest.approx((7.5, 12.5))
     still = torch.full((4, 1), 10.0)
     assert [float(end) for end in dyadic_interval(still[0], still, still)] == [10, 10]
 

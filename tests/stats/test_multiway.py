@@ -49,7 +49,7 @@ def test_the_variance_by_hand() -> None:
     # 2 (3 + 2 - 2.5); words alone 2 (3 - 2) and nouns alone 4 are less
     assert float(multiway_variance(observed, **samples)) == pytest.approx(5)
     low, high = multiway_interval(observed, **samples, level=0.5)
-    assert (float(low), float(high)) == pytest.approx((4 - 0.5 * 2.5**0.5, 4 + 0.5 * 2.5**0.5))
+    assert (float(low), float(high)) == pytest.approx((4 - 2.5**0.5, 4 + 2.5**0.5))
     samples["noun_word_samples"] = 10 * steps
     assert float(multiway_variance(observed, **samples)) == pytest.approx(4)
     samples["noun_samples"] = 0.1 * steps
