@@ -2,11 +2,21 @@
 
 import lazy_loader as lazy
 
-_submodules = ["bootstrap", "checks", "estimates", "multiple", "permutation", "ranks", "ridge"]
+_submodules = [
+    "bootstrap",
+    "checks",
+    "estimates",
+    "multiple",
+    "permutation",
+    "rank_correlation",
+    "ranks",
+    "ridge",
+]
 _attributes = {
     "bootstrap": ["dyadic_interval", "interval", "pair_weights", "resample_words"],
     "multiple": ["benjamini_hochberg", "max_t"],
     "permutation": ["permutation_p"],
+    "rank_correlation": ["rank_correlations"],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(
