@@ -13,11 +13,13 @@ import typer
 from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
+    OF_WORDS,
     CaptureOptions,
     analyse_step,
     capture_step,
     list_analyses,
     summarise,
+    word_capture_step,
 )
 from probes.errors import KvprobesError
 from probes.models.bundled import DEFAULT_MODEL
@@ -55,6 +57,13 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes 
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
 Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
+Human = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
+        "word2, score). Those of an installed gensim are found."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -68,16 +77,29 @@ def run(
     batch_size: BatchSize = 128,
     seed: Seed = 0,
     limit: Limit = None,
+    human: Human = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Capture, run every analysis and write the report: the whole answer for one model."""
     options = CaptureOptions(
-        model, pairs, templates, out, device, batch_size, seed, limit, overwrite
+        model,
+        pairs,
+        templates,
+        out,
+        device,
+        batch_size,
+        seed,
+        limit,
+        overwrite,
+        tuple(human or ()),
     )
     with explaining_errors():
         capture_step(options, _say)
-        for name in list_analyses(options.folder):
+        names = list_analyses(options.folder)
+        if set(OF_WORDS) & set(names):
+            word_capture_step(options, _say)
+        for name in names:
             _analyse_where_possible(options.folder, name, seed)
         _write_report(options.folder)
         _print_result(options.folder, as_json)
@@ -112,11 +134,18 @@ def analyse(
     model: Model = DEFAULT_MODEL,
     out: Out = None,
     seed: Seed = 0,
+    human: Human = None,
     as_json: Json = False,
 ) -> None:
-    """Run one analysis on a folder's capture: tables and figures, without loading the model."""
-    folder = CaptureOptions(model, out=out).folder
+    """Run one analysis on a folder's capture: tables and figures, without loading the model.
+
+    Only relations and meaning load it, once, to capture single words beside the pairs.
+    """
+    options = CaptureOptions(model, out=out, human=tuple(human or ()))
+    folder = options.folder
     with explaining_errors():
+        if name in OF_WORDS:
+            word_capture_step(options, _say, keep=True)
         analyse_step(folder, name, seed=seed, say=_say)
         manifest = folder.read_manifest(name)
         if as_json:

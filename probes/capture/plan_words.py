@@ -6,7 +6,7 @@ a compound's head noun. All else is as in `probes.capture.plan`: alignment, shar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +97,7 @@ def plan_words(
 
 
 def locate_words(
-    pos: Sequence[str], words: Sequence[str], queries: pd.DataFrame, templates: pd.DataFrame
+    pos: Iterable[str], words: Iterable[str], queries: pd.DataFrame, templates: pd.DataFrame
 ) -> Int[np.ndarray, "word template"]:
     """Find the occurrence of each word in each template of its part of speech.
 
