@@ -95,7 +95,7 @@ def _draw_space(
                 label=f"{kind}s, {LABELS[condition]}",
                 hollow=hollow,
             )
-    mark(axes, 0)
+    mark(axes, 0.0)
 
 
 def _draw_difference(axes: Any, summary: pd.DataFrame, rows: list[tuple[str, str, int]]) -> None:
@@ -134,7 +134,7 @@ def _draw_difference(axes: Any, summary: pd.DataFrame, rows: list[tuple[str, str
             label=f"difference, {told}",
             hollow=hollow,
         )
-    mark(axes, 0)
+    mark(axes, 0.0)
 
 
 def draw_meaning_heads(heads: pd.DataFrame, summary: pd.DataFrame) -> Figure:

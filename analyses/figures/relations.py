@@ -76,7 +76,7 @@ def _draw_percentiles(axes: Any, rows: pd.DataFrame, order: list[str]) -> None:
                 label=f"{kind}s, {told}",
                 hollow=hollow,
             )
-    mark(axes, 50)
+    mark(axes, 50.0)
     axes.set_xlim(40, 100)
     axes.set_xlabel("percentile among random pairs")
 
@@ -95,7 +95,7 @@ def _draw_excess(axes: Any, rows: pd.DataFrame, order: list[str], ranking: pd.Da
             marker=MARKERS[condition],
             label=LABELS[condition],
         )
-    mark(axes, 0)
+    mark(axes, 0.0)
     for row, (low, high) in enumerate(zip(ranking["rank_low"], ranking["rank_high"], strict=True)):
         axes.annotate(
             f"rank {low}" if low == high else f"rank {low} to {high}",
@@ -127,7 +127,7 @@ def _draw_ratios(axes: Any, rows: pd.DataFrame, order: list[str]) -> None:
             marker=MARKERS[condition],
             label=LABELS[condition],
         )
-    mark(axes, 1)
+    mark(axes, 1.0)
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]), right=max(1.08, axes.get_xlim()[1]))
     axes.annotate(
         "values know\nnothing of keys",

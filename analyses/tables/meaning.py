@@ -49,7 +49,7 @@ def correlate(
     on_block: Callable[[int], None] = lambda _: None,
 ) -> Correlations:
     """Correlate the similarity of keys and of values with every score, plain and partial."""
-    scores = torch.tensor(scored.table[list(scored.scores)].to_numpy(dtype=float).T)
+    scores = torch.tensor(np.stack([scored.table[name].to_numpy() for name in scored.scores]))
     left, right = number_words([scored.rows.left_word, scored.rows.right_word])
     drawn = PairBootstrap.draw(left, right, resamples=resamples, seed=seed)
     estimates, observed = {}, {}

@@ -34,7 +34,7 @@ class HeadMetrics:
     """
 
     key: Float[Tensor, "kv_head d_head d_head"]
-    value: Float[Tensor, "kv_head d_head d_head"]
+    value: Float[Tensor, "kv_head d_value d_value"]
 
 
 def read_metrics(store: Store) -> list[HeadMetrics]:
