@@ -36,7 +36,8 @@ def answer_relations(tables: dict[str, pd.DataFrame]) -> list[str]:
     2. Whether the claim holds for any relation: its keys are more alike than the controls' *and*
        its dissociation is above the controls', both intervals above 0. A relation whose keys are no
        more alike than the controls' can stand first, but dissociates nothing.
-    3. Whether trained heads dissociate each relation more or less than random heads do.
+    3. Whether trained heads dissociate each relation more or less than random heads do, and where
+       that turns round in the centred space.
     4. How many single heads dissociate some relation more than its control, or less (max-T over all
        relations and heads), and the strongest of those that do.
 
@@ -110,7 +111,21 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
         for sign, names in groups.items()
         if names
     ]
-    return f"Trained heads dissociate related words {'; '.join(parts)}."
+    turned = []
+    for relation in ranking["relation"]:
+        here, there = (
+            _find_relation(summary, relation, "dissociation", "trained - random", space)
+            for space in ("functional", "centred")
+        )
+        if here.sign * there.sign < 0:
+            turned.append(f"{_name(relation)} ({_tell(there, 1)})")
+    text = f"Trained heads dissociate related words {'; '.join(parts)}"
+    if turned:
+        text += (
+            "; in the centred space, where every direction of a key counts alike, it is the other "
+            f"way round for {_join(turned)}"
+        )
+    return text + "."
 
 
 def _answer_heads(heads: pd.DataFrame) -> str:
@@ -226,13 +241,17 @@ def _answer_meaning_heads(heads: pd.DataFrame) -> str:
 
 
 def _find_relation(
-    summary: pd.DataFrame, relation: str, measure: str, condition: str = "trained"
+    summary: pd.DataFrame,
+    relation: str,
+    measure: str,
+    condition: str = "trained",
+    space: str = "functional",
 ) -> Figure:
     rows = summary[
         (summary["relation"] == relation)
         & (summary["measure"] == measure)
         & (summary["condition"] == condition)
-        & (summary["space"] == "functional")
+        & (summary["space"] == space)
         & (summary["of"] == "related - control")
     ]
     return _read(rows.iloc[0])

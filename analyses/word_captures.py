@@ -7,7 +7,7 @@ human scores. Each is a store like the main one, of the same model and settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def capture_words(
     limit
         At most so many pairs of each relation, and of each table of human scores.
     keep
-        Go on with the words that a capture was begun with, whatever `limit` says.
+        Go on with the words that a capture was begun with, if the tables hold them all.
 
     Raises
     ------
@@ -67,30 +67,31 @@ def capture_words(
             f"the relations are between English words, and {main.folder} is a capture of words in "
             "another script. Capture English pairs to compare relations and meaning."
         )
-    relations = load_relations()
-    vocabulary = pd.DataFrame(list_words(relations), columns=["pos", "word"])
-    tables: dict[str, Callable[[], pd.DataFrame]] = {WORDS: partial(load_relations, limit=limit)}
+    relations = load_relations(limit=limit)
+    vocabulary = pd.DataFrame(list_words(load_relations()), columns=["pos", "word"])
     given = find_gensim_tables() | {name_human_table(path): path for path in human}
-    for name, path in given.items():
-        tables[HUMAN + name] = partial(_read_scores, path, vocabulary, limit)
+    # All are read first, so that a fault in one is told before anything takes time.
+    tables = {WORDS: relations} | {
+        HUMAN + name: _read_scores(path, vocabulary, limit) for name, path in given.items()
+    }
     templates = load_word_templates(count=TEMPLATES)
 
     @cache
     def load() -> Model:
         return _load_same_model(main, device, say)
 
-    for name, read in tables.items():
+    for name, pairs in tables.items():
         folder = main.folder.parent / name
-        begun = keep and (folder / "manifest.json").exists()
-        pairs = open_store(folder).table("pairs") if begun else read()
-        if not overwrite and _is_finished(folder, main, None if begun else pairs, templates):
+        if keep:
+            pairs = _keep_begun(folder, pairs)
+        if not overwrite and _is_finished(folder, main, pairs, templates):
             say(f"Reusing the finished capture in {folder}")
             continue
         model = load()
         plan = plan_words(
             model.tokenizer,
             pairs,
-            open_store(folder).table("templates") if begun else templates,
+            templates,
             causal=model.geometry.causal,
             take=main.manifest["identity"]["take"],
             prefix=model.source_prefix,
@@ -141,23 +142,30 @@ def _read_scores(path: Path, vocabulary: pd.DataFrame, limit: int | None) -> pd.
     return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)
 
 
+def _keep_begun(folder: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of the capture in a folder, if there is one and `pairs` holds them all."""
+    if not (folder / "manifest.json").exists():
+        return pairs
+    begun = open_store(folder).table("pairs")
+    if set(begun.columns) != set(pairs.columns):
+        return pairs
+    return begun if len(begun.merge(pairs.drop_duplicates())) == len(begun) else pairs
+
+
 def _read_settings(main: Store) -> CaptureSettings:
     identity = main.manifest["identity"]
     names = ("key_stage", "dtype", "query_sample", "seed")
     return CaptureSettings(**{name: identity[name] for name in names})
 
 
-def _is_finished(
-    folder: Path, main: Store, pairs: pd.DataFrame | None, templates: pd.DataFrame
-) -> bool:
+def _is_finished(folder: Path, main: Store, pairs: pd.DataFrame, templates: pd.DataFrame) -> bool:
     """Whether a folder holds a whole capture of the same model and settings, and of `pairs`."""
     if not (folder / "manifest.json").exists():
         return False
     store = open_store(folder)
     same = ("weights", "config", "compute_dtype", "key_stage", "dtype", "query_sample", "seed")
     wanted = {name: main.manifest["identity"][name] for name in (*same, "take")}
-    if pairs is not None:
-        wanted |= {"pairs": hash_table(pairs), "templates": hash_table(templates)}
+    wanted |= {"pairs": hash_table(pairs), "templates": hash_table(templates)}
     identity = store.manifest["identity"]
     return {name: identity[name] for name in wanted} == wanted and not store.missing_shards()
 

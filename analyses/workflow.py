@@ -106,7 +106,7 @@ def word_capture_step(options: CaptureOptions, say: Say, *, keep: bool = False) 
     Parameters
     ----------
     keep
-        Go on with the words that a capture was begun with, whatever ``options.limit`` says.
+        Go on with the words that a capture was begun with, whatever its limit was.
 
     Raises
     ------

@@ -104,7 +104,7 @@ def _draw_difference(axes: Any, summary: pd.DataFrame, rows: list[tuple[str, str
         # told, shift, colour, marker, hollow, where
         ("functional", -0.27, COLOURS["trained"], "o", False, ("functional", "trained", "plain")),
         (
-            "functional, given frequency and length",
+            "partial",
             -0.09,
             COLOURS["trained"],
             "o",
@@ -113,7 +113,7 @@ def _draw_difference(axes: Any, summary: pd.DataFrame, rows: list[tuple[str, str
         ),
         ("centred", 0.09, COLOURS["slice"], "D", False, ("centred", "trained", "plain")),
         (
-            f"functional, {LABELS['random']}",
+            "random heads",
             0.27,
             COLOURS["random"],
             MARKERS["random"],

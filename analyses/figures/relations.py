@@ -110,7 +110,7 @@ def _draw_excess(axes: Any, rows: pd.DataFrame, order: list[str], ranking: pd.Da
         )
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.33 * (high - low))
-    axes.set_xlabel("percentile of keys less that of values")
+    axes.set_xlabel("percentile of keys less values")
 
 
 def _draw_ratios(axes: Any, rows: pd.DataFrame, order: list[str]) -> None:

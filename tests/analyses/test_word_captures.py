@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -32,17 +33,20 @@ def without_gensim(monkeypatch):
 
 
 @pytest.fixture
-def main(model_folder, tmp_path):
-    return capture_pairs(model_folder, tmp_path / "results")
+def main(captured, tmp_path):
+    """A main capture in a folder of the test's own."""
+    shutil.copytree(captured.folder, tmp_path / "results" / "capture")
+    return open_store(tmp_path / "results" / "capture")
 
 
-def capture_pairs(model_folder: Path, out: Path):
+@pytest.fixture(scope="module")
+def captured(model_folder, tmp_path_factory):
     model = load_model(str(model_folder))
     plan = plan_capture(
         model.tokenizer, load_pairs("seed_pairs", limit=20), load_templates(count=1)
     )
     settings = CaptureSettings(dtype="float32", key_stage="rotated", seed=3)
-    return capture(model, plan, out / "capture", settings=settings)
+    return capture(model, plan, tmp_path_factory.mktemp("main"), settings=settings)
 
 
 def write_scores(folder: Path) -> Path:
@@ -73,8 +77,11 @@ def test_words_are_captured_as_the_pairs_were_and_then_reused(main, tmp_path, mo
     capture_words(main, human=[scores], limit=4, say=said.append)
     assert [line.split(" in ")[0] for line in said] == ["Reusing the finished capture"] * 2
     # Without a limit of its own, an analysis takes what is there.
-    capture_words(main, keep=True)
+    capture_words(main, human=[scores], keep=True)
     assert list(find_word_captures(main)) == list(found)
+    scores.write_text("word1,word2,score\nold,new,9\n")
+    with pytest.raises(AssertionError, match="the model was loaded"):
+        capture_words(main, human=[scores], keep=True)
 
 
 def test_other_words_are_refused_or_overwritten(main):
