@@ -14,12 +14,14 @@ from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
     DEFAULT_STAGE,
+    OF_WORDS,
     CaptureOptions,
     KeyStage,
     analyse_step,
     capture_step,
     list_analyses,
     summarise,
+    word_capture_step,
 )
 from probes.errors import KvprobesError
 from probes.models.bundled import DEFAULT_MODEL
@@ -63,6 +65,13 @@ Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other setting
 Stage = Annotated[
     KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
 ]
+Human = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
+        "word2, score). Those of an installed gensim are found."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -76,20 +85,34 @@ def run(
     batch_size: BatchSize = 128,
     seed: Seed = 0,
     limit: Limit = None,
+    human: Human = None,
     overwrite: Overwrite = False,
     key_stage: Stage = DEFAULT_STAGE,
     as_json: Json = False,
 ) -> None:
     """Capture, run every analysis and write the report: the whole answer for one model."""
     options = CaptureOptions(
-        model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
+        model,
+        pairs,
+        templates,
+        out,
+        device,
+        batch_size,
+        seed,
+        limit,
+        overwrite,
+        key_stage,
+        tuple(human or ()),
     )
     from analyses.untrained import capture_untrained
 
     with explaining_errors():
         capture_step(options, _say)
         capture_untrained(options, _say)
-        for name in list_analyses(options.folder):
+        names = list_analyses(options.folder)
+        if set(OF_WORDS) & set(names):
+            word_capture_step(options, _say)
+        for name in names:
             _analyse_where_possible(options.folder, name, seed)
         _write_report(options.folder)
         _print_result(options.folder, as_json)
@@ -125,11 +148,18 @@ def analyse(
     model: Model = DEFAULT_MODEL,
     out: Out = None,
     seed: Seed = 0,
+    human: Human = None,
     as_json: Json = False,
 ) -> None:
-    """Run one analysis on a folder's capture: tables and figures, without loading the model."""
-    folder = CaptureOptions(model, out=out).folder
+    """Run one analysis on a folder's capture: tables and figures, without loading the model.
+
+    Only relations and meaning load it, once, to capture single words beside the pairs.
+    """
+    options = CaptureOptions(model, out=out, human=tuple(human or ()))
+    folder = options.folder
     with explaining_errors():
+        if name in OF_WORDS:
+            word_capture_step(options, _say, keep=True)
         analyse_step(folder, name, seed=seed, say=_say)
         manifest = folder.read_manifest(name)
         if as_json:

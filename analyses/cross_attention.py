@@ -175,7 +175,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         tables=(
             ShownTable(
                 "Functional space, means over heads.",
-                "Intervals: 95 %, words resampled, the same for all sites. Bold differences exclude 0.",
+                "Intervals: 95 %, words resampled, the same at all sites. Bold: excludes 0.",
                 (
                     *("measure", "site", "trained", "mismatched", "random", "slice of x"),
                     "trained, minus the encoder's",

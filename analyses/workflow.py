@@ -29,8 +29,13 @@ ANALYSES = {
     "premise": "PremiseSettings",
     "attention_example": "ExampleSettings",
     "cross_attention": "CrossSettings",
+    "relations": "RelationsSettings",
+    "meaning": "MeaningSettings",
 }
 """Analysis -> the class of its settings; each is a module of this package."""
+
+OF_WORDS = ("relations", "meaning")
+"""Those that need captures of single words beside the main one; see `analyses.word_captures`."""
 
 DEFAULT_TEMPLATES = "3"
 KeyStage = Literal["projected", "normed", "rotated"]
@@ -52,6 +57,7 @@ class CaptureOptions:
     limit: int | None = None
     overwrite: bool = False
     key_stage: KeyStage = DEFAULT_STAGE
+    human: tuple[Path, ...] = ()
 
     @property
     def folder(self) -> ResultFolder:
@@ -101,6 +107,35 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
     return stores[0]
 
 
+def word_capture_step(options: CaptureOptions, say: Say, *, keep: bool = False) -> None:
+    """Capture single words beside the main capture, or go on with or reuse what is there.
+
+    Parameters
+    ----------
+    keep
+        Go on with the words that a capture was begun with, whatever its limit was.
+
+    Raises
+    ------
+    TableError
+        If the main capture's words are not in the script of the relations'.
+    StoreError
+        If there is no whole main capture, or what is there is of other settings.
+    """
+    from analyses.word_captures import capture_words
+
+    capture_words(
+        open_whole_store(options.folder.capture),
+        human=options.human,
+        limit=options.limit,
+        keep=keep,
+        device=options.device,
+        batch_size=options.batch_size,
+        overwrite=options.overwrite,
+        say=say,
+    )
+
+
 def _plan(
     model: Model, pairs: pd.DataFrame, templates: pd.DataFrame, folder: ResultFolder
 ) -> dict[Site, CapturePlan]:
@@ -148,8 +183,14 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
 
 def list_analyses(folder: ResultFolder) -> list[str]:
     """Name the analyses that a folder's captures allow."""
-    is_pair = (folder.capture_at("cross", main="encoder") / "manifest.json").exists()
-    return [name for name in ANALYSES if is_pair or name != "cross_attention"]
+    from analyses.word_captures import suits_words
+
+    names = list(ANALYSES)
+    if not (folder.capture_at("cross", main="encoder") / "manifest.json").exists():
+        names.remove("cross_attention")
+    if not suits_words(open_whole_store(folder.capture)):
+        names = [name for name in names if name not in OF_WORDS]
+    return names
 
 
 def open_whole_store(folder: Path) -> Store:

@@ -17,6 +17,7 @@ TABLES: dict[str, tuple[Source, ...]] = {
     "compound_pairs_zh.tsv": (),
     "seed_pairs.tsv": (),
     "templates.tsv": (),
+    "templates_words.tsv": (),
     "templates_zh.tsv": (),
 }
 LICENCES = {

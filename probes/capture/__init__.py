@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "faithfulness": ["check_faithfulness", "measure_faithfulness"],
         "plan": ["CapturePlan", "TokenSequence", "locate_pairs", "plan_capture"],
         "plan_translation": ["plan_translation"],
+        "plan_words": ["locate_words", "plan_words"],
         "read": ["Reader", "Reading"],
         "run": ["CaptureSettings", "capture"],
         "translate": ["Translation", "translate"],

@@ -93,12 +93,34 @@ def plan_capture(
     UsageError
         If `take` is unknown.
     """
+    aligned, losses = align_sentences(tokenizer, pairs, templates, prefix=prefix)
+    return lay_out_capture(
+        tokenizer, aligned, losses, pairs=pairs, templates=templates, causal=causal, take=take
+    )
+
+
+def lay_out_capture(
+    tokenizer: PreTrainedTokenizerFast,
+    aligned: list[AlignedSentence],
+    losses: Sequence[dict[str, str]],
+    *,
+    pairs: pd.DataFrame,
+    templates: pd.DataFrame,
+    causal: bool,
+    take: Take,
+) -> CapturePlan:
+    """Order aligned sentences, and number what each is to read.
+
+    Raises
+    ------
+    UsageError
+        If `take` is unknown.
+    """
     if take not in ("last", "mean"):
         raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
-    aligned, losses = align_sentences(tokenizer, pairs, templates, prefix=prefix)
     # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
     # prefix and hardly any padding. The order decides the row numbers, never a batch size.
-    aligned.sort(key=lambda item: _order(item, causal=causal))
+    aligned = sorted(aligned, key=lambda item: _order(item, causal=causal))
     sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
     return CapturePlan(
         sequences=tuple(sequences),
@@ -152,6 +174,15 @@ def align_sentences(
         for template_id, text in zip(templates["template_id"], templates["text"], strict=True)
         for head, modifier in compounds
     ]
+    return align_filled(tokenizer, sentences)
+
+
+def align_filled(
+    tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Sentence]
+) -> tuple[list[AlignedSentence], list[dict[str, str]]]:
+    """Find the words of filled templates among the tokens; see `align_sentences`."""
+    if not sentences:
+        raise AlignmentError("there is no sentence to align. Give words, and templates for them.")
     tokenised = tokenise(tokenizer, [sentence.text for sentence in sentences])
     aligned: list[AlignedSentence] = []
     losses: list[dict[str, str]] = []

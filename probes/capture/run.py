@@ -91,8 +91,8 @@ def capture(
         "take": plan.settings["take"],
         "site": plan.settings["site"],
         "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
-        "pairs": _hash_table(plan.pairs),
-        "templates": _hash_table(plan.templates),
+        "pairs": hash_table(plan.pairs),
+        "templates": hash_table(plan.templates),
     }
     if overwrite:
         clear_store(folder)
@@ -130,7 +130,8 @@ def _read_constants(geometry: AttentionGeometry) -> dict[str, Tensor]:
     return constants
 
 
-def _hash_table(table: pd.DataFrame) -> str:
+def hash_table(table: pd.DataFrame) -> str:
+    """Return the sha256 of a table's cells, as a capture's identity holds it."""
     return hash_json(table.astype(str).to_dict("split", index=False))
 
 

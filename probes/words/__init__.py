@@ -6,8 +6,11 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submodules=["align"],
     submod_attrs={
+        "human": ["find_gensim_tables", "read_human_scores"],
         "pairs": ["hash_pairs", "load_pairs"],
+        "relations": ["load_relations"],
         "tables": ["data_folder", "read_table"],
         "templates": ["Sentence", "fill_template", "indefinite_article", "load_templates"],
+        "word_templates": ["fill_word_template", "load_word_templates"],
     },
 )

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import sys
 
 import pytest
@@ -31,7 +32,9 @@ def arguments(model_folder, tmp_path_factory):
 def finished(arguments):
     """One whole run that the tests below look at."""
     options, out = arguments
-    result = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    result = runner.invoke(
+        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
+    )
     assert result.exit_code == 0, result.output
     return result, out
 
@@ -58,13 +61,20 @@ def test_run_leaves_report_tables_figures_and_manifests(finished):
         "figures/divergence.headline.pdf",
         "figures/divergence.headline.png",
         "figures/attention_example.similarity.pdf",
+        "capture-words/manifest.json",
+        "tables/relations.ranking.csv",
+        "tables/meaning.summary.parquet",
+        "figures/relations.relations.pdf",
+        "figures/meaning.meaning_heads.png",
     } <= names
 
 
 def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    again = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    again = runner.invoke(
+        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
+    )
     assert again.exit_code == 0
     assert "Reusing the finished capture" in again.stderr
     assert "Reusing the tables of divergence" in again.stderr
@@ -76,7 +86,18 @@ def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_
     elsewhere = tmp_path / "tiny"
     result = runner.invoke(
         app,
-        ["run", *options[:2], "--out", str(elsewhere), "--pairs", "seed_pairs", "--templates", "2"],
+        [
+            "run",
+            *options[:2],
+            "--out",
+            str(elsewhere),
+            "--pairs",
+            "seed_pairs",
+            "--limit",
+            "40",
+            "--templates",
+            "2",
+        ],
     )
     assert result.exit_code == 0
     assert hash_results(elsewhere) == hash_results(out)
@@ -85,17 +106,42 @@ def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_
 def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    result = runner.invoke(app, ["run", *options, "--pairs", "seed_pairs", "--templates", "3"])
+    result = runner.invoke(
+        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "3"]
+    )
     assert result.exit_code == 1
     assert "capture of other settings" in result.stderr
     assert "--out" in result.stderr
     assert hash_results(out) == before
 
 
+def test_words_are_captured_for_an_analysis_that_lacks_them(finished, model_folder, tmp_path):
+    options = ["--model", str(model_folder), "--out", str(tmp_path / "tiny")]
+    pairs = ["--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
+    assert runner.invoke(app, ["capture", *options, *pairs]).exit_code == 0
+    scores = tmp_path / "mine.csv"
+    rows = [f"{word},tree,{n % 7}" for n, word in enumerate(["fox", "dog", "cat", "house"] * 9)]
+    scores.write_text("\n".join(["word1,word2,score", *rows, "sun,st4r,2"]))
+    human = ["--human", str(scores)]
+    refused = runner.invoke(app, ["analyse", "meaning", "--out", options[3], *human])
+    assert refused.exit_code == 1
+    assert "'st4r' holds '4'" in refused.stderr
+    # The words themselves come from the finished run, to save the time of all relations.
+    shutil.copytree(
+        finished[1] / "capture-words", tmp_path / "tiny" / "capture-words", dirs_exist_ok=True
+    )
+    scores.write_text("\n".join(["word1,word2,score", *rows]))
+    result = runner.invoke(app, ["analyse", "meaning", "--out", options[3], *human])
+    assert result.exit_code == 0, result.output
+    assert "Reusing the finished capture in" in result.stderr
+    assert (tmp_path / "tiny" / "capture-human-mine" / "manifest.json").exists()
+
+
 def test_json_output_is_the_result_and_nothing_else(finished, arguments):
     options, out = arguments
     result = runner.invoke(
-        app, ["run", *options, "--pairs", "seed_pairs", "--templates", "2", "--json"]
+        app,
+        ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2", "--json"],
     )
     told = json.loads(result.stdout)
     assert told["report"] == str(out / "report.html")
@@ -111,7 +157,9 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
     result = runner.invoke(app, ["analyse", "divergence", *options])
     assert result.exit_code == 1
     assert "lacks 1 of its" in result.stderr
-    mended = runner.invoke(app, ["capture", *options, "--pairs", "seed_pairs", "--templates", "2"])
+    mended = runner.invoke(
+        app, ["capture", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
+    )
     assert mended.exit_code == 0
     assert shard.read_bytes() == whole
 

@@ -1,0 +1,47 @@
+"""Is a figure other than 0? Tests of many heads or relations at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from probes.stats.estimates import Estimate
+from probes.stats.multiple import benjamini_hochberg, max_t
+
+_NORMAL_95 = 1.959964
+
+
+def tabulate_tests(estimate: Estimate) -> dict[str, Any]:
+    """Return interval, p and both corrected p-values of every figure, all figures one family.
+
+    The standard error is that of the interval (its width over 2 x 1.96), ``p`` is two-sided and
+    normal. ``p_bh`` controls the false discovery rate (Benjamini & Hochberg 1995). ``p_max_t``
+    controls the family-wise error (Westfall & Young 1993): each |figure / error| against the
+    largest |deviation / its spread| of the same resample of the words, which keeps the dependence
+    between heads; it cannot be below 1 / (resamples + 1).
+
+    Returns
+    -------
+    ``value, ci_low, ci_high, p, p_bh, p_max_t``, flattened.
+    """
+    low, high = (end.flatten() for end in estimate.interval())
+    observed = estimate.observed.double().flatten()
+    error = (high - low) / (2 * _NORMAL_95)
+    tiny = torch.finfo(torch.float64).tiny
+    score = observed / error.clamp_min(tiny)
+    samples = estimate.by_word.double().flatten(1)
+    deviation = samples - samples.mean(0)
+    deviation = deviation / samples.std(0).clamp_min(tiny)
+    p = torch.special.erfc(score.abs() / 2**0.5)
+    columns: dict[str, Tensor] = {
+        "value": observed,
+        "ci_low": low,
+        "ci_high": high,
+        "p": p,
+        "p_bh": benjamini_hochberg(p),
+        "p_max_t": max_t(score, deviation, alternative="two-sided"),
+    }
+    return {name: np.asarray(column) for name, column in columns.items()}

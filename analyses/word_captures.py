@@ -1,0 +1,184 @@
+"""Captures of single words beside the main one, which relations and meaning are measured on.
+
+``capture-words/`` holds the words of the relations, ``capture-human-NAME/`` those of a table of
+human scores. Each is a store like the main one, of the same model and settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from probes.capture.plan_words import list_words, plan_words
+from probes.capture.run import CaptureSettings, capture, hash_table
+from probes.capture.store import Store, open_store
+from probes.errors import StoreMismatchError, TableError
+from probes.words.human import find_gensim_tables, name_human_table, read_human_scores
+from probes.words.relations import load_relations, sample_groups
+from probes.words.templates import is_unspaced
+from probes.words.word_templates import load_word_templates
+
+if TYPE_CHECKING:
+    from probes.models.model import Model
+
+WORDS, HUMAN = "capture-words", "capture-human-"
+TEMPLATES = 3
+"""Templates for each part of speech."""
+
+
+def capture_words(
+    main: Store,
+    *,
+    human: Sequence[Path] = (),
+    limit: int | None = None,
+    keep: bool = False,
+    device: str = "cpu",
+    batch_size: int = 128,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Capture the words of the relations, and of every table of human scores, beside `main`.
+
+    The model of the main capture is loaded only if something is missing. Tables of human scores are
+    those given and, where the user has gensim, those that come with it.
+
+    Parameters
+    ----------
+    main
+        A finished capture of word pairs.
+    limit
+        At most so many pairs of each relation, and of each table of human scores.
+    keep
+        Go on with the words that a capture was begun with, if the tables hold them all.
+
+    Raises
+    ------
+    TableError
+        If the main capture is of words in another script than the relations', which are English.
+    StoreMismatchError
+        If the model is not that of the main capture, or a folder holds other words.
+    """
+    if not suits_words(main):
+        raise TableError(
+            f"the relations are between English words, and {main.folder} is a capture of words in "
+            "another script. Capture English pairs to compare relations and meaning."
+        )
+    relations = load_relations(limit=limit)
+    vocabulary = pd.DataFrame(list_words(load_relations()), columns=["pos", "word"])
+    given = find_gensim_tables() | {name_human_table(path): path for path in human}
+    # All are read first, so that a fault in one is told before anything takes time.
+    tables = {WORDS: relations} | {
+        HUMAN + name: _read_scores(path, vocabulary, limit) for name, path in given.items()
+    }
+    templates = load_word_templates(count=TEMPLATES)
+
+    @cache
+    def load() -> Model:
+        return _load_same_model(main, device, say)
+
+    for name, pairs in tables.items():
+        folder = main.folder.parent / name
+        if keep:
+            pairs = _keep_begun(folder, pairs)
+        if not overwrite and _is_finished(folder, main, pairs, templates):
+            say(f"Reusing the finished capture in {folder}")
+            continue
+        model = load()
+        plan = plan_words(
+            model.tokenizer,
+            pairs,
+            templates,
+            causal=model.geometry.causal,
+            take=main.manifest["identity"]["take"],
+            prefix=model.source_prefix,
+        )
+        capture(
+            model,
+            plan,
+            folder,
+            settings=_read_settings(main),
+            batch_size=batch_size,
+            overwrite=overwrite,
+            say=say,
+        )
+
+
+def suits_words(main: Store) -> bool:
+    """Whether the relations, which are English, can be in the language of a capture's pairs.
+
+    A script without spaces between words says that they are not.
+    """
+    return not is_unspaced(str(main.table("pairs")["m1"].iloc[0])[:1])
+
+
+def find_word_captures(main: Store) -> dict[str, Store]:
+    """Open the finished captures of words beside a main one: name -> store, in sorted order.
+
+    Raises
+    ------
+    TableError
+        If that of the relations' words is missing or not finished.
+    """
+    folder = main.folder.parent
+    found = [folder / WORDS, *sorted(folder.glob(f"{HUMAN}*"))]
+    stores = {path.name: open_store(path) for path in found if (path / "manifest.json").exists()}
+    whole = {name: store for name, store in stores.items() if not store.missing_shards()}
+    if WORDS not in whole:
+        raise TableError(
+            f"{folder} holds no finished {WORDS}. `kvprobes run` and `kvprobes analyse relations` "
+            "make one (with --out, if the folder is not the model's usual one)."
+        )
+    return whole
+
+
+def _read_scores(path: Path, vocabulary: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+    scores = read_human_scores(path, vocabulary)
+    if limit is None:
+        return scores
+    return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)
+
+
+def _keep_begun(folder: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of the capture in a folder, if there is one and `pairs` holds them all."""
+    if not (folder / "manifest.json").exists():
+        return pairs
+    begun = open_store(folder).table("pairs")
+    if set(begun.columns) != set(pairs.columns):
+        return pairs
+    return begun if len(begun.merge(pairs.drop_duplicates())) == len(begun) else pairs
+
+
+def _read_settings(main: Store) -> CaptureSettings:
+    identity = main.manifest["identity"]
+    names = ("key_stage", "dtype", "query_sample", "seed")
+    return CaptureSettings(**{name: identity[name] for name in names})
+
+
+def _is_finished(folder: Path, main: Store, pairs: pd.DataFrame, templates: pd.DataFrame) -> bool:
+    """Whether a folder holds a whole capture of the same model and settings, and of `pairs`."""
+    if not (folder / "manifest.json").exists():
+        return False
+    store = open_store(folder)
+    same = ("weights", "config", "compute_dtype", "key_stage", "dtype", "query_sample", "seed")
+    wanted = {name: main.manifest["identity"][name] for name in (*same, "take")}
+    wanted |= {"pairs": hash_table(pairs), "templates": hash_table(templates)}
+    identity = store.manifest["identity"]
+    return {name: identity[name] for name in wanted} == wanted and not store.missing_shards()
+
+
+def _load_same_model(main: Store, device: str, say: Callable[[str], None]) -> Model:
+    from probes.models.load import load_model
+
+    name = main.manifest["model"]
+    say(f"Loading {name}")
+    model = load_model(name, device=device)
+    if model.weights_hash != main.manifest["identity"]["weights"]:
+        raise StoreMismatchError(
+            f"{name} now has other weights than those captured in {main.folder}. Capture anew, "
+            "with --overwrite or another --out."
+        )
+    return model

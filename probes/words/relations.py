@@ -1,0 +1,88 @@
+"""Related words of WordNet with a matched control: synonyms, antonyms, hypernyms and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from probes.errors import UsageError
+from probes.words.pairs import find_fault
+from probes.words.tables import (
+    Problem,
+    find_table,
+    name_source,
+    raise_problems,
+    read_table,
+    require_columns,
+)
+from probes.words.word_templates import PARTS_OF_SPEECH
+
+SHIPPED = ("relations",)
+NEEDED = ("relation", "pos", "w1", "w2")
+CONTROL = "unrelated_control_for_w2"
+NUMERIC = ("zlm1", "zlm2", "zlm_ctl", "path", "wup")
+
+
+def load_relations(
+    source: str | Path | pd.DataFrame = "relations", *, limit: int | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """Load a table of related words and check it.
+
+    Parameters
+    ----------
+    source
+        "relations", a path or a frame, with the columns ``relation``, ``pos`` (n, v or a), ``w1``,
+        ``w2``; ``unrelated_control_for_w2`` is added, empty, where it is absent.
+    limit
+        At most so many pairs of each relation, drawn with `seed`; the table's order is kept.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or breaks the schema: known parts of speech, words of letters,
+        two different words, a control other than both.
+    UsageError
+        If `limit` is not a positive whole number.
+    """
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
+    table = find_table(source, SHIPPED)
+    name = name_source(table)
+    frame = read_table(table, numeric=NUMERIC)
+    require_columns(name, frame, NEEDED)
+    if CONTROL not in frame:
+        frame[CONTROL] = ""
+    raise_problems(name, _find_problems(frame))
+    if limit is None:
+        return frame
+    return sample_groups(frame, frame["relation"], limit=limit, seed=seed)
+
+
+def sample_groups(
+    frame: pd.DataFrame, groups: pd.Series[str], *, limit: int, seed: int
+) -> pd.DataFrame:
+    """Keep at most `limit` rows of each group, drawn with `seed`, in the order they stand in."""
+    order = np.random.default_rng(seed).permutation(len(frame))
+    place = groups.iloc[order].groupby(groups.iloc[order]).cumcount()
+    kept = np.sort(order[(place < limit).to_numpy()])
+    return frame.iloc[kept].reset_index(drop=True)
+
+
+def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
+    columns = [frame[column] for column in (*NEEDED, CONTROL)]
+    for row, (relation, pos, w1, w2, control) in enumerate(zip(*columns, strict=True), start=2):
+        if relation == "":
+            yield Problem(row, "relation", relation, "is empty")
+        if pos not in PARTS_OF_SPEECH:
+            yield Problem(row, "pos", pos, f"is none of {', '.join(PARTS_OF_SPEECH)}")
+        words = {"w1": w1, "w2": w2} | ({CONTROL: control} if control != "" else {})
+        for column, word in words.items():
+            if fault := find_fault(word):
+                yield Problem(row, column, word, fault)
+        if w1 == w2:
+            yield Problem(row, "w2", w2, "is the same word as w1")
+        elif control in (w1, w2):
+            yield Problem(row, CONTROL, control, "is the same word as w1 or w2")
