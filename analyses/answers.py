@@ -115,7 +115,7 @@ def verdict(summary: pd.DataFrame) -> str:
         text += f" (and {everything} on random pairs of the same words)"
     turned = [NULLS[null] for null in NULLS if _turns_round(summary, null)]
     if turned:
-        turned = [f", though against {_join(turned)} that turns round in the centred space"]
+        turned = [f", though against {join(turned)} that turns round in the centred space"]
     return f"{text}; {_separation(summary)}{''.join(turned)}."
 
 
@@ -143,8 +143,8 @@ def _separation(summary: pd.DataFrame) -> str:
         return "there is no null to compare its heads with"
     words = {1: "more than", -1: "less than", 0: "not distinguishably from"}
     groups = {sign: [NULLS[null] for null, own in signs.items() if own == sign] for sign in words}
-    parts = [f"{words[sign]} {_join(names)}" for sign, names in groups.items() if names]
-    return f"its heads dissociate keys from values {_join(parts)}"
+    parts = [f"{words[sign]} {join(names)}" for sign, names in groups.items() if names]
+    return f"its heads dissociate keys from values {join(parts)}"
 
 
 def _answer_ratio(summary: pd.DataFrame) -> str:
@@ -195,10 +195,10 @@ def _answer_nulls(summary: pd.DataFrame) -> str:
         )
     if not parts:
         return "No null stands beside this figure, so it cannot be said whether it is special."
-    text = f"On the word pairs that is {_join(parts)}"
+    text = f"On the word pairs that is {join(parts)}"
     missing = [name for null, name in NULLS.items() if _difference(summary, null) is None]
     if missing:
-        text += f"; {_join(missing)} could not be formed" + (
+        text += f"; {join(missing)} could not be formed" + (
             " (a layer has a single kv head)" if missing == [NULLS["mismatched"]] else ""
         )
     return text + "."
@@ -237,7 +237,7 @@ def _answer_tieability(summary: pd.DataFrame) -> str:
         (True, False): ": keys and values of a head share more than these nulls do",
         (False, True): ": keys and values of a head are further apart than these nulls put them",
     }.get((all(s > 0 for s in signs), all(s < 0 for s in signs)), "")
-    return f"{text}, {_join(parts)}{meaning}."
+    return f"{text}, {join(parts)}{meaning}."
 
 
 def _caveats(summary: pd.DataFrame) -> list[str]:
@@ -307,7 +307,7 @@ def _show_gap(summary: pd.DataFrame, null: str) -> str:
     return f" (trained minus {null} = {show(gap.value, 3)}, {show_interval(gap, 3)})"
 
 
-def _join(parts: list[str]) -> str:
+def join(parts: list[str]) -> str:
     """Join with commas and an `and`."""
     if len(parts) < 2:
         return "".join(parts)

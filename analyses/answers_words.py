@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analyses.answers import Figure, show, show_interval
+from analyses.answers import Figure, join, show, show_interval
 
 NAMES = {
     "synonym": "synonyms",
@@ -67,7 +67,7 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     beside = contrasts[(contrasts["relation"] == first["relation"]) & (contrasts["ci_low"] <= 0)]
     if beside.empty:
         return text + ", clearly above all others."
-    return f"{text}, not distinguishable from {_join([_name(n) for n in beside['minus']])}."
+    return f"{text}, not distinguishable from {join([_name(n) for n in beside['minus']])}."
 
 
 def _answer_claim(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -85,17 +85,17 @@ def _answer_claim(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
                 f"{_name(relation)} (keys {_signed(keys.value)}, values {_signed(values.value)})"
             )
     text = (
-        f"Similar keys with less similar values are found in {_join(kept)}"
+        f"Similar keys with less similar values are found in {join(kept)}"
         if kept
         else "No relation has keys more alike than its controls' with values that lag behind"
     )
     if reverse:
         text += (
             "; the values of related words are more alike still than their keys, in percentiles "
-            f"above the controls', in {_join(reverse)}"
+            f"above the controls', in {join(reverse)}"
         )
     if unlike:
-        text += f"; the keys of {_join(unlike)} are no more alike than the controls' are"
+        text += f"; the keys of {join(unlike)} are no more alike than the controls' are"
     return text + "."
 
 
@@ -107,7 +107,7 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
         groups[gap.sign].append(_name(relation) + told)
     words = {1: "more than", -1: "less than", 0: "not distinguishably from"}
     parts = [
-        f"{words[sign]} random heads on the same input in {_join(names)}"
+        f"{words[sign]} random heads on the same input in {join(names)}"
         for sign, names in groups.items()
         if names
     ]
@@ -123,7 +123,7 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
     if turned:
         text += (
             "; in the centred space, where every direction of a key counts alike, it is the other "
-            f"way round for {_join(turned)}"
+            f"way round for {join(turned)}"
         )
     return text + "."
 
@@ -190,7 +190,7 @@ def _answer_difference(summary: pd.DataFrame, scores: Scores) -> str:
         -1: "closer to keys than to values by",
         0: "not distinguishably closer to either by",
     }
-    parts = [f"{words[sign]} {_join(told)}" for sign, told in groups.items() if told]
+    parts = [f"{words[sign]} {join(told)}" for sign, told in groups.items() if told]
     return f"Meaning is {'; '.join(parts)}."
 
 
@@ -209,7 +209,7 @@ def _answer_robustness(summary: pd.DataFrame, scores: Scores) -> str:
     parts = [
         f"{told[name]} all of that stays the same"
         if not names
-        else f"{told[name]} it is otherwise for {_join(names)}"
+        else f"{told[name]} it is otherwise for {join(names)}"
         for name, names in changed.items()
     ]
     return f"{'; '.join(parts)}."
@@ -222,7 +222,7 @@ def _answer_random(summary: pd.DataFrame, scores: Scores) -> str:
         told = f" ({_tell(gap, 3)})" if gap.sign else ""
         groups[gap.sign].append(f"{SCORES.get(score, score)} of {dataset}{told}")
     words = {1: "larger than", -1: "smaller than", 0: "not distinguishable from that"}
-    parts = [f"{words[sign]} in random heads for {_join(n)}" for sign, n in groups.items() if n]
+    parts = [f"{words[sign]} in random heads for {join(n)}" for sign, n in groups.items() if n]
     return f"The lead of values over keys is {'; '.join(parts)}."
 
 
@@ -236,7 +236,7 @@ def _answer_meaning_heads(heads: pd.DataFrame) -> str:
     total = len(plain[["layer", "kv_head"]].drop_duplicates())
     return (
         f"Of {total} heads, corrected over the heads, so many have values closer to meaning than "
-        f"keys, and so many keys closer than values: {_join(parts)}."
+        f"keys, and so many keys closer than values: {join(parts)}."
     )
 
 
@@ -294,9 +294,3 @@ def _tell(figure: Figure, decimals: int) -> str:
 
 def _signed(number: float) -> str:
     return ("+" if number > 0 else "") + show(number, 1)
-
-
-def _join(parts: list[str]) -> str:
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -9,8 +9,10 @@ import pandas as pd
 from analyses.captions import TIMES, describe_intervals
 
 
-def caption_relations(tables: dict[str, pd.DataFrame], n: dict[str, Any]) -> dict[str, Any]:
-    """Return figure name -> (caption, alternative text); `n` as for `analyses.captions.caption`."""
+def caption_relations(
+    tables: dict[str, pd.DataFrame], n: dict[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Return figure name -> (caption, alternative text); `n` holds the settings."""
     heads = _count_heads(tables["heads"])
     intervals = describe_intervals(n)
     references = n.get("references") or "random"
@@ -44,8 +46,10 @@ def caption_relations(tables: dict[str, pd.DataFrame], n: dict[str, Any]) -> dic
     }
 
 
-def caption_meaning(tables: dict[str, pd.DataFrame], n: dict[str, Any]) -> dict[str, Any]:
-    """Return figure name -> (caption, alternative text); `n` as for `analyses.captions.caption`."""
+def caption_meaning(
+    tables: dict[str, pd.DataFrame], n: dict[str, Any]
+) -> dict[str, tuple[str, str]]:
+    """Return figure name -> (caption, alternative text); `n` holds the settings."""
     heads = _count_heads(tables["heads"])
     return {
         "meaning": (

@@ -17,7 +17,7 @@ import pandas as pd
 from analyses import divergence
 from analyses.captions import describe_intervals
 from analyses.figures.common import select
-from analyses.sections import Entry, Section, ShownTable, show_number
+from analyses.sections import Entry, Section, ShownTable, show_first
 from analyses.tables.differences import keep_space, tabulate_differences
 from probes.capture.store import open_store
 from probes.errors import TableError
@@ -143,9 +143,9 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             place = {"site": site, "measure": measure, "population": population}
             summary = select(tables["summary"], space="functional", **place)
             gap = select(tables["differences"], condition="trained", **place)
-            cells = [_show(select(summary, condition=name)) for name in CONDITIONS]
+            cells = [show_first(select(summary, condition=name)) for name in CONDITIONS]
             name = shown if site == SITES[0] else ""
-            rows.append((name, SITE_NAMES[site], *cells, _show(gap, signed=True)))
+            rows.append((name, SITE_NAMES[site], *cells, show_first(gap, signed=True)))
     chosen = tables["translations"].drop_duplicates(["modifier", "head"]).head(TRANSLATIONS)
     columns = ["modifier", "sentence", "translation", "written"]
     translations = chosen[columns].astype(str).itertuples(index=False, name=None)
@@ -192,13 +192,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             ),
         ),
     )
-
-
-def _show(rows: pd.DataFrame, *, signed: bool = False) -> Entry:
-    if rows.empty:
-        return None
-    row = rows.iloc[0]
-    return show_number(row["value"], row["ci_low"], row["ci_high"], signed=signed)
 
 
 def _stack(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from analyses.tables.meaning import correlate, tabulate_meaning, tabulate_meanin
 from analyses.tables.scored import find_scored
 from analyses.tables.word_pairs import compare_words
 from analyses.word_captures import find_word_captures
+from analyses.words_sections import describe_meaning as describe
 from probes.errors import TableError
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probes.capture.store import Store
+
+__all__ = ["MeaningSettings", "compute", "describe", "describe_inputs", "draw"]
 
 NAME = "meaning"
 

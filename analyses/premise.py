@@ -19,7 +19,8 @@ from torch import Tensor
 
 from analyses.answers import show
 from analyses.captions import describe_intervals
-from analyses.sections import Entry, Section, ShownTable, show_number
+from analyses.figures.common import select
+from analyses.sections import Entry, Section, ShownTable, show_first
 from analyses.tables.populations import FEWEST_PAIRS
 from probes.capture.plan import locate_pairs
 from probes.errors import TableError
@@ -227,7 +228,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     for space in SPACES:
         for top in TOPS:
             cells = [
-                _show(summary, space, top, condition)
+                show_first(_find(summary, space, top, condition), signed=" - " in condition)
                 for condition in (*CONDITIONS, "trained - mismatched")
             ]
             rows.append((space if top == TOPS[0] else "", f"top {top:.0%}", *cells))
@@ -264,28 +265,14 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     )
 
 
-def _find(summary: pd.DataFrame, space: str, top: float, condition: str) -> pd.Series[Any] | None:
-    rows = summary[
-        (summary["space"] == space)
-        & (summary["measure"] == f"premise_lift_{top:.0%}")
-        & (summary["condition"] == condition)
-    ]
-    return None if rows.empty else rows.iloc[0]
-
-
-def _show(summary: pd.DataFrame, space: str, top: float, condition: str) -> Entry:
-    row = _find(summary, space, top, condition)
-    if row is None:
-        return None
-    numbers = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
-    return show_number(*numbers, signed=" - " in condition)
+def _find(summary: pd.DataFrame, space: str, top: float, condition: str) -> pd.DataFrame:
+    measure = f"premise_lift_{top:.0%}"
+    return select(summary, space=space, measure=measure, condition=condition)
 
 
 def _answer(summary: pd.DataFrame) -> str:
     """Say by rule whether the premise holds, and whether more than for another head's keys."""
-    lift = _find(summary, "functional", TOPS[1], "trained")
-    if lift is None:
-        return "The premise was not measured."
+    lift = _find(summary, "functional", TOPS[1], "trained").iloc[0]
     low, high = float(lift["ci_low"]), float(lift["ci_high"])
     if low > 1:
         text = "The premise holds"
@@ -298,9 +285,10 @@ def _answer(summary: pd.DataFrame) -> str:
         ": where the query attends to both words of a pair, their keys are among the 5 % most "
         f"similar {times} as among all pairs"
     )
-    gap = _find(summary, "functional", TOPS[1], "trained - mismatched")
-    if gap is None:
+    gaps = _find(summary, "functional", TOPS[1], "trained - mismatched")
+    if gaps.empty:
         return f"{text}. A layer has a single kv head, so there is no mismatched one to compare."
+    gap = gaps.iloc[0]
     bounds = f"{show(float(gap['ci_low']))} to {show(float(gap['ci_high']))}"
     if gap["ci_low"] > 0:
         versus = "more than for the keys of another head, which the query does not read"

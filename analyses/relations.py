@@ -28,6 +28,7 @@ from analyses.tables.relations import (
     tabulate_relations,
 )
 from analyses.word_captures import WORDS, find_word_captures
+from analyses.words_sections import describe_relations as describe
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probes.capture.store import Store
+
+__all__ = ["RelationsSettings", "compute", "describe", "describe_inputs", "draw"]
 
 NAME = "relations"
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from analyses.answers import show
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,12 @@ def show_number(
         return Shown(show(value, decimals))
     interval = f"{show(low, decimals)} to {show(high, decimals)}"
     return Shown(show(value, decimals), interval, clear=signed and not low <= 0 <= high)
+
+
+def show_first(rows: pd.DataFrame, *, decimals: int = 2, signed: bool = False) -> Entry:
+    """Print ``value`` of the first row with its interval, as `show_number`; None of no rows."""
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    numbers = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
+    return show_number(*numbers, decimals=decimals, signed=signed)
