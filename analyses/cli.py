@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,6 @@ from analyses.workflow import (
 )
 from probes.errors import KvprobesError
 from probes.models.bundled import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 app = typer.Typer(
     name="kvprobes",
@@ -183,6 +180,7 @@ def pair(
     """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
     from analyses.attention_example import ExampleSettings
     from analyses.look_up import look_up, tabulate_heads
+    from analyses.printing import print_heads
 
     options = CaptureOptions(model, templates=templates, out=out, seed=seed)
     with explaining_errors():
@@ -192,7 +190,7 @@ def pair(
         if as_json:
             typer.echo(heads.to_json(orient="records", indent=2))
             return
-        _print_heads(heads, f"{first} / {second} before {head}")
+        print_heads(heads, f"{first} / {second} before {head}")
         for path in sorted((folder.path / "figures").glob("*.png")):
             typer.echo(path)
 
@@ -224,33 +222,15 @@ def report(model: Model = DEFAULT_MODEL, out: Out = None, as_json: Json = False)
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the models that come as packages, with licence, size and whether they are cached."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from analyses.printing import print_models
     from probes.models.bundled import list_models
 
     with explaining_errors():
         listed = list_models()
         if as_json:
             typer.echo(listed.to_json(orient="records", indent=2))
-            return
-        table = Table(box=None, padding=(0, 1, 1, 0))  # two lines a model: it fits 100 columns
-        table.add_column("name\narchitecture", overflow="fold")
-        table.add_column("licence")
-        table.add_column("MB", justify="right")
-        table.add_column("million\nparameters", justify="right")
-        table.add_column("origin\nprecision", overflow="fold")
-        table.add_column("cached")
-        for row in listed.itertuples(index=False):
-            table.add_row(
-                f"{row.name}\n{row.architecture}",
-                str(row.licence),
-                str(row.size_mb),
-                str(row.parameters_m),
-                f"{row.origin}\n{row.precision}",
-                "yes" if row.cached else "no",
-            )
-        Console().print(table)
+        else:
+            print_models(listed)
 
 
 @app.command()
@@ -260,8 +240,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check that what is read at every site and stage is what the model uses; exit 1 if not."""
-    from rich.console import Console
-    from rich.table import Table
+    from analyses.printing import print_checks
 
     with explaining_errors():
         from probes.models import examine_model, load_model, refuse_unfaithful
@@ -272,49 +251,9 @@ def doctor(
         if as_json:
             typer.echo(checks.to_json(orient="records", indent=2))
         else:
-            table = Table("site", "check", "stage", "layer", "difference", "", box=None)
-            for row in checks.itertuples():
-                shown = "" if row.note else f"{row.difference:.1e}"
-                verdict = "n/a" if row.note else "ok" if row.passed else "DIFFERS"
-                table.add_row(row.site, row.check, row.stage, str(row.layer), shown, verdict)
-            console = Console()
-            console.print(table)
-            for note in dict.fromkeys(checks["note"]):
-                if note:
-                    console.print(f"n/a: {note}")
-            for site, geometry in loaded.sites.items():
-                console.print(f"\n[bold]{site}[/bold]", _describe(geometry.describe()))
+            print_checks(checks, {name: site.describe() for name, site in loaded.sites.items()})
         refuse_unfaithful(model, checks)
         _say(f"{model} is read exactly: {len(checks)} checks passed")
-
-
-def _print_heads(heads: pd.DataFrame, title: str) -> None:
-    """Print percentiles by layer and kv head, keys and values side by side."""
-    from rich.console import Console
-    from rich.table import Table
-
-    typer.echo(f"{title}: percentile of s_K | s_V among the word pairs\n")
-    table = Table(box=None)
-    table.add_column("layer", justify="right")
-    for kv_head in sorted(heads["kv_head"].unique()):
-        table.add_column(f"head {kv_head}", justify="right")
-    for layer, rows in heads.groupby("layer"):
-        cells = zip(rows["key_percentile"], rows["value_percentile"], strict=True)
-        table.add_row(str(layer), *(f"{k:3.0f} | {v:3.0f}" for k, v in cells))
-    console = Console()
-    console.print(table)
-    fits = (heads["key_percentile"] > 50) & (heads["value_percentile"] < 50)
-    console.print(
-        f"Means over heads: keys {heads['key_percentile'].mean():.0f}, values "
-        f"{heads['value_percentile'].mean():.0f} (50 is the middle). Keys above the middle and "
-        f"values below it in {fits.sum()} of {len(heads)} heads, where 1 in 4 would be if the two "
-        "had nothing to do with each other."
-    )
-
-
-def _describe(geometry: dict[str, Any]) -> str:
-    told = {name: value for name, value in geometry.items() if value not in (None, False)}
-    return ", ".join(f"{name} {value}" for name, value in told.items() if name != "site")
 
 
 @contextmanager
