@@ -22,7 +22,7 @@ from analyses.answers import LITTLE, MUCH, answer, find, show, show_interval, ve
 from analyses.captions import caption_divergence
 from analyses.results import ResultFolder
 from analyses.sections import Section
-from analyses.workflow import ANALYSES, find_analysis
+from analyses.workflow import ANALYSES, FROM_MODEL, find_analysis
 from probes.errors import StoreError
 from probes.files import write_text
 
@@ -185,7 +185,7 @@ def _read_figures(
 def _read_sections(folder: ResultFolder) -> list[tuple[Section, list[Picture]]]:
     """Let every other analysis that has been run say its part, in the order of `ANALYSES`."""
     sections = []
-    for name in ANALYSES:
+    for name in (*ANALYSES, *FROM_MODEL):
         if name != NAME and folder.manifest_path(name).exists():
             settings = folder.read_manifest(name).get("inputs", {}).get("settings", {})
             section = find_analysis(name).describe(folder.read_tables(name), settings)

@@ -34,6 +34,9 @@ ANALYSES = {
 }
 """Analysis -> the class of its settings; each is a module of this package."""
 
+FROM_MODEL = ("weights",)
+"""Those that need the model and no capture; `capture_step` runs them."""
+
 OF_WORDS = ("relations", "meaning")
 """Those that need captures of single words beside the main one; see `analyses.word_captures`."""
 
@@ -104,7 +107,19 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
             say=say,
         )
         stores.append(store)
+    _measure_weights(options.folder, model)
     return stores[0]
+
+
+def _measure_weights(folder: ResultFolder, model: Model) -> None:
+    """Write the tables and figures of the weights alone, unless they are there."""
+    from analyses import weights
+
+    inputs = weights.describe_inputs(model)
+    if not folder.holds(weights.NAME, inputs):
+        tables = weights.compute(model)
+        folder.write_tables(weights.NAME, tables, inputs)
+        folder.write_figures(weights.NAME, weights.draw(tables))
 
 
 def word_capture_step(options: CaptureOptions, say: Say, *, keep: bool = False) -> None:
@@ -167,6 +182,9 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
 
     return_large_blocks()
     analysis = find_analysis(name)
+    if name in FROM_MODEL:
+        folder.write_figures(name, analysis.draw(folder.read_tables(name)))
+        return
     store = open_whole_store(folder.capture)
     pairs = store.table("pairs")
     settings = getattr(analysis, ANALYSES[name])(seed=seed)
@@ -222,8 +240,9 @@ def find_analysis(name: str) -> Any:
     UsageError
         If there is none of that name.
     """
-    if name not in ANALYSES:
-        raise UsageError(f"there is no analysis {name!r}; there are {', '.join(ANALYSES)}.")
+    known = (*ANALYSES, *FROM_MODEL)
+    if name not in known:
+        raise UsageError(f"there is no analysis {name!r}; there are {', '.join(known)}.")
     return importlib.import_module(f"analyses.{name}")
 
 
