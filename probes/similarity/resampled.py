@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.parallel import map_threads
@@ -52,21 +52,27 @@ def resample_measures(
     blocks = torch.split(weights.float(), _RESAMPLES)
 
     def measure(layer: int) -> Tensor:
-        parts = [_measure_layer(comparison, layer, block, tops, crossed) for block in blocks]
-        return torch.cat(parts, dim=1)
+        orders = {
+            name: getattr(comparison, name)[layer].argsort(-1)
+            for name in ("s_k", "s_v", "d_k", "d_v")
+        }
+        return torch.cat([_measure_block(orders, block, tops, crossed) for block in blocks], dim=1)
 
     measured = torch.stack(map_threads(measure, range(comparison.s_k.shape[0])), dim=2).double()
     return measured[:-1], measured[-1]
 
 
-def _measure_layer(
-    comparison: PairComparison, layer: int, weights: Tensor, tops: Sequence[float], crossed: bool
+def _measure_block(
+    orders: dict[str, Tensor], weights: Tensor, tops: Sequence[float], crossed: bool
 ) -> Float[Tensor, "measure resample key_head value_head"]:
-    """Measure one layer; pairs run along the first axis, where gathering moves whole rows."""
+    """Measure one layer, whose heads' pairs in rising order are given, in some resamples.
+
+    Pairs run along the first axis, where gathering moves whole rows.
+    """
     w = weights.T.contiguous()
     total = w.sum(0)
     low, ranks, spreads = [], [], []
-    for s_v, d_v in zip(comparison.s_v[layer], comparison.d_v[layer], strict=True):
+    for s_v, d_v in zip(orders["s_v"], orders["d_v"], strict=True):
         # The part of each pair that lies in the lower half: 1, 0, or between at the median.
         below = _mass_up_to(s_v, w).sub_(w).neg_().add_(total / 2)
         low.append(below.div_(w.clamp_min(1e-30)).clamp_(0, 1))
@@ -74,9 +80,7 @@ def _measure_layer(
         spreads.append(_dot(w * ranks[-1], ranks[-1]))
     n_heads = len(low)
     out = w.new_empty(len(tops) + 1, w.shape[1], n_heads, n_heads if crossed else 1)
-    for head, (s_k, d_k) in enumerate(
-        zip(comparison.s_k[layer], comparison.d_k[layer], strict=True)
-    ):
+    for head, (s_k, d_k) in enumerate(zip(orders["s_k"], orders["d_k"], strict=True)):
         others = list(enumerate(range(n_heads) if crossed else [head]))
         mass = _mass_up_to(s_k, w)
         for number, top in enumerate(tops):
@@ -101,18 +105,17 @@ def _dot(
 
 
 def _mass_up_to(
-    figure: Float[Tensor, " pair"], weights: Float[Tensor, "pair resample"]
+    order: Int[Tensor, " pair"], weights: Float[Tensor, "pair resample"]
 ) -> Float[Tensor, "pair resample"]:
-    """Weigh, for each pair, the pairs whose figure is no larger than its own."""
-    order = figure.argsort()
+    """Weigh, for each pair, the pairs up to it in the order."""
     ascending = weights.index_select(0, order).cumsum(0)
     return torch.empty_like(weights).index_copy_(0, order, ascending)
 
 
 def _centred_ranks(
-    figure: Float[Tensor, " pair"],
+    order: Int[Tensor, " pair"],
     weights: Float[Tensor, "pair resample"],
     total: Float[Tensor, " resample"],
 ) -> Float[Tensor, "pair resample"]:
     """Midranks less their weighted mean, as a share of the total (so that nothing grows large)."""
-    return _mass_up_to(figure, weights).sub_(weights / 2).div_(total).sub_(0.5)
+    return _mass_up_to(order, weights).sub_(weights / 2).div_(total).sub_(0.5)
