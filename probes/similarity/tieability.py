@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite
+from probes.stats.folds import word_folds
 from probes.stats.ridge import FoldMoments, RidgeFit
 
 _BYTES = 64 * 2**20  # of float64 keys and values in one block of heads
@@ -237,42 +237,6 @@ def closed_form_r2(
     explained = (axes.mT @ (k.mT @ v)).square().sum(-1)
     explained = torch.where(kept, explained / eigenvalues, 0.0)
     return (explained.sum(-1) / v.square().sum((-2, -1))).clamp(max=1.0)
-
-
-def word_folds(
-    words: Int[Tensor, "occurrence"],
-    folds: int,
-    seed: int,
-) -> Int[Tensor, "occurrence"]:
-    """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
-
-    Parameters
-    ----------
-    words
-        The word of each occurrence.
-    folds, seed
-        The assignment depends on these and on the set of words only.
-
-    Returns
-    -------
-    Int[Tensor, "occurrence"]
-        In 0..folds-1; the numbers of words in two folds differ by at most 1.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer words than folds, or fewer than 2 folds.
-    """
-    numbers, word = torch.unique(words, return_inverse=True)
-    n_words = numbers.shape[0]
-    if folds < 2 or n_words < folds:
-        raise UsageError(
-            f"{n_words} words cannot be split into {folds} folds; give at least 2 folds and as "
-            "many words as folds."
-        )
-    fold = np.empty(n_words, dtype=np.int64)
-    fold[np.random.default_rng(seed).permutation(n_words)] = np.arange(n_words) % folds
-    return torch.from_numpy(fold)[word]
 
 
 def _check(keys: Tensor, values: Tensor) -> None:

@@ -2,9 +2,20 @@
 
 import lazy_loader as lazy
 
-_submodules = ["bootstrap", "checks", "estimates", "multiple", "permutation", "ranks", "ridge"]
+_submodules = [
+    "bootstrap",
+    "checks",
+    "estimates",
+    "folds",
+    "leave_group_out",
+    "multiple",
+    "permutation",
+    "ranks",
+    "ridge",
+]
 _attributes = {
     "bootstrap": ["dyadic_interval", "interval", "pair_weights", "resample_words"],
+    "folds": ["Splits", "word_folds"],
     "multiple": ["benjamini_hochberg", "max_t"],
     "permutation": ["permutation_p"],
 }

@@ -24,7 +24,7 @@ class FoldMoments:
     key_key, key_value
         Sums of their products.
     value_value
-        Sum of the values' squares.
+        Sums of the values' squares.
     """
 
     count: Float[Tensor, "fold"]
@@ -32,7 +32,7 @@ class FoldMoments:
     value: Float[Tensor, "row fold d_value"]
     key_key: Float[Tensor, "row fold d_key d_key"]
     key_value: Float[Tensor, "row fold d_key d_value"]
-    value_value: Float[Tensor, "row fold"]
+    value_value: Float[Tensor, "row fold d_value"]
 
     @classmethod
     def of(
@@ -45,12 +45,12 @@ class FoldMoments:
         """Sum over the occurrences of each fold, float64."""
         parts = [(keys[:, fold == f], values[:, fold == f]) for f in range(folds)]
         return cls(
-            torch.tensor([k.shape[1] for k, _ in parts], dtype=torch.float64),
+            torch.tensor([k.shape[1] for k, _ in parts], dtype=keys.dtype, device=keys.device),
             torch.stack([k.sum(1) for k, _ in parts], 1),
             torch.stack([v.sum(1) for _, v in parts], 1),
             torch.stack([k.mT @ k for k, _ in parts], 1),
             torch.stack([k.mT @ v for k, v in parts], 1),
-            torch.stack([v.square().sum((1, 2)) for _, v in parts], 1),
+            torch.stack([v.square().sum(1) for _, v in parts], 1),
         )
 
 
@@ -93,13 +93,15 @@ class RidgeFit:
         shrinkage = torch.where(alpha[..., None] > 0, shrinkage, 0.0)
         return cls(key / count, value / count, axes, axes.mT @ cross, shrinkage)
 
-    def error(self, moments: FoldMoments, fold: int) -> Float[Tensor, "row penalty"]:
-        """Sum up the squared error on a fold, from the fold's moments alone."""
+    def error(
+        self, moments: FoldMoments, fold: int, columns: slice = slice(None)
+    ) -> Float[Tensor, "row penalty"]:
+        """Sum up the squared error on a fold in some of the values, from the moments alone."""
         count = moments.count[fold]
-        key, value = moments.key[:, fold], moments.value[:, fold]
-        key_mean, value_mean = self.key_mean, self.value_mean
+        key, value = moments.key[:, fold], moments.value[:, fold, columns]
+        key_mean, value_mean = self.key_mean, self.value_mean[:, columns]
         total = (
-            moments.value_value[:, fold]
+            moments.value_value[:, fold, columns].sum(-1)
             - 2 * (value * value_mean).sum(-1)
             + count * value_mean.square().sum(-1)
         )
@@ -110,16 +112,24 @@ class RidgeFit:
             + count * _outer(key_mean, key_mean)
         )
         cross = (
-            moments.key_value[:, fold]
+            moments.key_value[:, fold, :, columns]
             - _outer(key, value_mean)
             - _outer(key_mean, value)
             + count * _outer(key_mean, value_mean)
         )
-        agreement = (self.cross * (self.axes.mT @ cross)).sum(-1)
-        overlap = (self.axes.mT @ scatter @ self.axes) * (self.cross @ self.cross.mT)
+        own = self.cross[..., columns]
+        agreement = (own * (self.axes.mT @ cross)).sum(-1)
+        overlap = (self.axes.mT @ scatter @ self.axes) * (own @ own.mT)
         linear = (self.shrinkage @ agreement[..., None])[..., 0]
         quadratic = ((self.shrinkage @ overlap) * self.shrinkage).sum(-1)
         return total[:, None] - 2 * linear + quadratic
+
+    def weights(
+        self, choice: Int[Tensor, "row"], columns: slice = slice(None)
+    ) -> Float[Tensor, "row d_key value"]:
+        """Return the map under each row's choice among the penalties, for some of the values."""
+        shrinkage = self.shrinkage[torch.arange(len(choice), device=choice.device), choice]
+        return self.axes @ (shrinkage[..., None] * self.cross[..., columns])
 
     def residual(
         self,
@@ -128,9 +138,8 @@ class RidgeFit:
         choice: Int[Tensor, "row"],
     ) -> Float[Tensor, "row occurrence d_value"]:
         """Subtract the prediction under each row's choice among the penalties."""
-        shrinkage = self.shrinkage[torch.arange(len(choice)), choice]
-        weights = self.axes @ (shrinkage[..., None] * self.cross)
-        return values - self.value_mean[:, None] - (keys - self.key_mean[:, None]) @ weights
+        predicted = (keys - self.key_mean[:, None]) @ self.weights(choice)
+        return values - self.value_mean[:, None] - predicted
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:
