@@ -8,8 +8,8 @@ bits.
 import lazy_loader as lazy
 
 _submodules = [
-    "balance",
     "control",
+    "cross_validation",
     "description_length",
     "erasure",
     "erasure_loss",
