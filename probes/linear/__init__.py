@@ -17,10 +17,10 @@ _submodules = [
     "evaluate",
     "inputs",
     "logistic",
+    "measure",
     "properties",
     "resampled",
     "ridge",
-    "tables",
 ]
 _attributes = {
     "control": ["draw_control_labels"],

@@ -20,7 +20,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.stats.checks import require_finite
 
-FORCING = 0.1  # a Newton system is solved to this part of its right-hand side
+FORCING = 0.3  # a Newton system is solved to this part of its right-hand side
 MAX_INNER = 50
 HALVINGS = 30
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,14 @@ class WordScore:
 
     numerator: Float[Tensor, "*head part unit"]
     denominator: Float[Tensor, "*head part unit"]
+
+    @classmethod
+    def stack(cls, scores: Sequence[WordScore]) -> WordScore:
+        """Put the scores of several layers on a new first axis."""
+        return cls(
+            torch.stack([score.numerator for score in scores]),
+            torch.stack([score.denominator for score in scores]),
+        )
 
     @property
     def observed(self) -> Float[Tensor, "*head"]:
