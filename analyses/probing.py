@@ -86,7 +86,8 @@ def compute(
         balanced, majority, control, selectivity, bits, compression, refit_sd``; `what` is ``k``,
         ``v`` or ``slice``; `score` is accuracy or r2.
     ``differences``
-        ``v - k`` and each minus the slice, paired: ``value, ci_low, ci_high, p, q, p_family``.
+        ``v - k`` and each minus the slice, paired: ``value, ci_low, ci_high, p, q, p_family``
+        (no p-values for properties of pairs, as pairs share words).
     ``summary``
         Means over all heads, and of their differences; ``x`` and ``embedding`` are the whole input.
     ``learning``

@@ -63,11 +63,16 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
         right.axvline(0, color=COLOURS["grey"], linewidth=0.7, linestyle=(0, (4, 2)))
         limit = 1.15 * float(np.nanmax(np.abs(gaps[["ci_low", "ci_high"]].to_numpy()))) + 1e-6
         right.set_xlim(-limit, limit)
-        right.set_xlabel(
-            "keys know it better  \N{LEFTWARDS ARROW}  value \N{MINUS SIGN} key  "
-            "\N{RIGHTWARDS ARROW}  values do"
-        )
-        left.set_xlabel("score on unseen words, mean over heads")
+        right.set_xlabel("value \N{MINUS SIGN} key")
+        right.locator_params(axis="x", nbins=5)
+        for place, text, side in (
+            (0.02, "keys know\nit better", "left"),
+            (0.98, "values do", "right"),
+        ):
+            right.text(
+                place, 0.02, text, ha=side, va="bottom", transform=right.transAxes, fontsize=6.5
+            )
+        left.set_xlabel("held-out score, mean over heads")
         left.set_yticks(
             np.arange(len(names)), [f"{name} ({NOTES[score_of[name]]})" for name in names]
         )

@@ -57,6 +57,8 @@ def tabulate_differences(
             a, b = scores[one], scores[other]
             low, high = interval(a.resample(resamples) - b.resample(resamples))
             tested = compare_scores(a, b, samples=FLIPS, seed=seed)
+            # Pairs that share a word cannot be exchanged one by one: intervals only.
+            known = np.nan if design.wanted.of_pairs else 1.0
             parts.append(
                 _grid(a.observed).assign(
                     property=design.wanted.name,
@@ -65,9 +67,9 @@ def tabulate_differences(
                     value=_flat(a.observed - b.observed),
                     ci_low=_flat(low),
                     ci_high=_flat(high),
-                    p=_flat(tested.p),
-                    q=_flat(tested.q),
-                    p_family=_flat(tested.p_family),
+                    p=known * _flat(tested.p),
+                    q=known * _flat(tested.q),
+                    p_family=known * _flat(tested.p_family),
                 )
             )
     first = ["property", "score", "comparison"]

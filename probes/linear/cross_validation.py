@@ -33,10 +33,11 @@ def cross_validate_logistic(
     Returns
     -------
     guess, penalty
-        Classes, -1 where no fold tests the occurrence; relative penalties.
+        Classes, -1 where no fold tests the occurrence; relative penalties. On the CPU; what is
+        large is computed where x is.
     """
     grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
-    head, n_tasks = x.shape[:-2], labels.shape[0]
+    head, n_tasks, labels = x.shape[:-2], labels.shape[0], labels.to(x.device)
     x = x.reshape(-1, *x.shape[-2:])
     inner = torch.zeros(len(x), n_tasks, splits.n_folds, len(grid), device=x.device)
     starts: dict[int, list[LogisticFit]] = {}
@@ -66,7 +67,8 @@ def cross_validate_logistic(
             tolerance=tolerance,
         )
         guess[:, :, mine] = fit.log_probabilities(x[:, mine]).argmax(2)
-    return guess.reshape(*head, *labels.shape), grid[choice].reshape(*head, *choice.shape[1:])
+    penalty = grid[choice].reshape(*head, *choice.shape[1:])
+    return guess.reshape(*head, *labels.shape).cpu(), penalty.cpu()
 
 
 def _loss(fit: LogisticFit, x: Tensor, labels: Tensor) -> Float[Tensor, "head task"]:

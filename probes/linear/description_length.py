@@ -92,7 +92,7 @@ def describe_online(
     n = len(words)
     head = x.shape[:-2]
     x = x.reshape(-1, *x.shape[-2:])[:, order]
-    labels = labels[:, order]
+    labels = labels[:, order].to(x.device)
     grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
     shape = (len(grid), len(x), len(labels), len(ends) - 1)
     bits = torch.zeros(shape, dtype=torch.float64, device=x.device)
@@ -112,11 +112,11 @@ def describe_online(
     sizes = torch.tensor(ends, device=x.device).diff()
     best = total.argmin(0)[None, ..., None].expand(1, *shape[1:])
     return DescriptionLength(
-        bits=(first + mixture).reshape(*head, -1),
+        bits=(first + mixture).reshape(*head, -1).cpu(),
         uniform_bits=n * math.log2(n_classes),
         trained_on=torch.tensor(ends[:-1]),
-        accuracy=right.gather(0, best)[0].reshape(*head, *shape[2:]),
-        block_bits=(bits.gather(0, best)[0] / sizes).reshape(*head, *shape[2:]),
+        accuracy=right.gather(0, best)[0].reshape(*head, *shape[2:]).cpu(),
+        block_bits=(bits.gather(0, best)[0] / sizes).reshape(*head, *shape[2:]).cpu(),
     )
 
 

@@ -55,7 +55,7 @@ class Design:
 
         A word's identity is its own control task, so there is none for it.
         """
-        folds = min(folds, len(wanted.groups.unique()))
+        folds = min(folds, len(torch.unique(wanted.groups)))
         flat = wanted.groups.reshape(-1)
         splits = tuple(
             Splits.of(word_folds(flat, folds, seed + refit).reshape(wanted.groups.shape), folds)
@@ -133,7 +133,21 @@ def measure_heads(
 def _probe(x: Tensor, design: Design, splits: Splits, *, with_controls: bool) -> Probing:
     wanted = design.wanted
     controls = design.controls if with_controls else None
-    kept = {"splits": splits, "units": wanted.units, "controls": controls}
     if wanted.is_number:
-        return probe_numbers(x, wanted.labels, penalties=design.penalties, **kept)
-    return probe_labels(x, wanted.labels, penalties=design.penalties, probe=design.probe, **kept)
+        return probe_numbers(
+            x,
+            wanted.labels,
+            splits=splits,
+            units=wanted.units,
+            controls=controls,
+            penalties=design.penalties,
+        )
+    return probe_labels(
+        x,
+        wanted.labels,
+        splits=splits,
+        units=wanted.units,
+        controls=controls,
+        probe=design.probe,
+        penalties=design.penalties,
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,13 @@ def label_occurrences(
 
 
 def label_words(
-    name: str, occurrences: pd.DataFrame, table: pd.DataFrame, column: str, **settings: int
+    name: str,
+    occurrences: pd.DataFrame,
+    table: pd.DataFrame,
+    column: str,
+    *,
+    min_words: int = MIN_WORDS,
+    max_classes: int = MAX_CLASSES,
 ) -> Property:
     """Make a property from a table with the columns ``word`` and `column`.
 
@@ -154,7 +161,9 @@ def label_words(
     if len(twice):
         raise TableError(f"{name}: {twice.iloc[0]!r} has two labels; give each word one.")
     labels = occurrences["word"].map(rows.set_index("word")[column])
-    return label_occurrences(name, occurrences, labels, **settings)
+    return label_occurrences(
+        name, occurrences, labels, min_words=min_words, max_classes=max_classes
+    )
 
 
 def label_pairs(
@@ -239,29 +248,26 @@ def list_properties(
     found: list[Property] = []
     left_out: dict[str, str] = {}
     by_word = {"part of speech": "part_of_speech", "semantic field": "noun_lexname"}
-    makers = {
-        name: lambda name=name, column=column: label_words(name, occurrences, lexicon, column)
+    heads = occurrences["head"]
+    distance = occurrences["occurrence"].map(queries.groupby("occurrence")["distance"].first())
+    numbers = {
+        "position": occurrences["first_token"].astype(float),
+        "distance to head": distance.where(heads.notna()).astype(float),
+    }
+    makers: dict[str, Callable[[], Property]] = {
+        name: partial(label_words, name, occurrences, lexicon, column)
         for name, column in {**by_word, "frequency": "z"}.items()
     }
-    makers["identity"] = lambda: label_identity(occurrences)
-    makers["position"] = lambda: label_occurrences(
-        "position", occurrences, occurrences["first_token"].astype(float)
-    )
-    heads = occurrences["head"]
-    distance = queries.groupby("occurrence")["distance"].first()
-    makers["head noun"] = lambda: label_occurrences("head noun", occurrences, heads)
-    makers["distance to head"] = lambda: label_occurrences(
-        "distance to head",
-        occurrences,
-        occurrences["occurrence"].map(distance).where(heads.notna()).astype(float),
-    )
+    makers["identity"] = partial(label_identity, occurrences)
+    makers["head noun"] = partial(label_occurrences, "head noun", occurrences, heads)
+    for name, labels in numbers.items():
+        makers[name] = partial(label_occurrences, name, occurrences, labels)
+    names = {"relatedness": "relatedness of two", "glove_cos": "similarity of two"}
     for column in pair_columns:
         if column in pairs:
-            name = {"relatedness": "relatedness of two", "glove_cos": "similarity of two"}.get(
-                column, column.replace("_", " ")
-            )
-            makers[name] = lambda name=name, column=column: label_pairs(
-                name, pairs, column, occurrences=occurrences, queries=queries
+            name = names.get(column, column.replace("_", " "))
+            makers[name] = partial(
+                label_pairs, name, pairs, column, occurrences=occurrences, queries=queries
             )
     for name, make in makers.items():
         try:

@@ -83,7 +83,8 @@ def cross_validate_ridge(
     Returns
     -------
     predicted, penalty
-        float64; NaN where no fold tests the occurrence.
+        float64, on the CPU; NaN where no fold tests the occurrence. What is large is computed where
+        x is.
 
     Raises
     ------
@@ -95,16 +96,15 @@ def cross_validate_ridge(
     grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
     head, (n_tasks, _, width) = x.shape[:-2], targets.shape
     rows = x.reshape(-1, *x.shape[-2:])
-    values = targets.double().movedim(0, 1).flatten(1)  # [occurrence, task * column]
+    values = targets.to(x.device).double().movedim(0, 1).flatten(1)  # [occurrence, task * column]
     level = values.mean(0)
     step = max(1, _BYTES // (8 * rows.shape[1] * (rows.shape[2] + values.shape[1])))
     blocks = torch.split(rows, step)
     parts = [_cross_validate(block, values - level, n_tasks, splits, grid) for block in blocks]
     predicted, choice = (torch.cat(found) for found in zip(*parts, strict=True))
     predicted = torch.unflatten(predicted + level, -1, (n_tasks, width)).movedim(2, 1)
-    return predicted.reshape(*head, *predicted.shape[1:]), grid[choice].reshape(
-        *head, *choice.shape[1:]
-    )
+    penalty = grid[choice].reshape(*head, *choice.shape[1:])
+    return predicted.reshape(*head, *predicted.shape[1:]).cpu(), penalty.cpu()
 
 
 def _cross_validate(
@@ -122,10 +122,9 @@ def _cross_validate(
         for first in folds:
             for second in range(first + 1, splits.n_folds):
                 fit = RidgeFit.of(moments, splits.train_cells({first, second}), grid)
-                for task, own in enumerate(columns):
-                    for outer, tested in ((first, second), (second, first)):
-                        for cell in splits.test_cells(tested):
-                            inner[:, task, outer] += fit.error(moments, cell, own)
+                for outer, tested in ((first, second), (second, first)):
+                    for cell in splits.test_cells(tested):
+                        inner[:, :, outer] += fit.part_errors(moments, cell, n_tasks)
     choice = inner.argmin(-1)
     predicted = torch.full_like(values, torch.nan)
     for fold in folds:

@@ -93,36 +93,33 @@ class RidgeFit:
         shrinkage = torch.where(alpha[..., None] > 0, shrinkage, 0.0)
         return cls(key / count, value / count, axes, axes.mT @ cross, shrinkage)
 
-    def error(
-        self, moments: FoldMoments, fold: int, columns: slice = slice(None)
-    ) -> Float[Tensor, "row penalty"]:
-        """Sum up the squared error on a fold in some of the values, from the moments alone."""
+    def error(self, moments: FoldMoments, fold: int) -> Float[Tensor, "row penalty"]:
+        """Sum up the squared error on a fold, from the fold's moments alone."""
+        return self.part_errors(moments, fold, 1)[:, 0]
+
+    def part_errors(
+        self, moments: FoldMoments, fold: int, parts: int
+    ) -> Float[Tensor, "row part penalty"]:
+        """Sum up the squared error on a fold in each of so many equal parts of the values."""
         count = moments.count[fold]
-        key, value = moments.key[:, fold], moments.value[:, fold, columns]
-        key_mean, value_mean = self.key_mean, self.value_mean[:, columns]
-        total = (
-            moments.value_value[:, fold, columns].sum(-1)
-            - 2 * (value * value_mean).sum(-1)
-            + count * value_mean.square().sum(-1)
-        )
-        scatter = (
-            moments.key_key[:, fold]
-            - _outer(key, key_mean)
-            - _outer(key_mean, key)
-            + count * _outer(key_mean, key_mean)
-        )
+        key, value = moments.key[:, fold], moments.value[:, fold]
+        key_mean, value_mean = self.key_mean, self.value_mean
+        total = moments.value_value[:, fold] - 2 * value * value_mean + count * value_mean.square()
+        # Around the training mean: sum (k - m)(k - m)' and sum (k - m)(v - n)'.
+        from_mean = count * key_mean - key
+        scatter = moments.key_key[:, fold] - _outer(key, key_mean) + _outer(key_mean, from_mean)
         cross = (
-            moments.key_value[:, fold, :, columns]
+            moments.key_value[:, fold]
             - _outer(key, value_mean)
-            - _outer(key_mean, value)
-            + count * _outer(key_mean, value_mean)
+            + _outer(key_mean, count * value_mean - value)
         )
-        own = self.cross[..., columns]
-        agreement = (own * (self.axes.mT @ cross)).sum(-1)
-        overlap = (self.axes.mT @ scatter @ self.axes) * (own @ own.mT)
-        linear = (self.shrinkage @ agreement[..., None])[..., 0]
-        quadratic = ((self.shrinkage @ overlap) * self.shrinkage).sum(-1)
-        return total[:, None] - 2 * linear + quadratic
+        own = _split(self.cross, parts)  # [row, part, axis, value]
+        agreement = (own * _split(self.axes.mT @ cross, parts)).sum(-1)
+        overlap = (self.axes.mT @ scatter @ self.axes)[:, None] * (own @ own.mT)
+        shrinkage = self.shrinkage[:, None]
+        linear = (shrinkage @ agreement[..., None])[..., 0]
+        quadratic = ((shrinkage @ overlap) * shrinkage).sum(-1)
+        return _split(total[:, None], parts).sum((2, 3))[..., None] - 2 * linear + quadratic
 
     def weights(
         self, choice: Int[Tensor, "row"], columns: slice = slice(None)
@@ -140,6 +137,11 @@ class RidgeFit:
         """Subtract the prediction under each row's choice among the penalties."""
         predicted = (keys - self.key_mean[:, None]) @ self.weights(choice)
         return values - self.value_mean[:, None] - predicted
+
+
+def _split(x: Tensor, parts: int) -> Tensor:
+    """Cut the last axis into equal parts and put their axis second."""
+    return torch.unflatten(x, -1, (parts, -1)).movedim(-2, 1)
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Format: https://universaldependencies.org/format.html. Read by the package ``con
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -79,7 +80,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _find_spans(sentence: list[dict]) -> tuple[str, dict[int, tuple[int, int]]]:  # type: ignore[type-arg]
+def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]]]:
     """Return the text and the characters of every word that has some of its own."""
     surface = []  # (id, form, space after?) of what stands in the text
     inside: set[int] = set()
@@ -91,7 +92,7 @@ def _find_spans(sentence: list[dict]) -> tuple[str, dict[int, tuple[int, int]]]:
         space = (token["misc"] or {}).get("SpaceAfter") != "No"
         surface.append((token["id"], token["form"], space))
     built = "".join(form + " " * space for _, form, space in surface).rstrip()
-    text = getattr(sentence, "metadata", {}).get("text", built)
+    text = str(sentence.metadata.get("text", built))
     spans, end = {}, 0
     for key, form, _ in surface:
         start = text.find(form, end)
