@@ -65,13 +65,10 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
         right.set_xlim(-limit, limit)
         right.set_xlabel("value \N{MINUS SIGN} key")
         right.locator_params(axis="x", nbins=5)
-        for place, text, side in (
-            (0.02, "keys know\nit better", "left"),
-            (0.98, "values do", "right"),
-        ):
-            right.text(
-                place, 0.02, text, ha=side, va="bottom", transform=right.transAxes, fontsize=6.5
-            )
+        # Points rise from the lower left to the upper right, so the other two corners are free.
+        corner = {"transform": right.transAxes, "fontsize": 6.5}
+        right.text(0.03, 0.97, "keys know\nit better", ha="left", va="top", **corner)
+        right.text(0.97, 0.03, "values know\nit better", ha="right", va="bottom", **corner)
         left.set_xlabel("held-out score, mean over heads")
         left.set_yticks(
             np.arange(len(names)), [f"{name} ({NOTES[score_of[name]]})" for name in names]
