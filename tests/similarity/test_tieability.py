@@ -5,8 +5,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import PredefinedSplit
 
 from probes.errors import NonFiniteError, UsageError
-from probes.similarity import closed_form_r2, resampled_r2, to_coordinates, word_folds
+from probes.similarity import closed_form_r2, resampled_r2, to_coordinates
 from probes.similarity.tieability import tieability
+from probes.stats import word_folds
 
 PENALTIES = (1e-3, 0.3, 3.0)
 

@@ -1,0 +1,234 @@
+"""What do keys know that values do not, and the reverse? Linear probes of every head.
+
+``compute`` turns a capture into tables, ``draw`` turns the tables into figures, ``to_latex`` the
+summary into a table for a paper. As a script: ``python -m analyses.probing --help``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+
+from analyses.tables.probing import (
+    tabulate_differences,
+    tabulate_heads,
+    tabulate_learning,
+    tabulate_properties,
+    tabulate_summary,
+    to_latex,
+)
+from probes.errors import TableError
+from probes.linear.inputs import read_inputs
+from probes.linear.measure import Design, HeadMeasurements, measure_heads
+from probes.linear.properties import list_properties
+from probes.parallel import map_threads
+from probes.progress import progress_bar
+from probes.similarity.spaces import read_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from probes.capture.store import Store
+    from probes.linear.properties import Property
+
+NAME = "probing"
+__all__ = ["ProbingSettings", "compute", "describe_inputs", "draw", "to_latex"]
+
+
+@dataclass(frozen=True)
+class ProbingSettings:
+    """How much to compute.
+
+    ``probe``: "ridge" (least squares) or "logistic" (ten times slower, same picture); ``basis``:
+    "raw" or "functional"; ``controls``: control tasks a property; ``refits`` with other folds, for
+    their spread; ``resamples`` of the words for every interval; ``code``: whether to measure
+    description lengths; ``x_layers``: how many layers' whole x is probed too, the first (the token
+    embedding, normed) always being one.
+    """
+
+    probe: str = "ridge"
+    basis: str = "raw"
+    folds: int = 5
+    controls: int = 1
+    refits: int = 3
+    resamples: int = 300
+    code: bool = True
+    x_layers: int = 3
+    seed: int = 0
+
+
+def compute(
+    store: Store,
+    pairs: pd.DataFrame,
+    *,
+    settings: ProbingSettings | None = None,
+    properties: Sequence[Property] | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Probe every head's keys, values and an equally wide random slice of x for every property.
+
+    Parameters
+    ----------
+    store
+        A finished capture of `pairs`.
+    properties
+        What to probe for; by default all that the shipped tables and `pairs` say of its words
+        (`probes.linear.properties.list_properties`).
+
+    Returns
+    -------
+    ``heads``
+        ``model, key_stage, property, score, what, layer, kv_head, value, ci_low, ci_high,
+        balanced, majority, control, selectivity, bits, compression, refit_sd``; `what` is ``k``,
+        ``v`` or ``slice``; `score` is accuracy or r2.
+    ``differences``
+        ``v - k`` and each minus the slice, paired: ``value, ci_low, ci_high, p, q, p_family``
+        (no p-values for properties of pairs, as pairs share words).
+    ``summary``
+        Means over all heads, and of their differences; ``x`` and ``embedding`` are the whole input.
+    ``learning``
+        Accuracy and bits a label on the words that come next, by how many were trained on.
+    ``properties``
+        How many words and classes each has, how its folds are split, or why it is left out.
+
+    Raises
+    ------
+    TableError
+        If no property can be probed.
+    """
+    settings = settings or ProbingSettings()
+    left_out: dict[str, str] = {}
+    if properties is None:
+        found, left_out = list_properties(store.table("occurrences"), store.table("queries"), pairs)
+        properties = found
+    if not properties:
+        raise TableError(
+            "no property of the captured words is known: "
+            + "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        )
+    designs = [_design(wanted, settings) for wanted in properties]
+    measured = _measure(store, designs, settings)
+    whole = _measure_whole(store, designs, settings)
+    weights = [design.weights(settings.resamples) for design in designs]
+    place = {
+        "model": store.manifest["model"],
+        "key_stage": store.manifest["identity"]["key_stage"],
+    }
+    tables = {
+        "heads": tabulate_heads(designs, measured, weights),
+        "differences": tabulate_differences(designs, measured, weights, seed=settings.seed),
+        "summary": tabulate_summary(designs, measured, whole, weights),
+        "learning": tabulate_learning(designs, measured),
+        "properties": tabulate_properties(designs, left_out),
+    }
+    for table in tables.values():
+        for position, (column, value) in enumerate(place.items()):
+            table.insert(position, column, value)
+    return tables
+
+
+def describe_inputs(
+    store: Store, pairs_hash: str, settings: ProbingSettings | None = None
+) -> dict[str, Any]:
+    """Name everything the tables follow from, for their manifest."""
+    from probes.files import hash_file
+    from probes.words.tables import data_folder
+
+    return {
+        "capture": store.identity_hash,
+        "pairs": pairs_hash,
+        "lexicon": hash_file(data_folder() / "lexicon.tsv"),
+        "settings": asdict(settings or ProbingSettings()),
+    }
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the headline, the maps of value minus key, and the learning curves."""
+    from analyses.figures import probing as figures
+
+    drawn = {
+        "headline": figures.draw_headline(tables["summary"]),
+        "maps": figures.draw_maps(tables["differences"]),
+    }
+    if len(tables["learning"]):
+        drawn["learning"] = figures.draw_learning(tables["learning"])
+    return drawn
+
+
+def _design(wanted: Property, settings: ProbingSettings) -> Design:
+    return Design.of(
+        wanted,
+        probe=settings.probe,  # type: ignore[arg-type]
+        folds=settings.folds,
+        controls=settings.controls,
+        refits=settings.refits,
+        seed=settings.seed,
+    )
+
+
+def _measure(
+    store: Store, designs: list[Design], settings: ProbingSettings
+) -> list[dict[str, list[HeadMeasurements]]]:
+    """Measure every layer: for each design, what -> a measurement a layer."""
+    metrics = read_metrics(store)
+
+    def measure(layer: int) -> list[dict[str, HeadMeasurements]]:
+        inputs = read_inputs(
+            store,
+            layer,
+            basis=settings.basis,  # type: ignore[arg-type]
+            metrics=metrics[layer],
+            seed=settings.seed,
+        )
+        return [
+            {what: measure_heads(x, design, with_code=settings.code) for what, x in inputs.items()}
+            for design in designs
+        ]
+
+    with progress_bar("Probing heads", total=store.n_layers, unit="layers") as advance:
+        layers = map_threads(measure, range(store.n_layers), on_done=advance)
+    return [
+        {what: [layer[number][what] for layer in layers] for what in layers[0][number]}
+        for number in range(len(designs))
+    ]
+
+
+def _measure_whole(
+    store: Store, designs: list[Design], settings: ProbingSettings
+) -> list[dict[int, HeadMeasurements]]:
+    """Probe all of x at a few layers, with one fit each: for each design, layer -> measurement.
+
+    Not for pairs: twice the width of x is more than a probe should read from so few words.
+    """
+    chosen = torch.linspace(0, store.n_layers - 1, settings.x_layers).round().int().tolist()
+    layers = list(dict.fromkeys(chosen))
+
+    single = [replace(design, splits=design.splits[:1]) for design in designs]
+
+    def measure(layer: int) -> list[HeadMeasurements | None]:
+        x = store.read("x", layer)[None]
+        return [
+            None if design.wanted.of_pairs else measure_heads(x, design, with_code=False)
+            for design in single
+        ]
+
+    with progress_bar("Probing x", total=len(layers), unit="layers") as advance:
+        measured = map_threads(measure, layers, on_done=advance)
+    return [
+        {
+            layer: measurement
+            for layer, found in zip(layers, measured, strict=True)
+            if (measurement := found[number]) is not None
+        }
+        for number in range(len(designs))
+    ]
+
+
+if __name__ == "__main__":
+    from analyses.cli import run_analysis_script
+
+    run_analysis_script(NAME)

@@ -1,0 +1,239 @@
+"""Tables of the probes: every head, differences between keys and values, means, learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probes.linear.measure import Design, HeadMeasurements
+from probes.linear.resampled import WordScore, compare_scores
+from probes.stats.bootstrap import interval
+
+Measured = Sequence[dict[str, list[HeadMeasurements]]]
+COMPARISONS = (("v", "k"), ("k", "slice"), ("v", "slice"))
+FLIPS = 999
+NAMES = {"k": "keys", "v": "values", "slice": "random slice of $x$", "v - k": "values $-$ keys"}
+
+
+def tabulate_heads(
+    designs: Sequence[Design], measured: Measured, weights: Sequence[Tensor]
+) -> pd.DataFrame:
+    """Tabulate every property, kind of input, layer and kv head."""
+    parts = []
+    for design, found, resamples in zip(designs, measured, weights, strict=True):
+        for what, layers in found.items():
+            score = _stack_scores(layers)
+            low, high = interval(score.resample(resamples))
+            parts.append(
+                _grid(score.observed).assign(
+                    property=design.wanted.name,
+                    score=_name_score(design),
+                    what=what,
+                    value=_flat(score.observed),
+                    ci_low=_flat(low),
+                    ci_high=_flat(high),
+                    **{name: _flat(value) for name, value in _beside(layers).items()},
+                )
+            )
+    table = pd.concat(parts, ignore_index=True)
+    first = ["property", "score", "what", "layer", "kv_head", "value", "ci_low", "ci_high"]
+    return table[[*first, *(column for column in table if column not in first)]]
+
+
+def tabulate_differences(
+    designs: Sequence[Design], measured: Measured, weights: Sequence[Tensor], *, seed: int
+) -> pd.DataFrame:
+    """Tabulate paired differences of every head, with p-values corrected over all heads."""
+    parts = []
+    for design, found, resamples in zip(designs, measured, weights, strict=True):
+        scores = {what: _stack_scores(layers) for what, layers in found.items()}
+        for one, other in COMPARISONS:
+            a, b = scores[one], scores[other]
+            low, high = interval(a.resample(resamples) - b.resample(resamples))
+            tested = compare_scores(a, b, samples=FLIPS, seed=seed)
+            # Pairs that share a word cannot be exchanged one by one: intervals only.
+            known = np.nan if design.wanted.of_pairs else 1.0
+            parts.append(
+                _grid(a.observed).assign(
+                    property=design.wanted.name,
+                    score=_name_score(design),
+                    comparison=f"{one} - {other}",
+                    value=_flat(a.observed - b.observed),
+                    ci_low=_flat(low),
+                    ci_high=_flat(high),
+                    p=known * _flat(tested.p),
+                    q=known * _flat(tested.q),
+                    p_family=known * _flat(tested.p_family),
+                )
+            )
+    first = ["property", "score", "comparison"]
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*first, *(column for column in table if column not in first)]]
+
+
+def tabulate_summary(
+    designs: Sequence[Design],
+    measured: Measured,
+    whole: Sequence[dict[int, HeadMeasurements]],
+    weights: Sequence[Tensor],
+) -> pd.DataFrame:
+    """Tabulate means over all heads, their differences, and the whole input at a few layers."""
+    rows: list[dict[str, Any]] = []
+    for design, found, inputs, resamples in zip(designs, measured, whole, weights, strict=True):
+        place = {"property": design.wanted.name, "score": _name_score(design)}
+        observed, samples = {}, {}
+        for what, layers in found.items():
+            score = _stack_scores(layers)
+            observed[what] = score.observed
+            samples[what] = score.resample(resamples).mean((1, 2))
+            beside = {n: float(v.mean()) for n, v in _beside(layers).items()}
+            # The spread of the mean over heads, not the mean of the heads' spreads.
+            refits = torch.stack([layer.refits for layer in layers]).mean((0, 2))
+            beside["refit_sd"] = float(refits.std()) if len(refits) > 1 else np.nan
+            best = float(score.observed.max())
+            rows.append(
+                {**place, "what": what, "layer": -1}
+                | _summarise(score.observed.mean(), samples[what])
+                | beside
+                | {"best_head": best}
+            )
+        for one, other in COMPARISONS:
+            gap = observed[one] - observed[other]
+            rows.append(
+                {**place, "what": f"{one} - {other}", "layer": -1}
+                | _summarise(gap.mean(), samples[one] - samples[other])
+            )
+        for layer, measurement in inputs.items():
+            score = measurement.probing.score
+            rows.append(
+                {**place, "what": "embedding" if layer == 0 else "x", "layer": layer}
+                | _summarise(score.observed.mean(), score.resample(resamples).mean(1))
+                | {n: float(v.mean()) for n, v in _beside([measurement]).items() if n != "refit_sd"}
+            )
+    return pd.DataFrame(rows)
+
+
+def tabulate_learning(designs: Sequence[Design], measured: Measured) -> pd.DataFrame:
+    """Tabulate accuracy and bits a label on the words that come next; means over heads."""
+    rows = []
+    for design, found in zip(designs, measured, strict=True):
+        for what, layers in found.items():
+            codes = [layer.code for layer in layers if layer.code is not None]
+            if not codes:
+                continue
+            accuracy = torch.stack([code.accuracy[:, 0] for code in codes]).mean((0, 1))
+            bits = torch.stack([code.block_bits[:, 0] for code in codes]).mean((0, 1))
+            for block, count in enumerate(codes[0].trained_on.tolist()):
+                rows.append(
+                    {
+                        "property": design.wanted.name,
+                        "what": what,
+                        "trained_on": count,
+                        "accuracy": float(accuracy[block]),
+                        "bits": float(bits[block]),
+                    }
+                )
+    columns = ["property", "what", "trained_on", "accuracy", "bits"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tabulate_properties(designs: Sequence[Design], left_out: dict[str, str]) -> pd.DataFrame:
+    """Tabulate what was probed for, and what was not, with the reason."""
+    rows: list[dict[str, Any]] = []
+    for design in designs:
+        wanted = design.wanted
+        rows.append(
+            {
+                "property": wanted.name,
+                "score": _name_score(design),
+                "classes": ", ".join(wanted.classes) if len(wanted.classes) < 20 else "",
+                "n_classes": len(wanted.classes),
+                "n_units": int(wanted.units.max()) + 1,
+                "n_rows": len(wanted.labels),
+                "n_tested": int(design.splits[0].tested().sum()),
+                "folds": design.splits[0].n_folds,
+                "split_by": wanted.split_by,
+                "left_out": "",
+            }
+        )
+    rows += [{"property": name, "left_out": reason} for name, reason in left_out.items()]
+    return pd.DataFrame(rows)
+
+
+def to_latex(summary: pd.DataFrame) -> str:
+    """Write the summary as a LaTeX table (booktabs): keys, values and difference, with intervals.
+
+    Scores are in percent; brackets hold 95 % intervals over words.
+    """
+    chosen = summary[summary["what"].isin(["k", "v", "slice", "v - k"])]
+    cells = [
+        rf"{value:.1f} {{\scriptsize[{low:.1f}, {high:.1f}]}}"
+        for value, low, high in 100 * chosen[["value", "ci_low", "ci_high"]].to_numpy()
+    ]
+    table = chosen.assign(cell=cells).pivot_table(
+        index="property", columns="what", values="cell", aggfunc="first", sort=False
+    )
+    keys = chosen[chosen["what"] == "k"].set_index("property")
+    table = table[[name for name in NAMES if name in table]].rename(columns=NAMES)
+    for column, name in (("majority", "majority"), ("control", "control")):
+        table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in keys[column]]
+    table.index.name = None
+    return table.style.to_latex(
+        hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
+    )
+
+
+def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
+    """Return what stands beside the score, each [layer, head]."""
+    probings = [layer.probing for layer in layers]
+    score = torch.stack([probing.score.observed for probing in probings])
+    control = torch.stack([probing.control for probing in probings])
+    missing = torch.full_like(score, torch.nan)
+    codes = [layer.code for layer in layers if layer.code is not None]
+    balanced = [p.balanced.observed for p in probings if p.balanced is not None]
+    refits = torch.stack([layer.refits for layer in layers])
+    return {
+        "balanced": torch.stack(balanced) if balanced else missing,
+        "majority": torch.stack([p.majority.observed.expand(score.shape[1]) for p in probings]),
+        "control": control,
+        "selectivity": score - control,
+        "bits": torch.stack([code.bits[:, 0] for code in codes]) if codes else missing,
+        "compression": torch.stack([code.compression[:, 0] for code in codes])
+        if codes
+        else missing,
+        "refit_sd": refits.std(1) if refits.shape[1] > 1 else missing,
+    }
+
+
+def _stack_scores(layers: Sequence[HeadMeasurements]) -> WordScore:
+    return WordScore.stack([layer.probing.score for layer in layers])
+
+
+def _name_score(design: Design) -> str:
+    return "r2" if design.wanted.is_number else "accuracy"
+
+
+def _summarise(value: Tensor, samples: Tensor) -> dict[str, float]:
+    low, high = interval(samples)
+    return {"value": float(value), "ci_low": float(low), "ci_high": float(high)}
+
+
+def _grid(values: Tensor) -> pd.DataFrame:
+    """Give the layer and head of every entry of a [layer, kv_head] tensor, row by row."""
+    n_layers, n_heads = values.shape
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(n_layers), n_heads),
+            "kv_head": np.tile(np.arange(n_heads), n_layers),
+        }
+    )
+
+
+def _flat(values: Tensor) -> NDArray[Any]:
+    return values.double().flatten().numpy()

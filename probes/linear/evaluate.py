@@ -1,0 +1,200 @@
+"""Probe all heads for a property, and score what they know of words they were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from probes.errors import UsageError
+from probes.linear.cross_validation import cross_validate_logistic
+from probes.linear.resampled import WordScore, sum_by_unit
+from probes.linear.ridge import cross_validate_ridge
+from probes.stats.folds import Splits
+
+Probe = Literal["ridge", "logistic"]
+PROBES = ("ridge", "logistic")
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""In units of the mean eigenvalue of the training inputs' centred scatter matrix."""
+
+
+@dataclass(frozen=True)
+class Probing:
+    """What probes of all heads got right on words they had not seen.
+
+    Attributes
+    ----------
+    score
+        Accuracy, or R^2 of numbers.
+    balanced
+        The mean over classes of the part of each class that was right; None for numbers.
+    majority
+        The accuracy of always saying the training folds' most frequent class (for numbers 0, as
+        their mean is the reference of R^2).
+    controls
+        Scores of the control tasks, `head` x control, each by unit.
+    penalty
+        The relative penalty chosen for each task (the property, then its controls) and fold.
+    """
+
+    score: WordScore
+    balanced: WordScore | None
+    majority: WordScore
+    controls: WordScore | None
+    penalty: Float[Tensor, "*head task fold"]
+
+    @property
+    def control(self) -> Float[Tensor, "*head"]:
+        """The mean score of the control tasks; NaN where there is none."""
+        if self.controls is None:
+            return torch.full_like(self.score.observed, torch.nan)
+        return self.controls.observed.mean(-1)
+
+    @property
+    def selectivity(self) -> Float[Tensor, "*head"]:
+        """The score minus its control's (Hewitt & Liang 2019)."""
+        return self.score.observed - self.control
+
+
+def probe_labels(
+    x: Float[Tensor, "*head occurrence d"],
+    labels: Int[Tensor, "occurrence"],
+    *,
+    splits: Splits,
+    units: Int[Tensor, "occurrence"],
+    controls: Int[Tensor, "control occurrence"] | None = None,
+    probe: Probe = "ridge",
+    penalties: Sequence[float] = PENALTIES,
+) -> Probing:
+    """Predict a label from every head, on folds without the tested words.
+
+    The penalty is chosen inside the training folds, for each head, task and fold (nested
+    cross-validation, Varma & Simon 2006).
+
+    Parameters
+    ----------
+    x
+        What the probes read. Multiplied by one number or rotated, it gives the same answers;
+        penalised probes do depend on other changes of basis.
+    labels
+        Classes 0, 1, ...
+    splits
+        Which occurrences train and which test.
+    units
+        What intervals resample: 0..n-1, the word of each occurrence (or the pair).
+    controls
+        From `probes.linear.draw_control_labels`.
+    probe
+        "ridge": least squares on one-hot labels. "logistic": multinomial, in float32.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree, there are fewer than 2 classes, or the probe or a penalty is unknown.
+    NonFiniteError
+        If an input is NaN or infinite.
+    """
+    _check(x, labels, splits, units, penalties)
+    n_classes = int(labels.max()) + 1
+    if n_classes < 2 or int(labels.min()) < 0:
+        raise UsageError("The labels are of one class, or negative; give classes 0, 1 and on.")
+    tasks = labels[None] if controls is None else torch.cat([labels[None], controls])
+    if probe == "ridge":
+        one_hot = torch.nn.functional.one_hot(tasks, n_classes).double()
+        scores, penalty = cross_validate_ridge(x, one_hot, splits, penalties)
+        guess = scores.argmax(-1)
+    elif probe == "logistic":
+        guess, penalty = cross_validate_logistic(x, tasks, n_classes, splits, penalties)
+    else:
+        raise UsageError(f"There is no probe {probe!r}; choose one of {', '.join(PROBES)}.")
+    tested = splits.tested()
+    right = ((guess == tasks) & tested).double()
+    count = tested.double()
+    commonest = torch.zeros_like(labels)
+    for fold in range(splits.n_folds):
+        train = splits.rows(splits.train_cells({fold}))
+        commonest[splits.rows(splits.test_cells(fold))] = labels[train].bincount().argmax()
+    in_class = torch.nn.functional.one_hot(labels, n_classes).double().mT
+    return Probing(
+        score=_score(right[..., :1, :], count, units),
+        balanced=_score(right[..., :1, :] * in_class, in_class * count, units),
+        majority=_score(((commonest == labels) & tested).double()[None], count, units),
+        controls=None if controls is None else _score(right[..., 1:, None, :], count, units),
+        penalty=penalty,
+    )
+
+
+def probe_numbers(
+    x: Float[Tensor, "*head occurrence d"],
+    numbers: Float[Tensor, "occurrence"],
+    *,
+    splits: Splits,
+    units: Int[Tensor, "occurrence"],
+    controls: Float[Tensor, "control occurrence"] | None = None,
+    penalties: Sequence[float] = PENALTIES,
+) -> Probing:
+    """Predict a number from every head by ridge regression, on folds without the tested words.
+
+    The score is the held-out R^2: 1 - (squared error) / (squares around the training folds' mean);
+    0 for a probe that knows nothing, and below where it does harm. Otherwise like `probe_labels`.
+
+    Raises
+    ------
+    UsageError
+        If shapes disagree, a penalty is not above 0, or the numbers are all equal.
+    NonFiniteError
+        If an input or a number is NaN or infinite.
+    """
+    _check(x, numbers, splits, units, penalties)
+    if bool((numbers == numbers[0]).all()):
+        raise UsageError("The numbers are all equal; there is nothing to predict.")
+    tasks = numbers[None] if controls is None else torch.cat([numbers[None], controls])
+    tasks = tasks.double()
+    predicted, penalty = cross_validate_ridge(x, tasks[..., None], splits, penalties)
+    tested = splits.tested()
+    level = torch.zeros_like(tasks)
+    for fold in range(splits.n_folds):
+        train = splits.rows(splits.train_cells({fold}))
+        mine = splits.rows(splits.test_cells(fold))
+        level[:, mine] = tasks[:, train].mean(1, keepdim=True)
+    around = torch.where(tested, (tasks - level).square(), 0.0)
+    error = torch.where(tested, (tasks - predicted[..., 0]).square(), 0.0)
+    explained = around - error
+    return Probing(
+        score=_score(explained[..., :1, :], around[:1], units),
+        balanced=None,
+        majority=_score(torch.zeros_like(around[:1]), around[:1], units),
+        controls=None
+        if controls is None
+        else _score(explained[..., 1:, None, :], around[1:, None], units),
+        penalty=penalty,
+    )
+
+
+def _score(part: Tensor, count: Tensor, units: Tensor) -> WordScore:
+    """Sum over units; `part` is [*head, part, occurrence], `count` broadcasts against it."""
+    n_units = int(units.max()) + 1
+    numerator = sum_by_unit(part, units, n_units)
+    denominator = sum_by_unit(
+        count.expand(part.shape[-2:]) if count.ndim < 2 else count, units, n_units
+    )
+    return WordScore(numerator, denominator.expand_as(numerator))
+
+
+def _check(
+    x: Tensor, labels: Tensor, splits: Splits, units: Tensor, penalties: Sequence[float]
+) -> None:
+    n = x.shape[-2]
+    lengths = (len(labels), len(splits.cell), len(units))
+    if set(lengths) != {n}:
+        raise UsageError(
+            f"x has {n} occurrences, but labels, splits and units {lengths}; give one of each for "
+            "every occurrence."
+        )
+    grid = torch.tensor(list(penalties), dtype=torch.float64)
+    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
+        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")

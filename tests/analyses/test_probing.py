@@ -1,0 +1,112 @@
+import pandas as pd
+import pytest
+import torch
+
+from analyses import probing
+from probes.errors import TableError
+from tests.similarity.captures import capture_tiny
+from tests.tiny import tiny_model
+
+SETTINGS = probing.ProbingSettings(resamples=10, refits=2, folds=3, x_layers=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return capture_tiny(tiny_model("llama", n_layers=3), tmp_path_factory.mktemp("s"), n_pairs=109)
+
+
+@pytest.fixture(scope="module")
+def tables(store):
+    return probing.compute(store, store.table("pairs"), settings=SETTINGS)
+
+
+def test_there_is_a_row_for_every_property_input_layer_and_head(tables):
+    heads = tables["heads"]
+    n_properties = heads["property"].nunique()
+    assert n_properties >= 4
+    assert len(heads) == n_properties * 3 * 3 * 2  # inputs, layers, kv heads
+    assert not heads.duplicated(["property", "what", "layer", "kv_head"]).any()
+    classes = heads[heads["score"] == "accuracy"]
+    assert classes["value"].between(0, 1).all()
+    assert (classes["ci_low"] <= classes["ci_high"]).all()
+    gap = classes["selectivity"] - (classes["value"] - classes["control"])
+    assert gap.dropna().abs().max() < 1e-12
+    assert set(tables["summary"]["model"]) == {"tiny-llama-0"}
+
+
+def test_differences_and_means_are_those_of_the_heads(tables):
+    heads = tables["heads"].pivot_table(
+        index=["property", "layer", "kv_head"], columns="what", values="value", dropna=False
+    )
+    rows = tables["differences"].query("comparison == 'v - k'")
+    rows = rows.set_index(["property", "layer", "kv_head"])["value"]
+    expected = (heads["v"] - heads["k"])[rows.index]
+    pd.testing.assert_series_equal(rows, expected, check_names=False)
+    summary = tables["summary"].set_index(["property", "what"])["value"]
+    for name, mean in heads["k"].groupby("property").mean().items():
+        assert summary[name, "k"] == pytest.approx(mean)
+        assert summary[name, "v - k"] == pytest.approx(rows[name].mean())
+    tested = tables["differences"].dropna(subset="p")
+    assert (tested["q"] >= tested["p"] - 1e-12).all()
+
+
+def test_the_whole_input_and_the_learning_curves_are_there(tables):
+    assert {"embedding", "x"} <= set(tables["summary"]["what"])
+    learning = tables["learning"]
+    assert (learning.groupby(["property", "what"])["trained_on"].diff().dropna() > 0).all()
+    assert "left_out" in tables["properties"]
+
+
+def test_same_capture_same_tables(tables, store):
+    again = probing.compute(store, store.table("pairs"), settings=SETTINGS)
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(again[name], table)
+
+
+def test_figures_and_latex(tables):
+    figures = probing.draw(tables)
+    assert set(figures) >= {"headline", "maps"}
+    latex = probing.to_latex(tables["summary"])
+    assert latex.count(r"\scriptsize") == 4 * tables["summary"]["property"].nunique()
+    assert r"\toprule" in latex
+    one = tables["summary"].query("property == 'part of speech' and what == 'v'").iloc[0]
+    assert f"{100 * one['value']:.1f}" in latex
+
+
+def test_inputs_name_the_lexicon(store):
+    inputs = probing.describe_inputs(store, "hash", SETTINGS)
+    assert inputs["settings"]["folds"] == 3
+    assert len(inputs["lexicon"]) == 64
+
+
+def test_without_a_property_it_says_why(store):
+    with pytest.raises(TableError, match="no property"):
+        probing.compute(store, store.table("pairs"), settings=SETTINGS, properties=[])
+
+
+def test_a_planted_property_is_found_in_values_and_not_in_keys(store, monkeypatch):
+    from probes.linear.properties import label_occurrences
+
+    occurrences = store.table("occurrences")
+    labels = (occurrences["word"].map(hash_word) % 2).map({0: "even", 1: "odd"})
+    wanted = label_occurrences("parity", occurrences, labels)
+
+    def plant(store, layer, **_):
+        random = torch.Generator().manual_seed(layer)
+        k, v, blind = (torch.randn(2, len(occurrences), 8, generator=random) for _ in range(3))
+        v[:, wanted.occurrences, 0] += 4 * (wanted.labels - 0.5)
+        return {"k": k, "v": v, "slice": blind}
+
+    monkeypatch.setattr(probing, "read_inputs", plant)
+    found = probing.compute(store, store.table("pairs"), settings=SETTINGS, properties=[wanted])
+    summary = found["summary"].set_index("what")
+    assert summary.loc["v", "value"] > 0.9
+    assert summary.loc["k", "value"] < 0.65
+    assert summary.loc["v - k", "ci_low"] > 0.2
+    assert summary.loc["v", "compression"] > 1.3 > summary.loc["k", "compression"]
+    significant = found["differences"].query("comparison == 'v - k'")["p_family"]
+    assert len(significant) == 6
+
+
+def hash_word(word):
+    return sum(map(ord, word))

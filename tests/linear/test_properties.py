@@ -1,0 +1,123 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from probes.errors import TableError, UsageError
+from probes.linear.inputs import join_pairs, read_inputs
+from probes.linear.measure import Design, measure_heads
+from probes.linear.properties import (
+    label_identity,
+    label_occurrences,
+    label_pairs,
+    label_words,
+    list_properties,
+    read_lexicon,
+)
+from probes.similarity.spaces import read_metrics
+from tests.similarity.captures import capture_tiny
+from tests.tiny import tiny_model
+
+
+def make_occurrences(n_words=30, n_templates=2):
+    words = [f"w{n:02d}" for n in range(n_words)]
+    return pd.DataFrame(
+        [(w, f"t{t}", 3 + t, None) for t in range(n_templates) for w in words],
+        columns=["word", "template_id", "first_token", "head"],
+    ).assign(occurrence=range(n_words * n_templates))
+
+
+def test_lexicon_knows_the_words_of_the_pairs():
+    lexicon = read_lexicon().set_index("word")
+    assert lexicon.loc["dog", "pos"] == "n"
+    assert lexicon.loc["dog", "noun_lexname"] == "noun.animal"
+    assert lexicon.loc["social", "pos"] == "a"
+    assert lexicon.index.is_unique
+    assert lexicon["pos_share"].dropna().between(0, 1).all()
+
+
+def test_rare_classes_are_left_out_and_labels_follow_the_rows():
+    occurrences = make_occurrences()
+    number = occurrences["word"].str[1:].astype(int)
+    labels = number.map(lambda n: "rare" if n < 3 else "" if n == 9 else "ab"[n % 2])
+    found = label_occurrences("x", occurrences, labels, min_words=5)
+    assert found.classes == ("a", "b")
+    assert len(found.labels) == 2 * (30 - 3 - 1)
+    for row, label, group in zip(found.occurrences, found.labels, found.groups, strict=True):
+        assert found.classes[label] == labels[int(row)]
+        same = found.groups == group
+        assert len(set(occurrences["word"][found.occurrences[same].numpy()])) == 1
+    only = label_occurrences("x", occurrences, labels, min_words=1, max_classes=2)
+    assert only.classes == ("a", "b")
+    with pytest.raises(TableError, match="1 classes"):
+        label_occurrences("x", occurrences, labels.where(labels == "a", ""), min_words=5)
+
+
+def test_a_table_of_the_users():
+    occurrences = make_occurrences()
+    table = pd.DataFrame({"word": [f"w{n:02d}" for n in range(25)], "length": np.arange(25.0)})
+    found = label_words("length", occurrences, table, "length")
+    assert found.is_number
+    assert len(found.labels) == 50
+    with pytest.raises(TableError, match="two labels"):
+        label_words("x", occurrences, pd.DataFrame({"word": ["a", "a"], "y": [1.0, 2.0]}), "y")
+    with pytest.raises(TableError, match="lacks the column"):
+        label_words("x", occurrences, table, "none")
+
+
+def test_identity_is_tested_in_other_templates():
+    found = label_identity(make_occurrences(n_templates=3), count=10)
+    assert len(found.classes) == 10
+    assert len(found.labels) == 30
+    design = Design.of(found)
+    assert design.splits[0].n_folds == 3
+    assert design.controls is None
+    assert design.penalties == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    assert len(Design.of(label_identity(make_occurrences())).penalties) == 1
+
+
+def test_pairs_join_their_occurrences():
+    occurrences = make_occurrences()
+    queries = occurrences.assign(modifier=occurrences["word"], head="h")
+    pairs = pd.DataFrame(
+        [("h", f"w{a:02d}", f"w{(a * 7 + 3) % 30:02d}", "xy"[a % 2]) for a in range(30) if a != 27],
+        columns=["head", "m1", "m2", "kind"],
+    )
+    pairs = pairs[pairs["m1"] != pairs["m2"]].reset_index(drop=True)
+    found = label_pairs(
+        "kind", pairs, "kind", occurrences=occurrences, queries=queries, min_pairs=5
+    )
+    assert found.of_pairs
+    assert len(found.labels) == 2 * len(pairs)
+    for members, label, unit in zip(found.occurrences, found.labels, found.units, strict=True):
+        pair = pairs.iloc[int(unit)]
+        assert list(occurrences["word"][members.numpy()]) == [pair["m1"], pair["m2"]]
+        assert found.classes[label] == pair["kind"]
+    weights = Design.of(found, folds=3).weights(7)
+    assert weights.shape == (7, len(pairs))
+    x = torch.randn(2, 60, 4)
+    joined = join_pairs(x, found.occurrences)
+    assert joined.shape == (2, len(found.labels), 8)
+    torch.testing.assert_close(joined, join_pairs(x, found.occurrences.flip(1)))
+
+
+def test_a_capture_is_probed_in_both_bases(tmp_path):
+    store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=109)
+    tables = [store.table(name) for name in ("occurrences", "queries", "pairs")]
+    properties, left_out = list_properties(*tables)
+    names = [found.name for found in properties]
+    assert {"part of speech", "frequency", "identity", "position"} <= set(names)
+    assert "head noun" in left_out
+    wanted = properties[names.index("part of speech")]
+    design = Design.of(wanted, refits=2)
+    for basis in ("raw", "functional"):
+        inputs = read_inputs(store, 1, basis=basis, metrics=read_metrics(store)[1], seed=0)
+        assert {name: tuple(x.shape) for name, x in inputs.items()} == {
+            name: (2, len(tables[0]), 8) for name in ("k", "v", "slice")
+        }
+        found = measure_heads(inputs["k"], design)
+        assert found.refits.shape == (2, 2)
+        torch.testing.assert_close(found.refits[0], found.probing.score.observed)
+        assert found.code is not None
+    with pytest.raises(UsageError, match="no basis"):
+        read_inputs.__wrapped__(store, 1, basis="odd", metrics=read_metrics(store)[1], seed=0)

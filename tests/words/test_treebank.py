@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from probes.errors import TableError
+from probes.words.treebank import read_treebank
+
+FILE = Path(__file__).parents[1] / "data" / "tiny.conllu"
+
+
+def test_words_stand_where_their_characters_are():
+    words = read_treebank(FILE, split="train")
+    for row in words.itertuples():
+        assert row.text[row.start : row.end] == row.word
+    assert list(words["word"]) == ["The", "black", "dog", "saw", "a", "cat", "ran", "red", "house"]
+    assert list(words["upos"][:4]) == ["DET", "ADJ", "NOUN", "VERB"]
+    assert words["text"].iloc[-1] == "don't ran, red house"
+    assert list(words["sentence_id"].unique()) == ["a", "b"]
+    assert set(words["split"]) == {"train"}
+    assert list(words["deprel"][-2:]) == ["amod", "obj"]
+
+
+def test_heads_and_distances():
+    words = read_treebank(FILE).set_index("word")
+    assert words.loc["black", "head_word"] == "dog"
+    assert words.loc["black", "head_distance"] == 1
+    assert words.loc["cat", "head_distance"] == -2
+    assert pd.isna(words.loc["saw", "head_distance"])
+    assert words.loc["saw", "head_number"] == 0
+
+
+def test_refuses(tmp_path):
+    with pytest.raises(TableError, match="cannot be read"):
+        read_treebank(tmp_path / "none.conllu")
+    empty = tmp_path / "empty.conllu"
+    empty.write_text("\n")
+    with pytest.raises(TableError, match="no word"):
+        read_treebank(empty)
+    odd = tmp_path / "odd.conllu"
+    odd.write_text("1\tThe\n\n", encoding="utf-8")
+    with pytest.raises(TableError, match=r"not in the CoNLL-U format|no word"):
+        read_treebank(odd)
