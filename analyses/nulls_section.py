@@ -14,7 +14,7 @@ from probes.similarity.sides import DIRECTIONS
 LEVEL = 0.05
 NULLS = {
     "shuffled words": "words whose values are dealt anew to the keys",
-    "matched words": "the same among words of like frequency and token count",
+    "matched words": "the same among words of like frequency, token count and part of speech",
     "mismatched heads": "values of another head of the layer",
     "mismatched layers": "values of the same head of another layer",
     "gaussian heads": "random heads with Gaussian weights",

@@ -1,8 +1,6 @@
-"""Matching words: by how often they occur in the language, and by how many tokens they are."""
+"""Matching words by how often they occur, how many tokens they are, and their part of speech."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,9 @@ from torch import Tensor
 
 from probes.similarity.word_pairs import WordPairs
 from probes.stats.word_permutation import combine_strata
+from probes.words.lexicon import load_lexicon
+
+_KNOWN = 0.5
 
 BINS = 10
 """Classes of frequency, with equally many words each."""
@@ -29,8 +30,9 @@ def match_words(
     words
         The words, by their occurrences.
     pairs
-        ``z_m1`` and ``z_m2``, where they are, give the frequencies of ``m1`` and ``m2``; ``pos1``
-        and ``pos2``, where they are, the parts of speech.
+        ``z_m1`` and ``z_m2``, where they are, give the frequencies of ``m1`` and ``m2``. Parts of
+        speech come from the shipped lexicon, if it knows half of the words; those it does not know
+        are a class of their own.
 
     Returns
     -------
@@ -39,13 +41,13 @@ def match_words(
     rows = occurrences.set_index("occurrence").loc[words.rows[:, 0].numpy()]
     names = rows["word"]
     labels = {"tokens": (rows["last_token"] - rows["first_token"] + 1).to_numpy()}
-    frequency = _look_up(pairs, ("z_m1", "z_m2"))
+    frequency = _read_frequency(pairs)
     if frequency is not None:
         ranks = names.map(frequency).rank(method="first", na_option="bottom").to_numpy()
         labels["frequency"] = np.minimum(BINS * (ranks - 1) // len(ranks), BINS - 1).astype(int)
-    part_of_speech = _look_up(pairs, ("pos1", "pos2"))
-    if part_of_speech is not None:
-        labels["part of speech"] = pd.factorize(names.map(part_of_speech))[0]
+    part_of_speech = names.map(load_lexicon().set_index("word")["pos"].to_dict())
+    if part_of_speech.notna().mean() >= _KNOWN:
+        labels["part of speech"] = pd.factorize(part_of_speech)[0]
     strata = combine_strata(*(torch.tensor(label).long() for label in labels.values()))
     table = pd.DataFrame(
         [
@@ -56,12 +58,10 @@ def match_words(
     return strata, table
 
 
-def _look_up(pairs: pd.DataFrame, columns: tuple[str, str]) -> dict[str, Any] | None:
-    """Collect a property of words from the columns of their pairs; None where these are not."""
-    if not set(columns) <= set(pairs):
+def _read_frequency(pairs: pd.DataFrame) -> dict[str, float] | None:
+    """Collect the frequencies of words from the columns of their pairs; None without these."""
+    if not {"z_m1", "z_m2"} <= set(pairs):
         return None
-    both = [
-        pairs.set_index(side)[column] for side, column in zip(("m1", "m2"), columns, strict=True)
-    ]
-    found: dict[str, Any] = pd.concat(both).dropna().to_dict()
+    both = [pairs.set_index(side)[f"z_{side}"] for side in ("m1", "m2")]
+    found: dict[str, float] = pd.concat(both).dropna().to_dict()
     return found

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from probes.capture.plan import locate_pairs
 from probes.errors import TableError
-from probes.words.tables import data_folder, read_table, require_columns
+from probes.words.lexicon import load_lexicon
+from probes.words.tables import require_columns
 
 MIN_WORDS = 20
 MAX_CLASSES = 12
@@ -62,11 +63,6 @@ class Property:
     def of_pairs(self) -> bool:
         """Whether the property is one of two words."""
         return self.occurrences.ndim == 2
-
-
-def read_lexicon() -> pd.DataFrame:
-    """Read the shipped lexicon: ``word, pos, pos_share, lexname, noun_lexname, z``."""
-    return read_table(data_folder() / "lexicon.tsv", numeric=("pos_share", "z"))
 
 
 def label_occurrences(
@@ -243,7 +239,7 @@ def list_properties(
     -------
     properties, left_out
     """
-    lexicon = read_lexicon()
+    lexicon = load_lexicon()
     lexicon["part_of_speech"] = lexicon["pos"].map(SPEECH).fillna("")
     found: list[Property] = []
     left_out: dict[str, str] = {}

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submodules=["align"],
     submod_attrs={
         "human": ["find_gensim_tables", "read_human_scores"],
+        "lexicon": ["load_lexicon"],
         "pairs": ["hash_pairs", "load_pairs"],
         "relations": ["load_relations"],
         "tables": ["data_folder", "read_table"],

@@ -168,6 +168,11 @@ def test_matched_words_agree_in_tokens_and_frequency():
         "frequency": 10,
         "all together": 20,
     }
+    known = {"w0": "house", "w2": "garden", "w4": "small"}
+    named = occurrences.iloc[:6:2].assign(word=list(known.values()), occurrence=range(3))
+    three = torch.arange(3)[:, None]
+    by_speech, _ = match_words(named, WordPairs.of(three[:2], three[1:]), pairs[["m1", "m2"]])
+    assert by_speech[0] == by_speech[1] != by_speech[2]
     bare, _ = match_words(occurrences, WordPairs.of(rows[::2], rows[1::2]), pairs[["m1", "m2"]])
     assert len(bare.unique()) == 2
 

@@ -12,9 +12,9 @@ from probes.linear.properties import (
     label_pairs,
     label_words,
     list_properties,
-    read_lexicon,
 )
 from probes.similarity.spaces import read_metrics
+from probes.words import load_lexicon
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -28,7 +28,7 @@ def make_occurrences(n_words=30, n_templates=2):
 
 
 def test_lexicon_knows_the_words_of_the_pairs():
-    lexicon = read_lexicon().set_index("word")
+    lexicon = load_lexicon().set_index("word")
     assert lexicon.loc["dog", "pos"] == "n"
     assert lexicon.loc["dog", "noun_lexname"] == "noun.animal"
     assert lexicon.loc["social", "pos"] == "a"
