@@ -152,9 +152,9 @@ def dyadic_interval(
 
     The pigeonhole resamples have variance V_shared + 3 V_pair where V_shared + V_pair is wanted
     (the dyadic-robust variance of Fafchamps & Gubert 2007 and Aronow, Samii & Assenova 2015); the
-    independent resamples have V_pair. So the variance is V = V_words - 2 V_pairs, never clearly less
-    than V_pairs (:func:`dyadic_variance`), and the interval is the percentile interval of the word samples, moved from their mean
-    to the observed figure and shrunk by sqrt(V / V_words).
+    independent resamples have V_pair. So the variance is V = V_words - 2 V_pairs, never clearly
+    less than V_pairs (:func:`dyadic_variance`), and the interval is the percentile interval of the
+    word samples, moved from their mean to the observed figure and shrunk by sqrt(V / V_words).
 
     Parameters
     ----------
