@@ -152,9 +152,9 @@ def dyadic_interval(
 
     The pigeonhole resamples have variance V_shared + 3 V_pair where V_shared + V_pair is wanted
     (the dyadic-robust variance of Fafchamps & Gubert 2007 and Aronow, Samii & Assenova 2015); the
-    independent resamples have V_pair. So the variance is V = V_words - 2 V_pairs, never less than
-    V_pairs, and the interval is the percentile interval of the word samples, moved from their mean
-    to the observed figure and shrunk by sqrt(V / V_words).
+    independent resamples have V_pair. So the variance is V = V_words - 2 V_pairs, never clearly
+    less than V_pairs (:func:`dyadic_variance`), and the interval is the percentile interval of the
+    word samples, moved from their mean to the observed figure and shrunk by sqrt(V / V_words).
 
     Parameters
     ----------
@@ -196,12 +196,23 @@ def dyadic_variance(
     Returns
     -------
     Float[Tensor, "*figure"]
-        float64, V_words - 2 V_pairs, never less than V_pairs.
+        float64, V_words - 2 V_pairs, but not less than V_pairs by more than half the error that a
+        finite number of resamples leaves in the difference of the two, nor than V_pairs / 2.
+
+    Notes
+    -----
+    Words shared by pairs can only add to V_pairs. But a floor of exactly V_pairs would keep every
+    error upwards and none downwards: where words add nothing, 300 resamples gave variances 17 % too
+    large, and intervals that cover .97. With many resamples the floor is V_pairs.
     """
     require_samples(observed, word_samples=word_samples, pair_samples=pair_samples)
     wide = word_samples.double().var(dim=0)
     narrow = pair_samples.double().var(dim=0)
-    return torch.maximum(wide - 2 * narrow, narrow)
+    # The variance of n normal numbers has the relative variance 2 / (n - 1).
+    wide_error = 2 * wide.square() / (word_samples.shape[0] - 1)
+    narrow_error = 2 * narrow.square() / (pair_samples.shape[0] - 1)
+    floor = narrow - (wide_error + 9 * narrow_error).sqrt() / 2
+    return torch.maximum(wide - 2 * narrow, torch.maximum(floor, narrow / 2))
 
 
 def move_samples(

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from probes.errors import NonFiniteError, UsageError
-from probes.stats import dyadic_interval, interval, pair_weights, resample_words
+from probes.stats import (
+    dyadic_interval,
+    dyadic_variance,
+    interval,
+    pair_weights,
+    resample_words,
+)
 
 
 def test_resample_words_are_multinomial_counts() -> None:
@@ -85,11 +91,22 @@ def test_dyadic_interval_by_hand() -> None:
     shrink = 0.5**0.5
     assert float(low) == pytest.approx(10 + shrink * (0.5 - 3))
     assert float(high) == pytest.approx(10 + shrink * (5.5 - 3))
-    # Never narrower than independent pairs; a constant figure has an interval of no width.
+    # Four resamples say little: half the variance of independent pairs is the least.
     low, high = dyadic_interval(torch.tensor([10.0]), word_samples, word_samples, level=0.5)
-    assert (float(low), float(high)) == pytest.approx((7.5, 12.5))
+    assert (float(low), float(high)) == pytest.approx((10 - shrink * 2.5, 10 + shrink * 2.5))
+    # A constant figure has an interval of no width.
     still = torch.full((4, 1), 10.0)
     assert [float(end) for end in dyadic_interval(still[0], still, still)] == [10, 10]
+
+
+def test_many_resamples_leave_no_variance_below_that_of_independent_pairs() -> None:
+    samples = torch.randn(2, 20_001, 1, generator=torch.Generator().manual_seed(0)).double()
+    samples = (samples - samples.mean(1, keepdim=True)) / samples.std(1, keepdim=True)
+    observed = torch.zeros(1).double()
+    # 1 - 2 is less than the floor: 1 less half of sqrt(2 + 18) / sqrt(20,000)
+    found = float(dyadic_variance(observed, samples[0], samples[1]))
+    assert found == pytest.approx(1 - (20 / 20_000) ** 0.5 / 2)
+    assert float(dyadic_variance(observed, 3 * samples[0], samples[1])) == pytest.approx(7)
 
 
 def test_bootstrap_refuses() -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from probes.similarity import representational_similarity
+from probes.stats import dyadic_variance
 from probes.stats.estimates import Estimate, PairBootstrap
 
 
@@ -61,6 +62,5 @@ def test_the_standard_error_is_that_of_the_interval():
     estimate = bootstrap.estimate(weighted_mean, figures)
     low, high = estimate.interval()
     torch.testing.assert_close(estimate.standard_error(), (high - low) / 3.92, rtol=0.1, atol=0)
-    expected = estimate.by_word.var(0) - 2 * estimate.by_pair.var(0)
-    expected = torch.maximum(expected, estimate.by_pair.var(0))
+    expected = dyadic_variance(estimate.observed, estimate.by_word, estimate.by_pair)
     torch.testing.assert_close(estimate.standard_error().square(), expected)
