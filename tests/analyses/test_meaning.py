@@ -93,7 +93,7 @@ def test_differences_are_of_the_parts(tables):
     for _, rows in tables["summary"].groupby(["dataset", "score", "space", "condition", "measure"]):
         figures = rows.set_index("kind")["value"]
         assert figures["value - key"] == pytest.approx(figures["value"] - figures["key"])
-    summary = pick(tables["summary"], space="functional", kind="value - key")
+    summary = pick(tables["summary"], space="functional", kind="value - key", measure="plain")
     for _, rows in summary.groupby(["dataset", "score", "measure"]):
         figures = rows.set_index("condition")["value"]
         expected = figures["trained"] - figures["random"]
@@ -153,7 +153,8 @@ def test_head_tables_hold_the_nulls(tables):
 
 def test_raw_space_has_intervals_and_centred_random_heads_none(tables):
     summary = tables["summary"]
-    assert pick(summary, space="raw", condition="trained")["ci_low"].notna().all()
+    assert pick(summary, space="raw", measure="plain")["ci_low"].notna().all()
+    assert pick(summary, space="raw", measure="partial")["ci_low"].isna().all()
     assert pick(summary, space="centred", condition="random")["ci_low"].isna().all()
 
 
