@@ -9,6 +9,6 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, _ = lazy.attach(
     __name__,
-    submodules=["capture", "errors", "models", "similarity", "stats", "words"],
+    submodules=["capture", "causal", "errors", "models", "similarity", "stats", "words"],
 )
-__all__ = ["__version__", "capture", "errors", "models", "similarity", "stats", "words"]
+__all__ = ["__version__", "capture", "causal", "errors", "models", "similarity", "stats", "words"]
