@@ -62,6 +62,16 @@ class Made:
         """Return the projected keys of other kv heads of the layer."""
         return self._make("key", self._how.key, tuple(kv_heads))
 
+    @property
+    def n_kv_heads(self) -> int:
+        """How many kv heads the layer has, edited or not."""
+        return self._how.n_kv_heads
+
+    @property
+    def d_key(self) -> int:
+        """The width of a key (with latent attention: of the head's own part)."""
+        return int(self._how.key.columns.shape[1])
+
     def _make(
         self, part: EditedPart, projection: Projection, kv_heads: tuple[int, ...] | None = None
     ) -> Tensor:

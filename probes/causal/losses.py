@@ -54,8 +54,9 @@ class Scorer:
             return losses
         states = self._run(self.model.trunk, ids, mask)[:, :-1].flatten(0, 1)
         parts = []
+        targets = ids[:, 1:].flatten()
         for state, target in zip(
-            states.split(_ROWS), ids[:, 1:].flatten().split(_ROWS), strict=True
+            torch.split(states, _ROWS), torch.split(targets, _ROWS), strict=True
         ):
             logits = self._head(state).float()
             own = logits.gather(1, target[:, None])[:, 0]

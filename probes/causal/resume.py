@@ -74,7 +74,7 @@ class Blocks:
 
         with ExitStack() as stack:
             for module in self.modules[:first]:
-                module.forward = answer  # type: ignore[method-assign]  # hides the class's own
+                module.forward = answer  # hides the class's own
                 stack.callback(delattr, module, "forward")
             yield
 
