@@ -64,6 +64,16 @@ class Scorer:
         losses[:, :-1] = torch.cat(parts).reshape(len(ids), -1).cpu()
         return losses
 
+    def last_logits(
+        self, ids: Int[Tensor, "row position"], mask: Int[Tensor, "row position"]
+    ) -> Float[Tensor, "row token"]:
+        """Return the logits at the last position of rows without padding, float32."""
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        if not self._is_plain:
+            return self._run(self.model.hf, ids, mask)[:, -1].float().cpu()
+        logits: Tensor = self._head(self._run(self.model.trunk, ids, mask)[:, -1])
+        return logits.float().cpu()
+
     def _run(self, module: Any, ids: Tensor, mask: Tensor) -> Tensor:
         output: Tensor = module(input_ids=ids, attention_mask=mask, use_cache=False)[0]
         return output
