@@ -134,6 +134,21 @@ class Summing:
         return fit_map(self.moments, *self.places[kind], rank=rank, directions=directions)
 
 
+    def explained(self, metric: Tensor) -> Tensor:
+        """Return R^2, by head, of the map from keys to values in a metric of the values.
+
+        1 - tr(G C_rest) / tr(G C_vv), in sample, with G [head, d_value, d_value].
+        """
+        source, target = self.places["keys"]
+        covariance = self.moments.covariance
+        weights = self.fit("keys").weights.double()
+        fitted = weights.mT @ covariance[:, source, source] @ weights
+        own = covariance[:, target, target]
+        metric = metric.to(own)
+        told, whole = ((metric @ part).diagonal(dim1=1, dim2=2).sum(1) for part in (fitted, own))
+        return told / whole
+
+
 @torch.inference_mode()
 def sum_layers(
     model: Model,
