@@ -386,12 +386,12 @@ def _try(
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw what comes back, head by head and as a curve over ranks, from the tables alone."""
-    from analyses.figures import substitution as figures
+    from analyses.figures.substitution import draw_geometry, draw_heads, draw_summary
 
     return {
-        "summary": figures.draw_summary(tables["summary"], tables["ranks"]),
-        "heads": figures.draw_heads(tables["heads"], tables["layers"]),
-        "geometry": figures.draw_geometry(tables["heads"], tables["geometry"]),
+        "summary": draw_summary(tables["summary"], tables["ranks"]),
+        "heads": draw_heads(tables["heads"], tables["layers"]),
+        "geometry": draw_geometry(tables["heads"], tables["geometry"]),
     }
 
 

@@ -202,11 +202,11 @@ def describe_inputs(
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw what swaps of keys and of values change, from the tables alone."""
-    from analyses.figures import swaps as figures
+    from analyses.figures.swaps import draw_swap_maps, draw_swaps
 
     return {
-        "summary": figures.draw_swaps(tables["summary"], tables["indices"]),
-        "heads": figures.draw_swap_maps(tables["heads"]),
+        "summary": draw_swaps(tables["summary"], tables["indices"]),
+        "heads": draw_swap_maps(tables["heads"]),
     }
 
 
