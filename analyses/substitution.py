@@ -69,12 +69,12 @@ class SubstitutionSettings:
 
 PRESETS = {
     "quick": SubstitutionSettings(
-        length=48,
+        length=40,
         train_windows=4,
         test_documents=12,
         head_kinds=("keys", "mean"),
-        ordered_kinds=("keys", "mean"),
-        ranks=(1, 4, 16, 32),
+        ordered_kinds=("keys",),
+        ranks=(1, 8, 32),
     ),
     "full": SubstitutionSettings(),
 }

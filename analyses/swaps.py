@@ -23,7 +23,7 @@ from probes.causal.minimal_pairs import (
     find_minimal_pairs,
 )
 from probes.causal.swaps import MEASURES, Swap, SwappedPart, Swapper, list_swaps
-from probes.errors import UsageError
+from probes.errors import TableError, UsageError
 from probes.files import hash_json
 from probes.progress import progress_bar
 from probes.words.pairs import hash_pairs
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from probes.models.model import Model
 
 NAME = "swaps"
+FEWEST = 10
+"""Minimal pairs in each population, for their words to be resampled."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def compute(
     UnsupportedModelError
         If the model does not predict next tokens.
     TableError
-        If no pair is minimal.
+        If fewer than ten pairs are minimal.
     """
     settings = settings or SwapSettings()
     units = Units(folder, describe_inputs(model, pairs, templates, settings))
@@ -123,6 +125,12 @@ def compute(
                 reason=lost["reason"].to_numpy(),
             )
         )
+        n_pairs = len({pair.row for pair in found[name]})
+        if n_pairs < FEWEST:
+            raise TableError(
+                f"only {n_pairs} {name} have modifiers of equally many tokens; {FEWEST} are needed "
+                "for an interval. Give more pairs."
+            )
     parts = []
     total = sum(map(len, found.values()))
     with progress_bar("Swapping", total=total, unit="sentence pairs") as advance:

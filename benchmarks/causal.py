@@ -1,8 +1,9 @@
 """How much the sweep over all heads costs, against a loop of full forwards.
 
 ``python -m benchmarks.causal`` replaces the values of every kv head by maps of its keys, one head
-at a time, in three ways, and compares their time and their results. Layer by layer the ways take
-turns, so that a slow spell of the machine hits all alike.
+at a time, in three ways, and compares their processor time and their results. Layer by layer the
+ways take turns, so that a slow spell of the machine hits all alike; on a busy machine, run it with
+OMP_NUM_THREADS=1, since threads that wait for each other spend processor time too.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def loop_scorer(model: Model) -> Way:
 def measure(
     model: Model, batch: Windows, fit: Substitution, *, rounds: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return seconds [way], the fastest of the rounds layer by layer, and nats a token [way, head].
+    """Return processor seconds [way], the fastest of the rounds layer by layer, and nats a token [way, head].
 
     The first round warms up and is thrown away.
     """
@@ -76,17 +77,17 @@ def measure(
     seconds = np.full((rounds + 1, len(ways), len(places)), np.nan)
     begun = []
     for turn in range(rounds + 1):
-        start = time.perf_counter()
+        start = time.process_time()
         baseline = sweep.begin(batch)
-        begun.append(time.perf_counter() - start)
+        begun.append(time.process_time() - start)
         sums: list[list[Tensor]] = [[] for _ in ways]
         for column, place in enumerate(places if turn else places[-2:]):
             heads = range(model.geometry.layers[place].n_kv_heads)
             interventions = [[fit.edit(place, (head,))] for head in heads]
             for way in random.Random(turn).sample(range(len(ways)), len(ways)):
-                start = time.perf_counter()
+                start = time.process_time()
                 sums[way].append(ways[way](baseline, interventions))
-                seconds[turn, way, column] = time.perf_counter() - start
+                seconds[turn, way, column] = time.process_time() - start
     total = seconds[1:].min(axis=0).sum(axis=1)
     total[2] += min(begun[1:])
     losses = torch.stack([torch.cat(parts) for parts in sums]).sum(2) / batch.scored.sum()
@@ -112,7 +113,7 @@ def main() -> None:
         f"{asked.model}, {len(batch)} x {batch.ids.shape[1]} tokens, {losses.shape[1]} heads, "
         f"fastest of {asked.rounds} rounds; {describe_machine()}\n"
     )
-    print("| way | seconds | ratio | largest difference, nats a token |")
+    print("| way | processor seconds | ratio | largest difference, nats a token |")
     print("| --- | ---: | ---: | ---: |")
     names = ("loop: full forward, cross-entropy of the logits", "loop: full forward, our scoring")
     for name, spent, loss in zip((*names, "sweep"), seconds, losses, strict=True):

@@ -71,30 +71,34 @@ class Rises:
         return row
 
     def ablations_of(self, trial: pd.Series[Any]) -> Array:
-        """Return the mean ablation in the place of a trial, fitted in the same way."""
-        same = {name: trial[name] for name in ("scope", "fit", "layer", "kv_head")}
-        return self.find(kind=MEAN, **same)
+        """Return the mean ablation in the place of a trial."""
+        same = {name: trial[name] for name in ("scope", "layer", "kv_head")}
+        return self.find(kind=MEAN, fit="at once", **same)
 
 
 def _interval(samples: Array) -> tuple[float, float]:
-    if not np.isfinite(samples).all():
+    """Return the percentile interval; NaN if more than a tenth of the resamples have no figure."""
+    finite = samples[np.isfinite(samples)]
+    if len(finite) < 0.9 * len(samples):
         return float("nan"), float("nan")
-    low, high = interval(torch.tensor(samples))
+    low, high = interval(torch.tensor(finite))
     return float(low), float(high)
 
 
 def tabulate_rises(losses: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
     """Tabulate every kind and fit in single heads, single layers and everywhere.
 
-    What comes back of keys that are made from values (``reverse``) is not told, since mean ablation
-    is of values.
+    What comes back is in comparison with mean ablation, fitted at once. Of keys that are made from
+    values (``reverse``) it is not told, since mean ablation is of values.
     """
     rises = Rises(losses[losses["directions"] == ""], resamples=resamples, seed=seed)
     rows = []
     order = ["scope", "kind", "fit"]
     for scope, kind, fit in rises.trials[order].drop_duplicates().itertuples(index=False):
         trials = rises.find(scope=scope, kind=kind, fit=fit)
-        ablations = None if kind == "reverse" else rises.find(scope=scope, kind=MEAN, fit=fit)
+        ablations = None
+        if kind != "reverse":
+            ablations = rises.find(scope=scope, kind=MEAN, fit="at once")
         rows.append(
             {"scope": scope, "kind": kind, "fit": fit, "places": len(trials)}
             | rises.describe(trials, ablations)
@@ -210,13 +214,14 @@ COSTS = (
 
 def _correlate(figures: Array, rise: Array, ablation: Array) -> Array:
     """Return the Spearman correlations of a measure with every cost of `COSTS`."""
-    ranks = np.stack([rankdata(a) for a in (figures, rise, ablation)])
-    r = np.corrcoef(ranks)
-    partial = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
-    # A share of nothing says nothing: heads whose ablation costs nothing rank by their difference.
+    # A share of nothing says nothing: the lower quarter of the heads share one denominator.
     floor = np.quantile(np.abs(ablation), 0.25)
-    share = np.corrcoef(ranks[0], rankdata(rise / np.maximum(ablation, floor)))[0, 1]
-    return np.array([r[0, 1], r[0, 2], partial, share])
+    share = rise / np.maximum(ablation, floor)
+    ranks = np.stack([rankdata(a) for a in (figures, rise, ablation, share)])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of few heads may be constant
+        r = np.corrcoef(ranks)
+        partial = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
+    return np.array([r[0, 1], r[0, 2], partial, r[0, 3]])
 
 
 def _read_measures(table: pd.DataFrame, places: pd.DataFrame) -> dict[str, Array]:
