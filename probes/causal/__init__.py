@@ -6,5 +6,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "edits": ["Edit", "Made", "intervening"],
+        "minimal_pairs": ["MinimalPair", "find_minimal_pairs"],
+        "substitute": ["Substitution", "fit_at_once", "fit_in_order", "sum_layers"],
+        "swaps": ["Swap", "Swapper"],
+        "sweep": ["Sweep"],
+        "windows": ["Windows", "cut_windows"],
     },
 )

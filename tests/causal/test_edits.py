@@ -34,9 +34,12 @@ def ramp_keys(made):
     return own.flip(-1) * 0.5 + torch.linspace(-1, 1, own[0].numel()).reshape(own.shape[1:])
 
 
-@pytest.mark.parametrize("name", READ)
-def test_an_edit_that_changes_nothing_leaves_the_logits_bit_identical(name):
-    hf = build_hf(name)
+@pytest.fixture(scope="module", params=READ)
+def hf(request):
+    return build_hf(request.param)
+
+
+def test_an_edit_that_changes_nothing_leaves_the_logits_bit_identical(hf):
     inputs = example_inputs(hf)
     clean = run(hf, inputs)
     for geometry in read_sites(hf).values():
@@ -49,11 +52,9 @@ def test_an_edit_that_changes_nothing_leaves_the_logits_bit_identical(name):
             assert torch.equal(run(hf, inputs), clean)
 
 
-@pytest.mark.parametrize("name", READ)
 @pytest.mark.parametrize("part", ["key", "value"])
-def test_an_edit_reaches_its_own_head_and_positions_alone(name, part):
+def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
     """As HF's own attention sees it: the edited vectors after norm and rotation, else no change."""
-    hf = build_hf(name)
     inputs = example_inputs(hf)
     clean_logits = run(hf, inputs)
     for geometry in read_sites(hf).values():
@@ -150,8 +151,7 @@ def test_one_multi_query_head_and_a_cross_attention():
 
 def test_edits_of_a_layer_see_what_it_made_before_any():
     """Keys and values change places; in a fused projection too."""
-    for name in ("llama", "gpt2", "phi3"):
-        hf = build_hf(name)
+    for hf in map(build_hf, ("llama", "gpt2", "phi3")):
         geometry = read_sites(hf)["decoder"]
         inputs = example_inputs(hf)
         places = [
