@@ -83,6 +83,8 @@ def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
         back.tick_params(labelleft=False)
         rise.set_xscale("symlog", linthresh=0.01, linscale=0.5)
         rise.set_xticks([0, 0.01, 0.1, 1, 10], ["0", ".01", ".1", "1", "10"])
+        lowest = float(summary["ci_low"].min())
+        rise.set_xlim(left=min(1.5 * lowest, -0.002))
         rise.axvline(0, color=COLOURS["grey"], lw=0.6)
         rise.set_xlabel("rise of cross-entropy (nats a token)")
         lowest = float(summary.loc[summary["kind"].isin(["keys", "slice"]), "recovered"].min())
@@ -134,7 +136,7 @@ def _draw_curve(axes: Any, ranks: pd.DataFrame) -> None:
     axes.set_xticks(places, names)
     axes.minorticks_off()
     axes.axhline(0, color=COLOURS["grey"], lw=0.6, ls=(0, (4, 3)), zorder=0)
-    axes.set_xlabel("directions of the key, all layers at once")
+    axes.set_xlabel("directions of each key")
     axes.set_ylabel("recovered")
     axes.legend(loc="best")
 
@@ -199,10 +201,11 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
                     label=label,
                 )
         line.set_xscale("symlog", linthresh=0.01)
+        line.set_xlim(left=min(1.2 * float(layers["rise"].min()), -0.002))
         line.axvline(0, color=COLOURS["grey"], lw=0.6)
         line.set_xlabel("rise, whole layer (nats a token)")
         line.set_xticks([0, 0.01, 0.1, 1, 10], ["0", ".01", ".1", "1", "10"])
-        line.legend(loc="upper right")
+        line.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
         letter(line, "abc"[len(shown)], "whole layers")
     return figure
 
@@ -260,6 +263,7 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
         dots.tick_params(axis="y", length=0)
         dots.axvline(0, color=COLOURS["grey"], lw=0.6)
         dots.set_xlim(-1, 1)
+        dots.set_xticks([-1, -0.5, 0, 0.5, 1], ["-1", "-.5", "0", ".5", "1"])
         dots.set_xlabel("Spearman correlation over kv heads, 95 % interval")
         figure.legend(*dots.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         letter(dots, "b", "does the measure predict the cost?")

@@ -132,8 +132,8 @@ def test_a_killed_run_goes_on_and_ends_alike(model, corpus, tables, tmp_path, mo
     again = compute(model, corpus, settings=SETTINGS, folder=tmp_path)
     n_batches = 3  # ten windows, four a batch
     assert len(ran) - 3 == n_batches * 4 - 1
-    monkeypatch.setattr("analyses.substitution.sum_layers", None)
-    monkeypatch.setattr("analyses.substitution.fit_in_order", None)
+    monkeypatch.setattr("analyses.trials.sum_layers", None)
+    monkeypatch.setattr("analyses.trials.fit_in_order", None)
     monkeypatch.setattr(Sweep, "run", None)
     third = compute(model, corpus, settings=SETTINGS, folder=tmp_path)
     for name, table in tables.items():

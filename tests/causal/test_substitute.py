@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from probes.causal.edits import Edit, intervening
 from probes.causal.losses import Scorer
@@ -64,6 +66,29 @@ def test_the_map_is_numpys_least_squares():
         expected = np.linalg.lstsq(source, vectors[:, head, 5:], rcond=None)[0]
         np.testing.assert_allclose(found.weights[head], expected[:5], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.bias[head], expected[5], rtol=1e-4, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    heads=st.integers(1, 3),
+    d_source=st.integers(1, 5),
+    d_target=st.integers(1, 6),
+    cuts=st.lists(st.integers(0, 40), max_size=3),
+    seed=st.integers(0, 999),
+)
+def test_an_affine_relation_is_found_whatever_the_batches(heads, d_source, d_target, cuts, seed):
+    random = np.random.default_rng(seed)
+    source = random.normal(size=(40, heads, d_source)) + 10 * random.normal(size=d_source)
+    weights = random.normal(size=(heads, d_source, d_target))
+    bias = random.normal(size=(heads, d_target))
+    target = np.einsum("nhs,hst->nht", source, weights) + bias
+    moments = Moments()
+    for part in np.split(np.concatenate([source, target], axis=2), sorted(cuts)):
+        moments.update(torch.tensor(part))
+    found = fit_map(moments, slice(d_source), slice(d_source, d_source + d_target))
+    np.testing.assert_allclose(found.weights, weights, atol=1e-3)
+    ours = found(torch.tensor(source)[None], list(range(heads)))[0]
+    np.testing.assert_allclose(ours, target, atol=1e-3)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 3, 5])
