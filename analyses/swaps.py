@@ -54,7 +54,7 @@ class SwapSettings:
 
 
 PRESETS = {
-    "quick": SwapSettings(pairs=40, templates=1, parts_of_heads=("key", "value"), batch_size=20),
+    "quick": SwapSettings(pairs=24, templates=1, parts_of_heads=("key", "value"), batch_size=24),
     "full": SwapSettings(),
 }
 

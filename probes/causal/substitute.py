@@ -133,7 +133,6 @@ class Summing:
         rank = 0 if kind == "mean" else rank
         return fit_map(self.moments, *self.places[kind], rank=rank, directions=directions)
 
-
     def explained(self, metric: Tensor) -> Tensor:
         """Return R^2, by head, of the map from keys to values in a metric of the values.
 

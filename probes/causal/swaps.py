@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.causal.edits import Edit, EditedPart, Made, editable_layers, intervening
@@ -75,10 +75,18 @@ class _Listener:
 
 @dataclass(frozen=True)
 class _Clean:
-    """The unchanged run: log-probabilities, attention, block outputs, and donors by layer."""
+    """The unchanged run: next tokens, attention, block outputs, and donors by layer.
+
+    ``mine`` and ``other`` are the tokens that a row and its partner most prefer over each other;
+    ``preference`` is the logit difference of the two, ``gap`` how much less the partner's is.
+    """
 
     log_p: Float[Tensor, "row token"]
-    logits: Float[Tensor, "row token"]
+    p: Float[Tensor, "row token"]
+    mine: Int[Tensor, " row"]
+    other: Int[Tensor, " row"]
+    preference: Float[Tensor, " row"]
+    gap: Float[Tensor, " row"]
     attention: dict[int, Tensor]
     outputs: list[object]
     donors: dict[EditedPart, dict[int, Tensor]]
@@ -160,7 +168,22 @@ class Swapper:
         ):
             logits = self._scorer.last_logits(ids, torch.ones_like(ids))
         log_p = torch.log_softmax(logits.double(), dim=1)
-        return _Clean(log_p, logits, listener.attention, outputs, donors)
+        p = log_p.exp()
+        partner = log_p.roll(len(ids) // 2, dims=0)
+        difference = p - partner.exp()
+        mine, other = difference.argmax(dim=1), difference.argmin(dim=1)
+        preference = _prefer(log_p, mine, other)
+        return _Clean(
+            log_p=log_p,
+            p=p,
+            mine=mine,
+            other=other,
+            preference=preference,
+            gap=preference - _prefer(partner, mine, other),
+            attention=listener.attention,
+            outputs=outputs,
+            donors=donors,
+        )
 
     def _run(
         self, ids: Tensor, clean: _Clean, first: int, copies: int, edits: list[Edit]
@@ -180,15 +203,8 @@ class Swapper:
         self, clean: _Clean, logits: Tensor, attention: dict[int, Tensor], swap: Swap
     ) -> Float[Tensor, "row measure"]:
         log_q = torch.log_softmax(logits.double(), dim=1)
-        p = clean.log_p.exp()
-        partner = clean.log_p.roll(len(p) // 2, dims=0)
-        preference = p - partner.exp()
-        mine, other = preference.argmax(dim=1), preference.argmin(dim=1)
-
-        def prefer(numbers: Tensor) -> Tensor:
-            by_row = numbers.double()
-            return (by_row.gather(1, mine[:, None]) - by_row.gather(1, other[:, None]))[:, 0]
-
+        kl = (clean.p * (clean.log_p - log_q)).sum(dim=1)
+        shift = clean.preference - _prefer(log_q, clean.mine, clean.other)
         changes = {
             layer: (weights - clean.attention[layer]).abs().sum(dim=2) / 2
             for layer, weights in attention.items()
@@ -197,10 +213,10 @@ class Swapper:
         n_heads = sum(layer.n_heads for layer in self.geometry.layers)
         return torch.stack(
             [
-                (p - log_q.exp()).abs().sum(dim=1) / 2,
-                (p * (clean.log_p - log_q)).sum(dim=1),
-                prefer(clean.logits) - prefer(logits),
-                prefer(clean.log_p) - prefer(partner),
+                (clean.p - log_q.exp_()).abs_().sum(dim=1) / 2,
+                kl,
+                shift,
+                clean.gap,
                 total / n_heads,
                 self._mean_edited(changes, swap),
             ],
@@ -220,6 +236,14 @@ class Swapper:
                 )
             parts.append(changes[place][:, of_head])
         return torch.cat(parts, dim=1).mean(dim=1)
+
+
+def _prefer(
+    logits: Float[Tensor, "row token"], mine: Int[Tensor, " row"], other: Int[Tensor, " row"]
+) -> Float[Tensor, " row"]:
+    """Return the difference of two tokens' logits (or log-probabilities)."""
+    difference: Tensor = logits.gather(1, mine[:, None]) - logits.gather(1, other[:, None])
+    return difference[:, 0]
 
 
 def _make_edits(
