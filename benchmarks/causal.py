@@ -65,15 +65,20 @@ def loop_scorer(model: Model) -> Way:
 
 
 def measure(
-    model: Model, batch: Windows, fit: Substitution, *, rounds: int
+    model: Model, batch: Windows, fit: Substitution, *, rounds: int, every: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return processor seconds [way], the fastest of the rounds layer by layer, and nats a token [way, head].
+    """Return processor seconds [way], and nats a token [way, head].
 
-    The first round warms up and is thrown away.
+    Of each layer the fastest round counts; the first round warms up and is thrown away. With
+    `every` above 1 only every n-th layer is measured, the middle one of each group, and counts for
+    its group.
     """
     sweep = Sweep(model)
     ways: list[Way] = [loop_logits(model), loop_scorer(model), sweep.run]
     places = editable_layers(model.geometry)
+    share = len(places)
+    places = places[every // 2 :: every]
+    share /= len(places)
     seconds = np.full((rounds + 1, len(ways), len(places)), np.nan)
     begun = []
     for turn in range(rounds + 1):
@@ -88,7 +93,7 @@ def measure(
                 start = time.process_time()
                 sums[way].append(ways[way](baseline, interventions))
                 seconds[turn, way, column] = time.process_time() - start
-    total = seconds[1:].min(axis=0).sum(axis=1)
+    total = share * seconds[1:].min(axis=0).sum(axis=1)
     total[2] += min(begun[1:])
     losses = torch.stack([torch.cat(parts) for parts in sums]).sum(2) / batch.scored.sum()
     return total, losses.numpy()
@@ -101,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1, help="measure every n-th layer only")
     asked = parser.parse_args()
     model = load_model(asked.model)
     corpus = load_corpus()
@@ -108,9 +114,10 @@ def main() -> None:
     fit = fit_at_once(sum_layers(model, train, ["keys"]), "keys")
     text = cut_windows(model.tokenizer, corpus.held_out, length=asked.length, windows=1)
     batch = next(text.batches(asked.rows))
-    seconds, losses = measure(model, batch, fit, rounds=asked.rounds)
+    seconds, losses = measure(model, batch, fit, rounds=asked.rounds, every=asked.every)
     print(
-        f"{asked.model}, {len(batch)} x {batch.ids.shape[1]} tokens, {losses.shape[1]} heads, "
+        f"{asked.model}, {len(batch)} x {batch.ids.shape[1]} tokens, {losses.shape[1]} heads "
+        f"of every {asked.every}. layer, "
         f"fastest of {asked.rounds} rounds; {describe_machine()}\n"
     )
     print("| way | processor seconds | ratio | largest difference, nats a token |")
