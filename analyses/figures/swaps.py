@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.figures.common import letter, select
-from analyses.style import COLOURS, DIVERGING, PAGE, house_style, new_figure
+from analyses.style import COLOURS, DIVERGING, PAGE, SEQUENTIAL, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
         panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.05))
         titles = {
             "total_variation": ("next token", "total variation"),
-            "transfer": ("towards the other compound", "shift / gap of the logit difference"),
+            "transfer": ("towards the other", "shift / gap of the logit difference"),
             "attention": ("attention of the head word", "total variation, mean over heads"),
         }
         for number, (measure, (title, label)) in enumerate(titles.items()):
@@ -55,6 +55,8 @@ def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
                 axes.set_yscale("symlog", linthresh=0.01)
                 axes.set_yticks([0, 0.01, 0.1, 1], ["0", ".01", ".1", "1"])
                 axes.axhline(0, color=COLOURS["grey"], lw=0.6)
+                lowest = float(summary.loc[summary["measure"] == measure, "ci_low"].min())
+                axes.set_ylim(bottom=min(1.2 * lowest, -0.002))
             else:
                 axes.set_yscale("log")
             axes.set_ylabel(label)
@@ -140,7 +142,9 @@ def draw_swap_maps(heads: pd.DataFrame) -> Figure:
         bar.set_label("keys matter            values matter")
         bar.outline.set_visible(False)
         letter(axes, "a", "index, one head")
-        points = scatter.scatter(mine["key"], mine["value"], c=mine["layer"], s=12, lw=0)
+        points = scatter.scatter(
+            mine["key"], mine["value"], c=mine["layer"], cmap=SEQUENTIAL, s=12, lw=0
+        )
         bar = figure.colorbar(points, ax=scatter, pad=0.02, aspect=25)
         bar.set_label("layer")
         bar.outline.set_visible(False)
