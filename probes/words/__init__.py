@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "pairs": ["hash_pairs", "load_pairs"],
         "relations": ["load_relations"],
         "tables": ["data_folder", "read_table"],
+        "texts": ["Corpus", "Document", "load_corpus"],
         "templates": ["Sentence", "fill_template", "indefinite_article", "load_templates"],
         "word_templates": ["fill_word_template", "load_word_templates"],
     },

@@ -12,6 +12,7 @@ from probes.words import data_folder, load_pairs, load_templates, read_table
 DATA = data_folder()
 TABLES = sorted(path.name for path in DATA.glob("*.tsv"))
 PROVENANCE = json.loads((DATA / "PROVENANCE.json").read_text())["tables"]
+TEXTS = json.loads((DATA / "PROVENANCE.json").read_text())["texts"]
 
 
 def blocked() -> tuple[set[str], set[str]]:
@@ -36,10 +37,28 @@ def test_provenance_tells_each_table(name: str) -> None:
             assert {"package", "version", "registry", "licence", "used"} <= set(source)
 
 
+def test_provenance_tells_each_text() -> None:
+    files = {path.relative_to(DATA).as_posix() for path in DATA.glob("text/*/*")}
+    assert set(TEXTS["files"]) == files
+    for name, digest in TEXTS["files"].items():
+        assert hash_file(DATA / name) == digest
+        text = (DATA / name).read_text(encoding="utf-8")
+        assert text.endswith("\n")
+        assert "\n" not in text[:-1]
+        assert 1000 < len(text) <= 5001
+
+
 def test_every_table_is_told_and_every_source_has_its_licence() -> None:
     assert sorted(PROVENANCE) == TABLES
     licences = " ".join(path.read_text() for path in sorted((DATA / "LICENSES").iterdir()))
-    for needed in ("WordNet 3.1 Copyright 2011", "Carnegie Mellon", "AIDungeon", "PDDL", "GRAYPE"):
+    for needed in (
+        "WordNet 3.1 Copyright 2011",
+        "Carnegie Mellon",
+        "AIDungeon",
+        "PDDL",
+        "GRAYPE",
+        "CC0",
+    ):
         assert needed in licences
 
 

@@ -1,0 +1,72 @@
+"""Finished parts of a long analysis, kept on disk, so that a killed run goes on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from probes.files import hash_json, replacing, write_parquet
+
+
+@dataclass(frozen=True)
+class Units:
+    """A folder of finished parts of one computation.
+
+    Parameters
+    ----------
+    folder
+        None keeps nothing.
+    identity
+        Everything the parts follow from. Parts of another identity stand elsewhere in the folder
+        and are never mixed with these.
+    """
+
+    folder: Path | None
+    identity: Any
+
+    @property
+    def place(self) -> Path | None:
+        """Where this computation's parts stand."""
+        return None if self.folder is None else self.folder / hash_json(self.identity)[:16]
+
+    def table(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return a part that is a table: from disk, or made now and kept."""
+        found = self.find_table(name)
+        if found is not None:
+            return found
+        made = make()
+        if self.place is not None:
+            write_parquet(self.place / f"{name}.parquet", made)
+        return made
+
+    def find_table(self, name: str) -> pd.DataFrame | None:
+        """Return a finished table, or None if it is not there or damaged."""
+        if self.place is None:
+            return None
+        try:
+            return pd.read_parquet(self.place / f"{name}.parquet")
+        except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
+            return None
+
+    def find_tensors(self, name: str) -> dict[str, Tensor] | None:
+        """Return a finished set of tensors, or None if it is not there or damaged."""
+        if self.place is None:
+            return None
+        try:
+            return load_file(self.place / f"{name}.safetensors")
+        except (OSError, SafetensorError):
+            return None
+
+    def keep_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Keep a set of tensors."""
+        if self.place is None:
+            return
+        with replacing(self.place / f"{name}.safetensors") as temporary:
+            temporary.write_bytes(save({key: t.contiguous() for key, t in tensors.items()}))
