@@ -19,6 +19,7 @@ from analyses.workflow import (
     KeyStage,
     analyse_step,
     capture_step,
+    find_analysis,
     list_analyses,
     summarise,
     word_capture_step,
@@ -69,6 +70,7 @@ Human = Annotated[
         "word2, score). Those of an installed gensim are found."
     ),
 ]
+Preset = Annotated[str, typer.Option(help="quick (minutes) or full (an hour or more on 2 cores).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -211,6 +213,44 @@ def compare(
 
 
 @app.command()
+def substitute(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = "quick",
+    text: Annotated[str, typer.Option(help="text, a .txt file, or a folder of them.")] = "text",
+    out: Out = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Make values from keys while the model reads: how much loss comes back, head by head."""
+    from analyses.causal_steps import substitute_step
+    from probes.models import load_model
+
+    folder = CaptureOptions(model, out=out).folder
+    with explaining_errors():
+        loaded = load_model(model, device=device)
+        substitute_step(loaded, folder, text=text, preset=preset, seed=seed)
+        _print_section(folder, "substitution")
+
+
+@app.command()
+def swap(
+    model: Model = DEFAULT_MODEL,
+    preset: Preset = "quick",
+    out: Out = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Swap only keys, or only values, between the two words of minimal pairs."""
+    from analyses.causal_steps import swap_step
+    from probes.models import load_model
+
+    folder = CaptureOptions(model, out=out).folder
+    with explaining_errors():
+        swap_step(load_model(model, device=device), folder, preset=preset, seed=seed)
+        _print_section(folder, "swaps")
+
+
+@app.command()
 def report(model: Model = DEFAULT_MODEL, out: Out = None, as_json: Json = False) -> None:
     """Write the report again from the tables and figures in a folder."""
     folder = CaptureOptions(model, out=out).folder
@@ -300,6 +340,15 @@ def _analyse_where_possible(folder: ResultFolder, name: str, seed: int) -> None:
         if name == "divergence":
             raise
         _say(f"Left out {name}: {error}")
+
+
+def _print_section(folder: ResultFolder, name: str) -> None:
+    """Say what an analysis found, and where its figures are."""
+    settings = folder.read_manifest(name)["inputs"]["settings"]
+    for sentence in find_analysis(name).describe(folder.read_tables(name), settings).answer:
+        typer.echo(sentence)
+    for file in sorted((folder.path / "figures").glob(f"{name}.*.png")):
+        typer.echo(file)
 
 
 def _write_report(folder: ResultFolder) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
+from analyses.probing_section import describe
 from analyses.tables.probing import (
     tabulate_differences,
     tabulate_heads,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from probes.linear.properties import Property
 
 NAME = "probing"
-__all__ = ["ProbingSettings", "compute", "describe_inputs", "draw", "to_latex"]
+__all__ = ["ProbingSettings", "compute", "describe", "describe_inputs", "draw", "to_latex"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analyses.causal_sections import describe_substitution as describe
 from analyses.tables.rises import (
     tabulate_geometry,
     tabulate_heads,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from probes.models.model import Model
     from probes.words.texts import Corpus, Document
+
+__all__ = ["PRESETS", "choose_settings", "compute", "describe", "describe_inputs", "draw"]
 
 NAME = "substitution"
 
@@ -176,6 +179,8 @@ def choose_settings(preset: str, *, seed: int = 0) -> SubstitutionSettings:
 
 
 if __name__ == "__main__":
-    from analyses.causal_script import run_substitution
+    import typer
 
-    run_substitution()
+    from analyses.cli import substitute
+
+    typer.run(substitute)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analyses.causal_sections import describe_swaps as describe
 from analyses.tables.swaps import tabulate_example, tabulate_indices, tabulate_swaps
 from analyses.units import Units
 from probes.causal.minimal_pairs import (
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from probes.models.model import Model
+
+__all__ = [
+    "PRESETS",
+    "SwapSettings",
+    "choose_settings",
+    "compute",
+    "describe",
+    "describe_inputs",
+    "draw",
+]
 
 NAME = "swaps"
 FEWEST = 10
@@ -232,6 +243,8 @@ def choose_settings(preset: str, *, seed: int = 0) -> SwapSettings:
 
 
 if __name__ == "__main__":
-    from analyses.causal_script import run_swaps
+    import typer
 
-    run_swaps()
+    from analyses.cli import swap
+
+    typer.run(swap)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.results import PACKAGES, ResultFolder
 from probes.errors import StoreError, UsageError
+from probes.files import write_text
 from probes.memory import return_large_blocks
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ ANALYSES = {
     "cross_attention": "CrossSettings",
     "relations": "RelationsSettings",
     "meaning": "MeaningSettings",
+    "probing": "ProbingSettings",
 }
 """Analysis -> the class of its settings; each is a module of this package."""
 
-FROM_MODEL = ("weights",)
-"""Those that need the model and no capture; `capture_step` runs them."""
+FROM_MODEL = ("substitution", "swaps", "weights")
+"""Those that run the model itself, by commands of their own (the weights: by `capture_step`)."""
+
+ON_REQUEST = ("probing",)
+"""Those that take longer than all others together, and are not part of `kvprobes run`."""
 
 OF_WORDS = ("relations", "meaning")
 """Those that need captures of single words beside the main one; see `analyses.word_captures`."""
@@ -197,13 +202,18 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
         tables = analysis.compute(store, pairs, settings=settings)
         folder.write_tables(name, tables, inputs)
     folder.write_figures(name, analysis.draw(tables))
+    if hasattr(analysis, "to_latex"):
+        write_text(
+            folder.table_path(name, "summary").with_suffix(".tex"),
+            analysis.to_latex(tables["summary"]),
+        )
 
 
 def list_analyses(folder: ResultFolder) -> list[str]:
-    """Name the analyses that a folder's captures allow."""
+    """Name the analyses of `kvprobes run` that a folder's captures allow."""
     from analyses.word_captures import suits_words
 
-    names = list(ANALYSES)
+    names = [name for name in ANALYSES if name not in ON_REQUEST]
     if not (folder.capture_at("cross", main="encoder") / "manifest.json").exists():
         names.remove("cross_attention")
     if not suits_words(open_whole_store(folder.capture)):

@@ -1,20 +1,12 @@
-"""The command lines of the two analyses that need the model at hand."""
+"""The steps behind the two causal analyses: tables and figures, unless they are there."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from analyses import substitution, swaps
-from analyses.cli import Device, Model, Out, Seed, explaining_errors
 from analyses.results import ResultFolder
-from analyses.workflow import CaptureOptions
 from probes.errors import StoreError
-from probes.models.bundled import DEFAULT_MODEL
-
-Preset = Annotated[str, typer.Option(help="quick (minutes) or full (an hour or more on 2 cores).")]
 
 
 def substitute_step(
@@ -86,57 +78,3 @@ def _read_divergence(folder: ResultFolder) -> Any:
         return folder.read_tables("divergence")["heads"]
     except StoreError:
         return None
-
-
-def run_substitution() -> None:
-    """Be the command line of ``python -m analyses.substitution``."""
-
-    def script(
-        model: Model = DEFAULT_MODEL,
-        preset: Preset = "quick",
-        text: Annotated[str, typer.Option(help="text, a .txt file, or a folder of them.")] = "text",
-        out: Out = None,
-        seed: Seed = 0,
-        device: Device = "cpu",
-    ) -> None:
-        """Replace values by maps of keys, and measure the rise of the loss."""
-        from probes.models.load import load_model
-
-        folder = CaptureOptions(model, out=out).folder
-        with explaining_errors():
-            loaded = load_model(model, device=device)
-            substitute_step(loaded, folder, text=text, preset=preset, seed=seed)
-            _show(folder, substitution.NAME)
-
-    typer.run(script)
-
-
-def run_swaps() -> None:
-    """Be the command line of ``python -m analyses.swaps``."""
-
-    def script(
-        model: Model = DEFAULT_MODEL,
-        preset: Preset = "quick",
-        out: Out = None,
-        seed: Seed = 0,
-        device: Device = "cpu",
-    ) -> None:
-        """Swap keys and values between the words of minimal pairs."""
-        from probes.models.load import load_model
-
-        folder = CaptureOptions(model, out=out).folder
-        with explaining_errors():
-            swap_step(load_model(model, device=device), folder, preset=preset, seed=seed)
-            _show(folder, swaps.NAME)
-
-    typer.run(script)
-
-
-def _show(folder: ResultFolder, name: str) -> None:
-    table = folder.read_tables(name)["summary"]
-    typer.echo(table.drop(columns="model").to_string(index=False, float_format="%.4f"))
-    for file in sorted(Path(folder.path).glob(f"*/{name}.*")):
-        typer.echo(file)
-
-
-__all__ = ["run_substitution", "run_swaps", "substitute_step", "swap_step"]

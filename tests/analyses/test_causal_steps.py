@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analyses import substitution, swaps
-from analyses.causal_script import substitute_step, swap_step
+from analyses.causal_steps import substitute_step, swap_step
 from analyses.results import ResultFolder
 from analyses.units import Units
 from tests.analyses import test_substitution, test_swaps
