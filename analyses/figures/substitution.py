@@ -88,7 +88,7 @@ def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
         rise.axvline(0, color=COLOURS["grey"], lw=0.6)
         rise.set_xlabel("rise of cross-entropy (nats a token)")
         lowest = float(summary.loc[summary["kind"].isin(["keys", "slice"]), "recovered"].min())
-        back.set_xlim(min(-0.55, lowest - 0.1), 1.03)
+        back.set_xlim(min(-0.05, lowest - 0.1), 1.05)
         for at in (0, 1):
             back.axvline(at, color=COLOURS["grey"], lw=0.6, ls=(0, (4, 3)), zorder=0)
         back.set_xlabel("recovered: 1 - rise / rise of mean")
@@ -236,7 +236,7 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
         bar = figure.colorbar(points, ax=scatter, pad=0.02, aspect=25)
         bar.set_label("layer")
         bar.outline.set_visible(False)
-        scatter.set_yscale("symlog", linthresh=1e-3)
+        scatter.set_yscale("symlog", linthresh=1e-2)
         scatter.axhline(0, color=COLOURS["grey"], lw=0.6)
         scatter.set_xlabel("R² of values from keys (functional, this text)")
         scatter.set_ylabel("rise, one head's values from its keys (nats)")
