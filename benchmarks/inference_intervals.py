@@ -112,8 +112,8 @@ def count_differences(seed: int) -> Counts:
     counts: Counts = {}
     for effect, other in ((0.3, 0.3), (0.3, 0.6)):
         # Both sites read the same words: their keys, and their noises, are alike.
-        draws = torch.randn(4, 10, WORDS, simulated.WIDTH, generator=generator)
-        lengths = torch.randn(2, 10, WORDS, 1, generator=generator).mul(simulated.LENGTHS).exp()
+        draws = torch.randn(4, 20, WORDS, simulated.WIDTH, generator=generator)
+        lengths = torch.randn(2, 20, WORDS, 1, generator=generator).mul(simulated.LENGTHS).exp()
         sites = []
         for weight, key, noise in (
             (effect, draws[0], draws[1]),
