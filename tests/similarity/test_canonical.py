@@ -11,9 +11,9 @@ from probes.similarity import (
     canonical_correlations,
     held_out_canonical_correlations,
     mean_squared_correlation,
-    word_folds,
 )
 from probes.similarity.canonical import canonical_correlations_from_moments
+from probes.stats import word_folds
 
 
 def draw(count=90, d_key=4, d_value=6, seed=0):
