@@ -21,6 +21,9 @@ types: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.similarity
+	$(BIN)/python -m benchmarks.probes
+	$(BIN)/python -m benchmarks.causal
 
 # pip itself is pinned first: older ones know no dependency groups.
 $(READY): pyproject.toml constraints.txt
