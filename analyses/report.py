@@ -23,8 +23,10 @@ from analyses.captions import caption_divergence
 from analyses.results import ResultFolder
 from analyses.sections import Section
 from analyses.workflow import ANALYSES, FROM_MODEL, find_analysis
+from probes.capture.store import open_store
 from probes.errors import StoreError
 from probes.files import write_text
+from probes.similarity.spaces import describe_functional_space
 
 NAME = "divergence"
 RATIOS = ("dissociation_ratio_1%", "dissociation_ratio_5%", "dissociation_ratio_10%")
@@ -89,6 +91,7 @@ def write_report(folder: ResultFolder) -> Path:
             tieability=_tabulate_tieability(summary),
             spaces=_tabulate_spaces(summary),
             dimensions=_find_dimensions(summary),
+            space=_describe_space(folder),
             most=_tabulate_pairs(pairs, most=True),
             least=_tabulate_pairs(pairs, most=False),
             has_relatedness="relatedness" in pairs,
@@ -328,6 +331,14 @@ def _read_templates(folder: ResultFolder) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = pd.read_parquet(path).to_dict("records")  # type: ignore[assignment]
     return rows
+
+
+def _describe_space(folder: ResultFolder) -> list[str]:
+    """Say how the functional space of this capture was made; nothing if it is not kept."""
+    try:
+        return describe_functional_space(open_store(folder.capture))
+    except (StoreError, KeyError):
+        return []
 
 
 def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

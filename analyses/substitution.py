@@ -7,13 +7,14 @@ script: ``python -m analyses.substitution --preset quick``.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analyses.causal_sections import describe_substitution as describe
+from analyses.presets import choose_preset
 from analyses.tables.rises import (
     tabulate_geometry,
     tabulate_heads,
@@ -25,7 +26,6 @@ from analyses.units import Units
 from probes.causal.substitute import list_kinds
 from probes.causal.sweep import Sweep
 from probes.causal.windows import Windows, cut_windows
-from probes.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -166,16 +166,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 
 def choose_settings(preset: str, *, seed: int = 0) -> SubstitutionSettings:
-    """Return the settings of a preset, ``quick`` or ``full``.
-
-    Raises
-    ------
-    UsageError
-        If there is no such preset.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"there is no preset {preset!r}; give {' or '.join(PRESETS)}.")
-    return replace(PRESETS[preset], seed=seed)
+    """Return the settings of a preset, ``quick`` or ``full``; see `choose_preset`."""
+    return choose_preset(PRESETS, preset, seed=seed)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ keys changes little of what follows "network", and swapping values much. As a sc
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from analyses.causal_sections import describe_swaps as describe
+from analyses.presets import choose_preset
 from analyses.tables.swaps import tabulate_example, tabulate_indices, tabulate_swaps
 from analyses.units import Units
 from probes.causal.minimal_pairs import (
@@ -24,7 +25,7 @@ from probes.causal.minimal_pairs import (
     find_minimal_pairs,
 )
 from probes.causal.swaps import MEASURES, Swap, SwappedPart, Swapper, list_swaps
-from probes.errors import TableError, UsageError
+from probes.errors import TableError
 from probes.files import hash_json
 from probes.progress import progress_bar
 from probes.words.pairs import hash_pairs
@@ -230,16 +231,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 
 def choose_settings(preset: str, *, seed: int = 0) -> SwapSettings:
-    """Return the settings of a preset, ``quick`` or ``full``.
-
-    Raises
-    ------
-    UsageError
-        If there is no such preset.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f"there is no preset {preset!r}; give {' or '.join(PRESETS)}.")
-    return replace(PRESETS[preset], seed=seed)
+    """Return the settings of a preset, ``quick`` or ``full``; see `choose_preset`."""
+    return choose_preset(PRESETS, preset, seed=seed)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,49 @@ def read_metrics(store: Store) -> list[HeadMetrics]:
     return metrics
 
 
+def describe_functional_space(store: Store) -> list[str]:
+    """Say in sentences how the functional space of a capture was made, as far as it may differ."""
+    geometry = store.manifest["geometry"]
+    stage = store.manifest["identity"]["key_stage"]
+    numbers = [
+        (store.number("n_heads", layer), store.number("n_kv_heads", layer))
+        for layer in range(store.n_layers)
+    ]
+    groups = sorted({heads // kv_heads for heads, kv_heads in numbers})
+    said = []
+    if groups != [1]:
+        sizes = " to ".join(str(size) for size in dict.fromkeys((groups[0], groups[-1])))
+        said.append(
+            f"The queries of the {sizes} heads that share a key are pooled, and what these heads "
+            "write is added up."
+        )
+    if "rotary" in geometry["positions"]:
+        how = (
+            "queries and keys are compared as rotated to their positions"
+            if stage == "rotated"
+            else "each query is turned back by the position it attends to, which averages over the "
+            "relative positions seen"
+        )
+        said.append(f"Positions are {geometry['positions']}: {how}.")
+    elif geometry["positions"] in ("ALiBi", "relative bias"):
+        said.append(
+            f"Positions are a bias of the logits ({geometry['positions']}), which depends on no "
+            "key and is left out."
+        )
+    if geometry["qk_norm"]:
+        said.append(
+            "Keys are taken before QK-norm, which no metric can follow: distances are not those of "
+            "the logits."
+            if stage == "projected"
+            else "Keys are taken after QK-norm, as the logits see them."
+        )
+    if any(store.number("softcap", layer) for layer in range(store.n_layers)):
+        said.append(
+            "Logits are capped: each query counts by the slope of the cap at the attended word."
+        )
+    return said
+
+
 def read_heads(store: Store, name: Literal["k", "v"], layer: int) -> Float[Tensor, "kv_head n d"]:
     """Read one layer's keys or values with the heads in front."""
     return store.read(name, layer).transpose(0, 1).contiguous()

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from probes.capture import Store
 from probes.errors import UsageError
 from probes.similarity import spaces
 from tests.similarity.captures import capture_tiny
@@ -98,3 +101,24 @@ def test_an_unknown_space_is_refused(store):
             metric=spaces.read_metrics(store)[0].key,
             templates=torch.zeros(k.shape[1], dtype=torch.long),
         )
+
+
+def describe_store(positions, stage, **numbers):
+    geometry = {"n_layers": 2, "n_heads": 6, "n_kv_heads": 6, "softcap": None, "qk_norm": False}
+    manifest = {
+        "geometry": {**geometry, "positions": positions, **numbers},
+        "identity": {"key_stage": stage},
+    }
+    return " ".join(spaces.describe_functional_space(Store(Path("nowhere"), manifest)))
+
+
+def test_the_space_says_what_it_did():
+    assert describe_store("learned", "normed") == ""
+    grouped = describe_store("rotary", "normed", n_kv_heads=[2, 3])
+    assert "the 2 to 3 heads that share a key are pooled" in grouped
+    assert "turned back by the position it attends to" in grouped
+    assert "as rotated to their positions" in describe_store("partial rotary", "rotated")
+    assert "which depends on no key" in describe_store("ALiBi", "normed")
+    assert "after QK-norm" in describe_store("learned", "normed", qk_norm=True)
+    assert "not those of the logits" in describe_store("learned", "projected", qk_norm=True)
+    assert "slope of the cap" in describe_store("learned", "normed", softcap=[None, 30.0])
