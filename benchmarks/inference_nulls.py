@@ -113,6 +113,10 @@ def count_discoveries(seed: int) -> Counts:
             counts[Case("false discovery rate, 3 of 6 heads null", figure, setting, AT_MOST)] = (
                 share.double()
             )
-            for name, p in (("alone", tested.p), ("BH", tested.p_bh), ("max-T", tested.p_max_t)):
+            for name, p in (
+                ("alone", tested.p),
+                ("Benjamini-Hochberg", tested.p_bh),
+                ("max-T", tested.p_max_t),
+            ):
                 counts[Case(f"power, {name}", figure, setting)] = (p[:3] <= LEVEL).double().mean()
     return counts

@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import inference, inference_intervals, simulated
 from benchmarks.cases import Case
+from benchmarks.inference import Line
 from probes.similarity.tieability import tieability
 from probes.stats import word_folds
 
@@ -64,6 +65,9 @@ def test_lines_are_means_over_rounds_and_do_not_depend_on_the_cores(monkeypatch)
     assert line.rate == pytest.approx(0.75)  # rounds of .5, 1, .5, 1
     assert line.error == pytest.approx((4 / 3 * 0.25**2) ** 0.5 / 2)
     assert line.judge() == "**no**"
+    assert Line(case, 0.51, 0.01, 4).judge() == "within error"
+    assert Line(case, 0.5, 0.0, 4).judge() == "yes"
+    assert Line(Case("a", "b", "c"), 0.9, 0.0, 4).judge() == ""
     assert inference.simulate(quick=True, seed=0) == [line]
 
 
