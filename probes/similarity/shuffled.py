@@ -182,7 +182,9 @@ def shuffle_pairs(
                 continue
             prepared = [group.prepare(between[head]) for group in chosen]
             between_words = matrix(value, rows)
-            require_finite(f"the values' {figure}s of words", between_words)
+            # A vector without a direction shows in its cosine with itself.
+            own = between_words.diagonal()[torch.cat([left_word, right_word])]
+            require_finite(f"the {figure}s of the values' words with themselves", own)
             blocks = permuted_figures(between_words, arrangements, left_word, right_word)
             for group, samples in zip(chosen, _measure_blocks(blocks, prepared), strict=True):
                 for name, own in zip(group.names, samples.unbind(1), strict=True):

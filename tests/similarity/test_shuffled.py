@@ -116,7 +116,7 @@ def test_shuffle_pairs_refuses(layer):
         shuffle_pairs(**{**layer, "right_word": layer["right_word"] + 12})
     values = layer["values"].clone()
     values[1, layer["rows"][3, 1]] = 0
-    with pytest.raises(NonFiniteError, match="cosines of words"):
+    with pytest.raises(NonFiniteError, match="numbers in the cosines of"):
         shuffle_pairs(**{**layer, "values": values})
     with pytest.raises(UsageError, match="top is"):
         prepare_dissociation(torch.ones(3), tops=(0.0,))
