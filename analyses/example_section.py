@@ -52,7 +52,7 @@ def _caption(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[str, str]]:
     def count(table: str, head: str) -> str:
         if table not in tables:
             return ""
-        layers, heads = (int(tables[table][name].max()) + 1 for name in ("layer", head))
+        layers, heads = (float(tables[table][name].max()) + 1 for name in ("layer", head))
         return f" ({show(layers, 0)} layers {TIMES} {show(heads, 0)} heads)"
 
     return {

@@ -169,7 +169,7 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
         if "mismatched" in means:
             means["trained - mismatched"] = means["trained"] - means["mismatched"]
         for condition, estimate in means.items():
-            low, high = estimate.interval()
+            low, high = _bound(estimate)
             rows += [
                 {
                     "space": space,
@@ -184,12 +184,21 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def _bound(estimate: Estimate) -> tuple[Tensor, Tensor]:
+    """Return the intervals; NaN where some resample holds no pair that is attended to."""
+    whole = estimate.by_word.isfinite().all(0) & estimate.by_pair.isfinite().all(0)
+    whole &= estimate.observed.isfinite()
+    ends = estimate.map(lambda figures: figures.where(whole, 0.0)).interval()
+    low, high = (end.where(whole, torch.nan) for end in ends)
+    return low, high
+
+
 def _tabulate_heads(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFrame:
     tables = []
     for layer, found in enumerate(layers):
         for space in SPACES:
             estimate = found[space, "trained"]
-            low, high = estimate.interval()
+            low, high = _bound(estimate)
             other = found.get((space, "mismatched"))
             for place, top in enumerate(TOPS):
                 table = pd.DataFrame(

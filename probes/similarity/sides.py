@@ -103,6 +103,9 @@ def measure_sides(
 ) -> dict[str, Float[Tensor, " head"]]:
     """Measure every head's keys against its values, by every measure of `DIRECTIONS`; float64.
 
+    Canonical correlations are left out where there are not twice as many occurrences as dimensions
+    of keys and values together: of so few the axes could not be told from chance.
+
     Parameters
     ----------
     keys, values
@@ -132,9 +135,11 @@ def measure_sides(
     found["debiased_cka"] = debiased_cka(*joined)
     flat = keys.coordinates.flatten(1, 2), values.coordinates.flatten(1, 2)
     repeated = words.repeat_interleave(keys.coordinates.shape[2])
-    found["held_out_canonical_correlation"] = mean_squared_correlation(
-        held_out_canonical_correlations(*flat, words=repeated, seed=seed)
-    )
+    dimensions = flat[0].shape[-1] + flat[1].shape[-1]
+    if len(repeated) > 2 * dimensions:
+        found["held_out_canonical_correlation"] = mean_squared_correlation(
+            held_out_canonical_correlations(*flat, words=repeated, seed=seed)
+        )
     found["tieability"] = tieability(*flat, words=repeated, seed=seed).r2
     found["closed_form_r2"] = closed_form_r2(*flat)
-    return {name: found[name].double() for name in DIRECTIONS}
+    return {name: found[name].double() for name in DIRECTIONS if name in found}

@@ -103,6 +103,14 @@ def test_draws_and_describes_one_kv_head_a_layer(tables):
     assert set(draw(one)) == set(draw(tables)) == {"lift"}
 
 
+def test_a_head_whose_resamples_hold_no_attended_pair_has_no_interval(captured):
+    store, pairs = captured
+    heads = compute(store, pairs, settings=PremiseSettings(resamples=60, attended=0.05))["heads"]
+    bare = heads["ci_low"].isna()
+    assert bare.any()
+    assert (bare == heads["ci_high"].isna()).all()
+
+
 def test_too_few_pairs_are_refused(captured):
     store, pairs = captured
     with pytest.raises(TableError, match="only 5 of 5 pairs"):

@@ -56,6 +56,15 @@ def test_every_measure_is_the_catalogues_own(inputs):
         torch.testing.assert_close(found[measure.name], expected.double(), msg=measure.name)
 
 
+def test_few_occurrences_have_no_canonical_correlations(inputs):
+    keys, values, pairs = inputs
+    few = WordPairs.of(pairs.left[:6], pairs.right[:6])
+    wide = torch.cat([keys] * 4, dim=-1)
+    sides = [Side.of(side, few, neighbour_rows=pairs.rows) for side in (wide, values)]
+    found = measure_sides(*sides, words=torch.arange(len(few.rows)), seed=0)
+    assert set(DIRECTIONS) - set(found) == {"held_out_canonical_correlation"}
+
+
 def test_rolled_sides_are_other_heads(inputs):
     keys, values, pairs = inputs
     words = torch.arange(len(pairs.rows))
