@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analyses.style import COLOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CONDITIONS = ("trained", "mismatched", "random")
 MARKERS = {"trained": "o", "mismatched": "s", "random": "^", "slice": "D"}
@@ -65,3 +68,17 @@ def draw_points(
 def letter(axes: Any, name: str, title: str) -> None:
     """Title a panel, flush left, after its letter in bold."""
     axes.set_title(rf"$\bf{{{name}}}$  {title}", loc="left", fontsize=7.5)
+
+
+def share_legend(figure: Figure, panels: Iterable[Any], *, ncols: int, **style: Any) -> None:
+    """Put one legend below the panels: every label once, in the order in which it first comes.
+
+    Panels without labels get none.
+    """
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if handles:
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=ncols, **style
+        )

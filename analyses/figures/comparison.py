@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import draw_points, letter, present, select
-from analyses.style import COLOURS, LABELS, PAGE, house_style
+from analyses.figures.common import draw_points, letter, present, select, share_legend
+from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,28 +25,17 @@ _STYLES = ("-", "--", ":", "-.")
 
 def draw_runs(summary: pd.DataFrame) -> Figure:
     """Draw every measure of every run, a row a run, trained heads beside their nulls."""
-    import matplotlib.pyplot as plt
-
     runs = present(summary["run"], ())
     measures = present(summary["measure"], tuple(TITLES))
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(
-            1, len(measures), figsize=(PAGE, 0.9 + 0.42 * len(runs)), sharey=True, squeeze=False
-        )
+        figure = new_figure(PAGE, 0.9 + 0.42 * len(runs))
+        axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)
         for name, axis, measure in zip("abcdef", axes[0], measures, strict=False):
             _draw_panel(axis, select(summary, measure=measure), runs)
             letter(axis, name, TITLES.get(measure, measure))
         axes[0, 0].set_yticks(range(len(runs)), runs)
         axes[0, 0].set_ylim(len(runs) - 0.5, -0.5)
-        handles = {
-            label: handle
-            for axis in axes[0]
-            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
-        )
+        share_legend(figure, axes[0], ncols=4)
     return figure
 
 
@@ -65,14 +54,12 @@ def _draw_panel(axis: Any, rows: pd.DataFrame, runs: list[str]) -> None:
 
 def draw_depth(layers: pd.DataFrame) -> Figure:
     """Draw each measure by depth, a colour a run; thin: the mismatched heads of the same run."""
-    import matplotlib.pyplot as plt
-
     runs = present(layers["run"], ())
     measures = present(layers["measure"], tuple(TITLES))
     colours = [COLOURS[name] for name in ("trained", "mismatched", "random", "slice", "grey")]
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(1, len(measures), figsize=(PAGE, 2.4), squeeze=False)
+        figure = new_figure(PAGE, 2.4)
+        axes = figure.subplots(1, len(measures), squeeze=False)
         for name, axis, measure in zip("abcdef", axes[0], measures, strict=False):
             for number, run in enumerate(runs):
                 rows = select(layers, measure=measure, run=run)
@@ -92,6 +79,5 @@ def draw_depth(layers: pd.DataFrame) -> Figure:
                     )
             axis.set_xlabel("depth, first to last layer")
             letter(axis, name, TITLES.get(measure, measure))
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
+        share_legend(figure, axes[0, :1], ncols=min(len(runs), 3))
     return figure

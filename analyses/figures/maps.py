@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import MARKERS, letter, select
+from analyses.figures.common import MARKERS, letter, select, share_legend
 from analyses.style import COLOURS, DIVERGING, LABELS, PAGE, SEQUENTIAL, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -53,11 +53,7 @@ def draw_maps(heads: pd.DataFrame) -> Figure:
             letter(axes, name, title)
         panels[0].set(ylabel="layer", ylim=(-0.5, n_layers - 0.5))
         panels[0].set_yticks(_ticks(n_layers))
-        handles: dict[str, Any] = {}
-        for axes in panels[1::2]:
-            handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-        if handles:
-            figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+        share_legend(figure, panels[1::2], ncols=4)
         return figure
 
 

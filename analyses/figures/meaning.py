@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import MARKERS, letter, select
+from analyses.figures.common import MARKERS, letter, select, share_legend
 from analyses.figures.forest import KINDS, draw_head_maps, draw_rows, dress_rows, mark
 from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
 
@@ -50,17 +50,7 @@ def draw_meaning(summary: pd.DataFrame) -> Figure:
         for number, axes in enumerate(panels):
             dress_rows(axes, labels if number == 0 else None, len(rows))
             axes.set_xlabel("rank correlation" if number < 3 else "difference")
-        handles: dict[str, Any] = {}
-        for axes in panels:
-            handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-        figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=4,
-            columnspacing=1.4,
-            handletextpad=0.4,
-        )
+        share_legend(figure, panels, ncols=4, columnspacing=1.4, handletextpad=0.4)
     return figure
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analyses.figures.common import letter, present, select
 from analyses.nulls_section import LEVEL, NULLS, SHOWN
-from analyses.style import COLOURS, PAGE, house_style
+from analyses.style import COLOURS, PAGE, house_style, new_figure
 from probes.similarity.sides import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -20,16 +20,12 @@ COLUMNS = 5
 
 def draw_measures(summary: pd.DataFrame) -> Figure:
     """Draw each measure: trained mean as a line, every null's mean and spread beside it."""
-    import matplotlib.pyplot as plt
-
     measures = present(summary["measure"], tuple(SHOWN))
     nulls = present(summary["null"], tuple(NULLS))
     n_rows = -(-len(measures) // COLUMNS)
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(
-            n_rows, COLUMNS, figsize=(PAGE, 0.35 + 1.75 * n_rows), sharey=True, squeeze=False
-        )
+        figure = new_figure(PAGE, 0.35 + 1.75 * n_rows)
+        axes = figure.subplots(n_rows, COLUMNS, sharey=True, squeeze=False)
         for axis, measure in zip(axes.flat, measures, strict=False):
             _draw_measure(axis, select(summary, measure=measure), nulls)
             more = "more" if DIRECTIONS[measure] > 0 else "less"
@@ -73,16 +69,12 @@ def _wrap(title: str) -> str:
 
 def draw_heads(heads: pd.DataFrame) -> Figure:
     """Draw the standardised effect of every head against the permutations, by layer."""
-    import matplotlib.pyplot as plt
-
     measures = ("dissociation_ratio_5%", "representational_similarity")
     tested = heads[heads["p_max_t"].notna()]
     nulls = present(tested["null"], tuple(NULLS))
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(
-            1, len(measures) * len(nulls), figsize=(PAGE, 2.0), sharex=True, squeeze=False
-        )
+        figure = new_figure(PAGE, 2.0)
+        axes = figure.subplots(1, len(measures) * len(nulls), sharex=True, squeeze=False)
         panels = [(measure, null) for measure in measures for null in nulls]
         for name, axis, (measure, null) in zip("abcdef", axes[0], panels, strict=False):
             rows = select(tested, measure=measure, null=null)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.figures.common import letter, present, select
-from analyses.style import COLOURS, LABELS, PAGE, house_style
+from analyses.figures.common import letter, present, select, share_legend
+from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 
 def draw_lift(heads: pd.DataFrame) -> Figure:
     """Draw every head's lift in the functional space, a panel for each share of similar keys."""
-    import matplotlib.pyplot as plt
-
     rows = select(heads, space="functional")
     measures = present(rows["measure"], tuple(dict.fromkeys(rows["measure"])))
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(1, len(measures), figsize=(PAGE, 2.1), squeeze=False)
+        figure = new_figure(PAGE, 2.1)
+        axes = figure.subplots(1, len(measures), squeeze=False)
         for name, axis, measure in zip("abcd", axes[0], measures, strict=False):
             own = select(rows, measure=measure)
             axis.scatter(
@@ -41,6 +39,5 @@ def draw_lift(heads: pd.DataFrame) -> Figure:
             share = measure.removeprefix("premise_lift_").removesuffix("%")
             letter(axis, name, f"keys in the top {share} %")
         axes[0, 0].set_ylabel("premise lift")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        share_legend(figure, axes[0, :1], ncols=2)
     return figure

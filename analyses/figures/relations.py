@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import MARKERS, letter, select
+from analyses.figures.common import MARKERS, letter, select, share_legend
 from analyses.figures.forest import KINDS, draw_head_maps, draw_rows, dress_rows, mark
 from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
 
@@ -44,17 +44,7 @@ def draw_relations(summary: pd.DataFrame, ranking: pd.DataFrame) -> Figure:
         ):
             dress_rows(axes, labels if name == "a" else None, len(order))
             letter(axes, name, title)
-        handles: dict[str, Any] = {}
-        for axes in panels:
-            handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-        figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=4,
-            columnspacing=1.4,
-            handletextpad=0.4,
-        )
+        share_legend(figure, panels, ncols=4, columnspacing=1.4, handletextpad=0.4)
     return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.figures.common import draw_points, letter, present, select
-from analyses.style import LABELS, PAGE, house_style
+from analyses.style import LABELS, PAGE, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,11 +29,9 @@ CONDITIONS = ("trained", "mismatched", "random", "slice")
 
 def draw_sites(summary: pd.DataFrame) -> Figure:
     """Draw each measure at each site: trained heads and every null, with 95 % intervals."""
-    import matplotlib.pyplot as plt
-
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(1, len(PANELS), figsize=(PAGE, 2.5))
+        figure = new_figure(PAGE, 2.5)
+        axes = figure.subplots(1, len(PANELS))
         for name, axis, (measure, population, title) in zip("abc", axes, PANELS, strict=True):
             rows = select(summary, measure=measure, population=population, space="functional")
             _draw_panel(axis, rows)

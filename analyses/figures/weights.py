@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.figures.common import letter, present, select
-from analyses.style import COLOURS, PAGE, house_style
+from analyses.figures.common import letter, present, select, share_legend
+from analyses.style import COLOURS, PAGE, house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,12 +15,10 @@ if TYPE_CHECKING:
 
 def draw_angles(heads: pd.DataFrame) -> Figure:
     """Draw the mean squared cosine of every head, a panel a site."""
-    import matplotlib.pyplot as plt
-
     sites = present(heads["site"], ("encoder", "decoder", "cross"))
-    figure: Figure
     with house_style():
-        figure, axes = plt.subplots(1, len(sites), figsize=(PAGE, 2.1), squeeze=False)
+        figure = new_figure(PAGE, 2.1)
+        axes = figure.subplots(1, len(sites), squeeze=False)
         for name, axis, site in zip("abc", axes[0], sites, strict=False):
             own = select(heads, site=site)
             means = own.groupby("layer")[["value", "mismatched_mean", "chance"]].mean()
@@ -41,6 +39,5 @@ def draw_angles(heads: pd.DataFrame) -> Figure:
             axis.set_xlabel("layer")
             letter(axis, name, site)
         axes[0, 0].set_ylabel("mean squared cosine")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        share_legend(figure, axes[0, :1], ncols=3)
     return figure

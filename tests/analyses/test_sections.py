@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from analyses import figures
 from analyses.causal_sections import describe_substitution, describe_swaps
 from analyses.probing_section import describe as describe_probing
 from analyses.sections import Shown, show_first, show_number
@@ -20,6 +22,14 @@ def test_every_analysis_computes_draws_and_describes(name):
     assert callable(analysis.compute)
     assert callable(analysis.draw)
     assert name == "divergence" or callable(analysis.describe)
+
+
+def test_no_figure_is_held_by_pyplot():
+    """Its global state keeps every figure of a process until it warns, which is an error here."""
+    folder = Path(figures.__file__).parent
+    drawn = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+    assert len(drawn) > 10
+    assert [path.name for path in drawn if "pyplot" in path.read_text(encoding="utf-8")] == []
 
 
 def test_numbers_are_bold_only_where_they_exclude_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scipy.linalg
@@ -38,6 +39,7 @@ def test_tied_weights_share_everything_and_the_sentence_says_so():
     assert "share 1.000 of their directions" in sentence
     assert "own heads share more in 2 of 2 layers" in sentence
     assert set(draw(tables)) == {"angles"}
+    assert plt.get_fignums() == []
 
 
 def test_one_kv_head_a_layer_has_no_other():
