@@ -13,9 +13,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.errors import UnsupportedModelError
 from probes.parallel import map_threads
-from probes.similarity.conditions import LayerCoordinates, iterate_coordinates
+from probes.similarity.conditions import LayerCoordinates, iterate_coordinates, require_one_width
 from probes.similarity.spaces import read_metrics
 from probes.stats.checks import require_finite
 
@@ -86,12 +85,7 @@ def compare_words(
     UnsupportedModelError
         If the layers have different numbers of kv heads.
     """
-    heads = {store.number("n_kv_heads", layer) for layer in range(store.n_layers)}
-    if len(heads) > 1:
-        raise UnsupportedModelError(
-            f"the layers of this model have different numbers of kv heads ({sorted(heads)}), which "
-            "a table of layer x head cannot hold."
-        )
+    require_one_width(store)
     templates = torch.tensor(pd.factorize(store.table("occurrences")["template_id"])[0])
     metrics = read_metrics(store)
     flat = (pairs.left.flatten(), pairs.right.flatten())

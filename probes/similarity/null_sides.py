@@ -48,7 +48,7 @@ class Captured:
         """
         store = self.store
         x, x_query = store.read("x", layer), store.read("x_query", layer)
-        n_kv_heads = store.number("n_kv_heads", layer)
+        n_kv_heads, spectra = store.number("n_kv_heads", layer), read_spectra(store, layer)
         for number, kind in enumerate(RANDOM_KINDS):
             # A stream for each layer and kind, so that no draw depends on another.
             generator = torch.Generator().manual_seed((seed * 10_007 + layer) * 31 + number)
@@ -62,7 +62,7 @@ class Captured:
                 logit_scale=store.number("logit_scale", layer),
                 generator=generator,
                 kind=kind,
-                spectra=read_spectra(store, layer),
+                spectra=spectra,
             )
             keys = self._place(heads.k, heads.metrics.key)
             yield f"{kind} heads", keys, self._place(heads.v, heads.metrics.value)
