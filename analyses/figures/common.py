@@ -82,3 +82,12 @@ def share_legend(figure: Figure, panels: Iterable[Any], *, ncols: int, **style: 
         figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=ncols, **style
         )
+
+
+def wrap_title(title: str) -> str:
+    """Break a long title once, at the space nearest to its middle."""
+    if len(title) < 22:
+        return title
+    spaces = [place for place, character in enumerate(title) if character == " "]
+    middle = min(spaces, key=lambda place: abs(place - len(title) // 2))
+    return f"{title[:middle]}\n{title[middle + 1 :]}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import draw_points, letter, present, select, share_legend
+from analyses.figures.common import draw_points, letter, present, select, share_legend, wrap_title
 from analyses.style import COLOURS, LABELS, PAGE, house_style, new_figure
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def draw_runs(summary: pd.DataFrame) -> Figure:
         axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)
         for name, axis, measure in zip("abcdef", axes[0], measures, strict=False):
             _draw_panel(axis, select(summary, measure=measure), runs)
-            letter(axis, name, TITLES.get(measure, measure))
+            letter(axis, name, wrap_title(TITLES.get(measure, measure)))
         axes[0, 0].set_yticks(range(len(runs)), runs)
         axes[0, 0].set_ylim(len(runs) - 0.5, -0.5)
         share_legend(figure, axes[0], ncols=4)
@@ -77,6 +77,7 @@ def draw_depth(layers: pd.DataFrame) -> Figure:
                         linewidth=0.5,
                         alpha=0.7,
                     )
+            axis.plot([], [], color=COLOURS["grey"], linewidth=0.5, label=LABELS["mismatched"])
             axis.set_xlabel("depth, first to last layer")
             letter(axis, name, TITLES.get(measure, measure))
         share_legend(figure, axes[0, :1], ncols=min(len(runs), 3))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import letter, present, select
+from analyses.figures.common import letter, present, select, wrap_title
 from analyses.nulls_section import LEVEL, NULLS, SHOWN
 from analyses.style import COLOURS, PAGE, house_style, new_figure
 from probes.similarity.sides import DIRECTIONS
@@ -29,7 +29,7 @@ def draw_measures(summary: pd.DataFrame) -> Figure:
         for axis, measure in zip(axes.flat, measures, strict=False):
             _draw_measure(axis, select(summary, measure=measure), nulls)
             more = "more" if DIRECTIONS[measure] > 0 else "less"
-            axis.set_title(_wrap(SHOWN[measure]), loc="left", fontsize=6.5)
+            axis.set_title(wrap_title(SHOWN[measure]), loc="left", fontsize=6.5)
             axis.set_xlabel(f"{more} = more alike", fontsize=6)
         for axis in axes.flat[len(measures) :]:
             axis.set_axis_off()
@@ -58,15 +58,6 @@ def _draw_measure(axis: Any, rows: pd.DataFrame, nulls: list[str]) -> None:
     axis.locator_params(axis="x", nbins=4)
 
 
-def _wrap(title: str) -> str:
-    """Break a long title once, at the space nearest to its middle."""
-    if len(title) < 22:
-        return title
-    spaces = [place for place, character in enumerate(title) if character == " "]
-    middle = min(spaces, key=lambda place: abs(place - len(title) // 2))
-    return f"{title[:middle]}\n{title[middle + 1 :]}"
-
-
 def draw_heads(heads: pd.DataFrame) -> Figure:
     """Draw the standardised effect of every head against the permutations, by layer."""
     measures = ("dissociation_ratio_5%", "representational_similarity")
@@ -91,6 +82,6 @@ def draw_heads(heads: pd.DataFrame) -> Figure:
             )
             axis.axhline(0, color=COLOURS["grey"], linewidth=0.6, linestyle="--", zorder=1)
             axis.set_xlabel("layer")
-            letter(axis, name, f"{_wrap(SHOWN[measure])},\n{null}")
+            letter(axis, name, f"{wrap_title(SHOWN[measure])},\n{null}")
         axes[0, 0].set_ylabel("effect, sd of the permutations")
     return figure
