@@ -27,12 +27,12 @@ SHOWN = {
     "dissociation_ratio_5%": "DR(5 %)",
     "dissociation_ratio_10%": "DR(10 %)",
     "representational_similarity": "representational similarity",
-    "mutual_neighbours_10": "mutual neighbours, k = 10",
-    "neighbour_value_distance_ratio_10": "neighbour distance ratio, k = 10",
+    "mutual_neighbours_10": "mutual neighbours (k = 10)",
+    "neighbour_value_distance_ratio_10": "neighbour distance ratio (k = 10)",
     "debiased_cka": "debiased CKA",
-    "held_out_canonical_correlation": "canonical correlations, held out",
-    "tieability": "tieability, held out",
-    "closed_form_r2": "tieability, closed form",
+    "held_out_canonical_correlation": "held-out canonical correlations",
+    "tieability": "held-out tieability",
+    "closed_form_r2": "closed-form tieability",
 }
 
 
@@ -78,7 +78,10 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 "measure and permutation null.",
             ),
         },
-        tables=(_tabulate(summary, nulls), _tabulate_heads(tables["heads"])),
+        tables=(
+            *(_tabulate(summary, nulls[start : start + 4]) for start in range(0, len(nulls), 4)),
+            _tabulate_heads(tables["heads"]),
+        ),
     )
 
 
@@ -120,6 +123,7 @@ def _answer_ceiling(ceiling: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 
 
 def _tabulate(summary: pd.DataFrame, nulls: list[str]) -> ShownTable:
+    """Tabulate every measure beside some of the nulls, as many as fit on a page."""
     rows: list[tuple[Entry, ...]] = []
     for measure, name in SHOWN.items():
         own = summary[summary["measure"] == measure]
