@@ -141,16 +141,20 @@ def _shuffle_layer(
 ) -> tuple[dict[str, dict[str, ShuffledPairs]], pd.DataFrame]:
     """Measure one layer under both kinds of permutation, and the noise ceiling of its heads."""
     keys, values = captured.keys(layer), captured.values(layer)
+    dealt = shuffle_pairs(
+        keys,
+        values,
+        rows=words.rows,
+        left_word=words.left_word,
+        right_word=words.right_word,
+        permutations=torch.cat(list(permutations.values())),
+    )
+    parts = {
+        name: both.split([len(p) for p in permutations.values()]) for name, both in dealt.items()
+    }
     shuffles = {
-        null: shuffle_pairs(
-            keys,
-            values,
-            rows=words.rows,
-            left_word=words.left_word,
-            right_word=words.right_word,
-            permutations=permutation,
-        )
-        for null, permutation in permutations.items()
+        null: {name: part[number] for name, part in parts.items()}
+        for number, null in enumerate(permutations)
     }
     return shuffles, _find_ceiling(keys, values, words, layer)
 

@@ -45,12 +45,8 @@ def pair_cosines(
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    return _over_pairs(
-        coordinates,
-        left,
-        right,
-        lambda x, y: (_direction(x) * _direction(y)).sum(dim=-1).clamp(-1, 1),
-    )
+    directions = _direction(coordinates)  # once an occurrence, not once a pair
+    return _over_pairs(directions, left, right, lambda x, y: (x * y).sum(dim=-1).clamp(-1, 1))
 
 
 def pair_distances(

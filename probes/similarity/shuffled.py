@@ -15,14 +15,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int16
 from torch import Tensor
 
 from probes.similarity.compare import compare_pairs
 from probes.similarity.word_matrix import WordMatrix, word_cosines, word_distances
 from probes.stats.checks import require_finite, require_fraction, require_indices
 from probes.stats.ranks import cumulate, find_boundary, midranks, sort_rows
-from probes.stats.word_permutation import permuted_figures
+from probes.stats.word_permutation import gather_figures, permuted_places
+
+_LEVELS = 2**13
+_ROWS = 64  # of a word matrix, at a time: what fits the cache
 
 FromValues = Callable[[Tensor], Tensor]
 """Value figures ``[sample, pair]`` -> the measures ``[sample, measure, *more]``, for one head."""
@@ -37,7 +40,8 @@ class ShuffledMeasures:
     names
         What the results are called; several where measures share work.
     figure
-        Which figure of a pair they take, for keys and for values.
+        Which figure of a pair they take, for keys and for values; the values' distances come as
+        levels.
     prepare
         Takes one head's key figures ``[pair]`` and returns the function of the value figures.
     """
@@ -57,6 +61,10 @@ class ShuffledPairs:
 
     observed: Float[Tensor, "head *more"]
     samples: Float[Tensor, "permutation head *more"]
+
+    def split(self, sizes: Sequence[int]) -> list[ShuffledPairs]:
+        """Part the samples of several kinds of permutation, each beside the observed figure."""
+        return [ShuffledPairs(self.observed, own) for own in torch.split(self.samples, list(sizes))]
 
 
 def prepare_dissociation(
@@ -85,18 +93,41 @@ def prepare_dissociation(
 
 
 def prepare_similarity(key_distance: Float[Tensor, " pair"]) -> FromValues:
-    """Split :func:`probes.similarity.representational_similarity`: the ranks of d_K are fixed."""
-    require_finite("the keys' pair figures", key_distance)
-    key_rank = _centred_midranks(key_distance)
-    key_spread = key_rank.square().sum()
+    """Split :func:`probes.similarity.representational_similarity`: the ranks of d_K are fixed.
 
-    def measure(values: Tensor) -> Tensor:
-        order, value_rank = _sort_float32(values)
-        joint = (torch.from_numpy(key_rank.numpy().take(order)) * value_rank).sum(1)
-        spread = key_spread * value_rank.square().sum(1)
-        return (joint / spread.sqrt()).clamp(-1, 1)[:, None]
+    The value figures are the distances' levels (:func:`distance_levels`): counting how many pairs
+    are on each ranks them six times faster than sorting.
+    """
+    require_finite("the keys' pair figures", key_distance)
+    key_rank = _centred_midranks(key_distance).numpy()
+    key_spread = np.square(key_rank).sum()
+
+    def correlate(levels: np.ndarray) -> float:
+        count = np.bincount(levels)
+        rank = count.cumsum() - (count + len(levels)) / 2  # centred; its members' mean
+        spread = key_spread * ((count * rank) @ rank)
+        return (rank.take(levels) @ key_rank) / np.sqrt(spread) if spread > 0 else np.nan
+
+    def measure(levels: Tensor) -> Tensor:
+        similarity = torch.tensor([correlate(row) for row in levels.numpy()], dtype=torch.float64)
+        return similarity.clamp(-1, 1)[:, None]
 
     return measure
+
+
+def distance_levels(distances: Float[Tensor, "word word"]) -> Int16[Tensor, "word word"]:
+    """Round distances to 8,192 levels, from four standard deviations below the mean to four above.
+
+    Distances of one level share their rank, as equal ones do. Where they lie 1,024 to a
+    standard deviation, that changes the rank correlation of 6,000 pairs by about 1e-5; where an
+    outlier stretches the deviation a hundredfold, by about 1e-3.
+    """
+    spread, mean = torch.std_mean(distances[:: 1 + len(distances) // 256])  # enough to tell
+    step = (8 * spread / _LEVELS).clamp_min(torch.finfo(distances.dtype).tiny)
+    levels = torch.empty_like(distances, dtype=torch.int16)
+    for own, into in zip(torch.split(distances, _ROWS), torch.split(levels, _ROWS), strict=True):
+        into.copy_((own - mean).div_(step).add_(_LEVELS / 2).clamp_(0, _LEVELS - 1))
+    return levels
 
 
 def prepare_curve(key_similarity: Float[Tensor, " pair"], *, bins: int) -> FromValues:
@@ -167,12 +198,12 @@ def shuffle_pairs(
     require_indices("left_word", left_word, len(rows))
     require_indices("right_word", right_word, len(rows))
     identity = torch.arange(len(rows))[None]
-    arrangements = torch.cat([identity, permutations])
+    places = permuted_places(torch.cat([identity, permutations]), left_word, right_word)
     left, right = rows[left_word], rows[right_word]
     of_keys = compare_pairs(keys, keys, left, right)
     figures: dict[str, tuple[Tensor, WordMatrix]] = {
         "cosine": (of_keys.s_k, word_cosines),
-        "distance": (of_keys.d_k, word_distances),
+        "distance": (of_keys.d_k, _word_levels),
     }
     found: dict[str, list[Tensor]] = {}
     for head, value in enumerate(values.float()):
@@ -185,12 +216,18 @@ def shuffle_pairs(
             # A vector without a direction shows in its cosine with itself.
             own = between_words.diagonal()[torch.cat([left_word, right_word])]
             require_finite(f"the {figure}s of the values' words with themselves", own)
-            blocks = permuted_figures(between_words, arrangements, left_word, right_word)
+            blocks = gather_figures(between_words, places)
             for group, samples in zip(chosen, _measure_blocks(blocks, prepared), strict=True):
                 for name, own in zip(group.names, samples.unbind(1), strict=True):
                     found.setdefault(name, []).append(own)
     stacked = {name: torch.stack(samples, dim=1) for name, samples in found.items()}
     return {name: ShuffledPairs(both[0], both[1:]) for name, both in stacked.items()}
+
+
+def _word_levels(
+    coordinates: Float[Tensor, "occurrence d"], rows: Int[Tensor, "word template"]
+) -> Int16[Tensor, "word word"]:
+    return distance_levels(word_distances(coordinates, rows))
 
 
 def _measure_blocks(blocks: Iterable[Tensor], prepared: list[FromValues]) -> list[Tensor]:
@@ -229,33 +266,3 @@ def _order_statistic(values: Tensor, place: int) -> Float[Tensor, " sample"]:
     """Return the `place`-th smallest figure (from 1) of every sample; numpy partitions faster."""
     parted = np.partition(values.numpy(), place - 1, axis=1)
     return torch.from_numpy(parted[:, place - 1].copy())
-
-
-def _sort_float32(
-    values: Float[Tensor, "sample pair"],
-) -> tuple[np.ndarray, Float[Tensor, "sample_or_1 pair"]]:
-    """Return the pairs in rising order, and the centred midrank of each place in that order.
-
-    Sorting whole numbers that hold the figure above and the pair's number below is more than twice
-    as fast as sorting figures and keeping their places.
-    """
-    bits = (values.float().numpy() + np.float32(0)).view(np.int32)  # + 0 makes -0 a 0
-    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # rises with the figure, negative ones too
-    n_samples, n_pairs = bits.shape
-    packed = (bits.astype(np.int64) << 32) | np.arange(n_pairs)
-    packed.sort(axis=1)
-    rank = np.arange(n_pairs)[None] - (n_pairs - 1) / 2
-    figure = packed >> 32
-    repeats = np.zeros(bits.shape, dtype=bool)
-    np.equal(figure[:, 1:], figure[:, :-1], out=repeats[:, 1:])
-    repeated = np.flatnonzero(repeats)
-    if len(repeated):
-        rank = np.tile(rank, (n_samples, 1))
-        # a tie is a run of neighbours; its members share their mean rank
-        starts = repeated[np.diff(repeated, prepend=-2) != 1] - 1
-        ends = repeated[np.diff(repeated, append=repeated[-1] + 2) != 1]
-        flat = rank.reshape(-1)
-        length = ends - starts + 1
-        members = np.repeat(starts - np.cumsum(length) + length, length) + np.arange(length.sum())
-        flat[members] = np.repeat((flat[starts] + flat[ends]) / 2, length)
-    return packed & 0xFFFFFFFF, torch.from_numpy(rank)

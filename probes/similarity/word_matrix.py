@@ -15,6 +15,8 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_indices
 
+_ROWS = 64  # of a word matrix, at a time: what fits the cache
+
 WordMatrix = Callable[[Tensor, Tensor], Tensor]
 """Coordinates ``[occurrence, d]`` and rows ``[word, template]`` -> figures ``[word, word]``."""
 
@@ -68,9 +70,11 @@ def word_distances(
     """
     _check(coordinates, rows)
     total = coordinates.new_zeros(len(rows), len(rows))
-    for row in rows.T:
-        vectors = coordinates[row]
-        total += torch.cdist(vectors, vectors, compute_mode="use_mm_for_euclid_dist")
+    by_template = coordinates[rows.T]
+    for start in range(0, len(rows), _ROWS):
+        some = by_template[:, start : start + _ROWS]
+        between = torch.cdist(some, by_template, compute_mode="use_mm_for_euclid_dist")
+        torch.sum(between, dim=0, out=total[start : start + _ROWS])
     return total.fill_diagonal_(0).div_(rows.shape[1])
 
 

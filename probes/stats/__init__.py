@@ -44,9 +44,11 @@ _attributes = {
     "shares": ["share_interval"],
     "word_permutation": [
         "combine_strata",
+        "gather_figures",
         "permute_words",
         "permuted_figures",
         "permuted_pairs",
+        "permuted_places",
     ],
 }
 

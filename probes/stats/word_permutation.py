@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int32, Shaped
 from torch import Tensor
 
 from probes.errors import UsageError
@@ -23,6 +23,7 @@ WordFigures = Tensor | Callable[[Tensor, Tensor], Tensor]
 """Figures of any two words: a matrix ``[word, word]``, or a function of two index tensors
 ``[permutation, pair]`` that returns ``[permutation, pair]``."""
 
+_MAX_WORDS = 46_340  # whose matrix has places of four bytes
 _BLOCK = 125  # permutations; 6,000 float32 figures each are 3 MB, which fit in the cache
 
 
@@ -170,11 +171,45 @@ def permuted_figures(
             f"{(n_words, n_words)}, one row and column for each permuted word."
         )
     for part in torch.split(permutations, block):
-        if not isinstance(figures, Tensor):
+        if isinstance(figures, Tensor):
+            yield from gather_figures(figures, permuted_places(part, left_word, right_word))
+        else:
             yield figures(*permuted_pairs(part, left_word, right_word))
-            continue
-        # numpy gathers single numbers twice as fast as torch
-        place = part.numpy().take(left_word.numpy(), axis=1)
-        place *= n_words
-        place += part.numpy().take(right_word.numpy(), axis=1)
-        yield torch.from_numpy(figures.reshape(-1).numpy().take(place))
+
+
+def permuted_places(
+    permutations: Int[Tensor, "permutation word"],
+    left_word: Int[Tensor, "pair"],
+    right_word: Int[Tensor, "pair"],
+) -> Int32[Tensor, "permutation pair"]:
+    """Return where each pair's figure stands in a matrix ``[word, word]`` laid out in one row.
+
+    The same for every head and figure, so that they can be found once.
+
+    Raises
+    ------
+    UsageError
+        If an index is out of range, or there are more than 46,340 words.
+    """
+    n_words = permutations.shape[1]
+    if n_words > _MAX_WORDS:
+        raise UsageError(
+            f"{n_words} words make a matrix of {n_words**2:,} figures; at most {_MAX_WORDS:,} can "
+            "be permuted through a matrix. Take a sample of the pairs."
+        )
+    places = permutations.to(torch.int32)
+    left, right = permuted_pairs(places, left_word, right_word)
+    return left.mul_(n_words).add_(right)
+
+
+def gather_figures(
+    matrix: Shaped[Tensor, "word word"],
+    places: Int32[Tensor, "permutation pair"],
+    *,
+    block: int = _BLOCK,
+) -> Iterator[Shaped[Tensor, "permutation pair"]]:
+    """Yield the figures at `permuted_places`, some permutations at a time."""
+    figures = matrix.reshape(-1)
+    for part in torch.split(places, block):
+        # the fastest of torch's and numpy's ways to gather single numbers
+        yield figures.index_select(0, part.reshape(-1)).reshape(part.shape)

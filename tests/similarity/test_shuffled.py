@@ -16,6 +16,7 @@ from probes.similarity.compare import compare_pairs
 from probes.similarity.shuffled import (
     PAIR_MEASURES,
     ShuffledMeasures,
+    distance_levels,
     prepare_curve,
     prepare_dissociation,
     prepare_similarity,
@@ -26,7 +27,7 @@ from probes.stats import permute_words
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
-    levels=st.sampled_from([2, 5, 10**6]),
+    levels=st.sampled_from([2, 5, 2000]),
     n_pairs=st.sampled_from([2, 17, 40]),
     top=st.sampled_from([0.01, 0.05, 0.3, 0.9]),
 )
@@ -40,13 +41,35 @@ def test_split_measures_equal_the_measures(seed, levels, n_pairs, top):
     torch.testing.assert_close(other, dissociation_ratio(keys, values, top=0.5))
     curve = prepare_curve(key, bins=3)(values)[:, 0]
     torch.testing.assert_close(curve, divergence_curve(keys, values, bins=3))
-    similarity = prepare_similarity(key)(values)[:, 0]
+    similarity = prepare_similarity(key)(values.to(torch.int32) + levels)[:, 0]
     expected = representational_similarity(keys, values)
     torch.testing.assert_close(similarity, expected, equal_nan=True)
     for row in range(6):
         if len(key.unique()) > 1 and len(values[row].unique()) > 1:
             rho = scipy.stats.spearmanr(key.numpy(), values[row].numpy()).statistic
             assert float(similarity[row]) == pytest.approx(rho, abs=1e-9)
+
+
+@pytest.mark.parametrize("outlier", [1.0, 300.0])
+def test_levels_keep_the_rank_correlation(outlier):
+    random = torch.Generator().manual_seed(3)
+    vectors = torch.randn(300, 12, generator=random)
+    vectors[7] *= outlier
+    distances = torch.cdist(vectors, vectors)
+    levels = distance_levels(distances)
+    left, right = torch.triu_indices(300, 300, offset=1)
+    key = distances[left, right] + torch.randn(len(left), generator=random)
+    found = prepare_similarity(key)(levels[left, right][None]).item()
+    exact = representational_similarity(key[None], distances[left, right][None]).item()
+    assert found == pytest.approx(exact, abs=1e-4 if outlier == 1 else 2e-3)
+    assert int(levels.min()) >= 0
+    assert int(levels.max()) < 8192
+
+
+def test_equal_distances_have_no_rank_correlation():
+    levels = distance_levels(torch.full((5, 5), 3.0))
+    assert len(levels.unique()) == 1
+    assert prepare_similarity(torch.rand(5))(levels).isnan().all()
 
 
 @pytest.fixture
@@ -109,6 +132,14 @@ def test_identical_keys_and_values_are_beyond_their_null(layer):
     assert found.observed.tolist() == pytest.approx([1, 1], abs=1e-3)
     assert np.quantile(found.samples.numpy(), 0.99) < 0.7
     assert abs(float(found.samples.mean())) < 0.1
+
+
+def test_several_kinds_of_permutation_share_their_observed_figures(layer):
+    both = shuffle_pairs(**layer)["representational_similarity"]
+    first, second = both.split([4, 5])
+    assert first.samples.shape == (4, 2)
+    torch.testing.assert_close(torch.cat([first.samples, second.samples]), both.samples)
+    torch.testing.assert_close(second.observed, both.observed)
 
 
 def test_shuffle_pairs_refuses(layer):
