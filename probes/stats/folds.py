@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+
+SPLITS = ("train", "dev", "test")
+Cells = tuple[int, ...]
 
 
 def word_folds(
@@ -49,48 +53,151 @@ def word_folds(
     return torch.from_numpy(fold)[word]
 
 
+def member_folds(
+    members: Int[Tensor, "occurrence member"], folds: int, seed: int
+) -> Int[Tensor, "occurrence member"]:
+    """Fold of each member of an occurrence: a word and its head noun, or the words of a pair.
+
+    Members of one column are dealt out among themselves, so that no fold lacks any kind of them;
+    a number that stands in several columns keeps the fold it got in the first of them. Splits of
+    these folds (`Splits.of`) test an occurrence where all its members are in one fold, and train on
+    those none of whose members are: neither a tested word nor a tested head noun has been seen.
+
+    Parameters
+    ----------
+    members
+        Numbers of words, one numbering for all columns.
+
+    Raises
+    ------
+    UsageError
+        If a first column has fewer words than folds, or there are fewer than 2 folds.
+    """
+    fold_of: dict[int, int] = {}
+    for column in range(members.shape[1]):
+        new = [n for n in members[:, column].unique().tolist() if n not in fold_of]
+        if column == 0 or len(new) >= folds:
+            dealt = word_folds(torch.tensor(new), folds, seed + 7_919 * column).tolist()
+        else:
+            dealt = [place % folds for place in range(len(new))]
+        fold_of |= dict(zip(new, dealt, strict=True))
+    numbers, place = torch.unique(members, return_inverse=True)
+    return torch.tensor([fold_of[number] for number in numbers.tolist()])[place]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training set, and the sets it is tested on.
+
+    Attributes
+    ----------
+    train
+        Cells.
+    tests
+        Of each test, the fold it counts for and its cells.
+    """
+
+    train: Cells
+    tests: tuple[tuple[int, Cells], ...]
+
+    @property
+    def tested(self) -> list[int]:
+        """All cells that are tested."""
+        return [cell for _, cells in self.tests for cell in cells]
+
+
 @dataclass(frozen=True)
 class Splits:
-    """Which occurrences train and which test, when each belongs to one fold or to several.
-
-    A pair of words belongs to the folds of both. It tests fold f if both its words are in f, and
-    trains it if neither is; the others are left out. So no word is ever on both sides, though the
-    pairs share words.
+    """Which occurrences train and which test: of cross-validation, or of a split that is given.
 
     Attributes
     ----------
     cell
-        The number of each occurrence's set of folds.
-    members
-        The folds of each cell.
-    n_folds
-        How many folds there are.
+        The number of each occurrence's cell; occurrences of one cell train and test together.
+    n_cells
+        How many cells there are.
+    outer
+        The fits that are scored, one a fold.
+    inner
+        The fits that choose the penalties: what each tests counts for a fold whose own tests it has
+        not seen.
     """
 
     cell: Int[Tensor, "occurrence"]
-    members: tuple[frozenset[int], ...]
-    n_folds: int
+    n_cells: int
+    outer: tuple[Fit, ...]
+    inner: tuple[Fit, ...]
 
     @classmethod
     def of(cls, fold: Int[Tensor, "occurrence *member"], n_folds: int) -> Splits:
-        """Collect the sets of folds that occur.
+        """Cross-validate, with penalties chosen by leaving out a second fold.
+
+        An occurrence with several members (two words; a word and its head noun) belongs to the
+        folds of all. It tests fold f if all its members are in f, and trains it if none is; the
+        others are left out. So no member is ever on both sides.
 
         Parameters
         ----------
         fold
-            [occurrence], or for pairs [occurrence, member]; each in 0..n_folds-1.
+            [occurrence], or [occurrence, member]; each in 0..n_folds-1.
         """
         rows = fold.reshape(len(fold), -1).sort(dim=1).values
         cells, cell = torch.unique(rows, dim=0, return_inverse=True)
-        return cls(cell, tuple(frozenset(row) for row in cells.tolist()), n_folds)
+        members = [frozenset(row) for row in cells.tolist()]
 
-    def test_cells(self, fold: int) -> list[int]:
-        """List the cells that are wholly inside a fold."""
-        return [number for number, folds in enumerate(self.members) if folds == {fold}]
+        def find_train(*excluded: int) -> Cells:
+            return tuple(n for n, folds in enumerate(members) if not folds & set(excluded))
 
-    def train_cells(self, excluded: Collection[int]) -> list[int]:
-        """List the cells that touch none of the `excluded` folds."""
-        return [number for number, folds in enumerate(self.members) if not folds & set(excluded)]
+        tests = [
+            tuple(n for n, folds in enumerate(members) if folds == {fold})
+            for fold in range(n_folds)
+        ]
+        return cls(
+            cell,
+            len(members),
+            outer=tuple(Fit(find_train(f), ((f, tests[f]),)) for f in range(n_folds)),
+            inner=tuple(
+                Fit(find_train(f, g), ((f, tests[g]), (g, tests[f])))
+                for f, g in combinations(range(n_folds), 2)
+            ),
+        )
+
+    @classmethod
+    def given(cls, split: Sequence[str]) -> Splits:
+        """Fit on ``train``, choose the penalty on ``dev``, score on ``test``, as a treebank does.
+
+        Words may stand on both sides, as they do in treebanks; control tasks say how much of a
+        score that explains. Other names are left out.
+
+        Parameters
+        ----------
+        split
+            The name of each occurrence's split.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing to train on, or nothing to test.
+        """
+        names = [name if name in SPLITS else "" for name in split]
+        missing = {"train", "test"} - set(names)
+        if missing:
+            raise UsageError(
+                f"No occurrence is in the split {' or '.join(sorted(missing))}; the splits are "
+                f"{sorted(set(split))}."
+            )
+        numbers = {"train": 0, "dev": 1, "test": 2, "": 3}
+        return cls(
+            torch.tensor([numbers[name] for name in names]),
+            len(numbers),
+            outer=(Fit((0,), ((0, (2,)),)),),
+            inner=(Fit((0,), ((0, (1,)),)),) if "dev" in names else (),
+        )
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds are scored."""
+        return len(self.outer)
 
     def rows(self, cells: Collection[int]) -> Bool[Tensor, "occurrence"]:
         """Mark the occurrences of some cells."""
@@ -98,4 +205,31 @@ class Splits:
 
     def tested(self) -> Bool[Tensor, "occurrence"]:
         """Mark the occurrences that some fold tests; those of pairs across folds are not."""
-        return self.rows([c for fold in range(self.n_folds) for c in self.test_cells(fold)])
+        return self.rows([cell for fit in self.outer for cell in fit.tested])
+
+    def require_training(self, *, choose: bool) -> None:
+        """Refuse splits some of whose tests have nothing to train on.
+
+        Parameters
+        ----------
+        choose
+            Whether penalties are to be chosen, so that the inner fits count as well.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing to train on, to test, or to choose by.
+        """
+        held = set(self.cell.unique().tolist())
+        for fit in (*self.outer, *(self.inner if choose else ())):
+            if held & set(fit.tested) and not held & set(fit.train):
+                raise UsageError(
+                    "A fold is tested that leaves nothing to train on; give more folds, more "
+                    "words, or a single penalty."
+                )
+        if not bool(self.tested().any()):
+            raise UsageError("No occurrence is tested: none has all its members in one fold.")
+        if choose and not self.inner:
+            raise UsageError(
+                "The split has no dev set to choose a penalty by; give one, or a single penalty."
+            )
