@@ -11,7 +11,7 @@ from torch import Tensor
 from probes.linear.logistic import LogisticFit, LogisticProblem, solve_path, split_heads
 from probes.stats.folds import Splits
 
-TOLERANCE = 1e-5  # nats per occurrence; no accuracy of a real head moved by 0.1 points
+TOLERANCE = 3e-5  # nats per occurrence; no accuracy of a real head moved by 0.1 points
 
 
 def cross_validate_logistic(

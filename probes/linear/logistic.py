@@ -4,14 +4,14 @@ Truncated Newton (Nash 2000, "A survey of truncated-Newton methods"): every step
 conjugate gradients, preconditioned by the bound of Boehning (1992) in the inputs' principal axes,
 in which all is computed, so that neither the scale nor the correlation of the inputs costs
 iterations. All label sets of a head share its inputs, and with them the two matrix products of an
-iteration; logits are linear in the weights, so the line search needs no product at all. Classes stand before occurrences in memory,
-where sums over the (few) classes are fast.
+iteration; logits are linear in the weights, so the line search needs no product at all. Classes
+stand before occurrences in memory, where sums over the (few) classes are fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -116,7 +116,6 @@ class LogisticProblem:
         self.axes = axes.to(x.dtype)
         # A last input of ones takes the intercept; centred inputs are orthogonal to it.
         self.x = torch.cat([centred @ self.axes, torch.ones_like(x[..., :1])], -1)
-        self.x_transposed = self.x.mT.contiguous()
         self.index = labels[None, :, None].expand(len(x), -1, -1, -1)  # [head, task, 1, occurrence]
         self.n = x.shape[1]
 
@@ -187,7 +186,7 @@ class LogisticProblem:
         return self._uncentre(point.weights, converged, steps)
 
     def _forward(self, weights: Tensor) -> Tensor:
-        return torch.unflatten(weights.flatten(1, 2) @ self.x_transposed, 1, weights.shape[1:3])
+        return torch.unflatten(weights.flatten(1, 2) @ self.x.mT, 1, weights.shape[1:3])
 
     def _backward(self, values: Tensor) -> Tensor:
         return torch.unflatten(values.flatten(1, 2) @ self.x, 1, values.shape[1:3])
@@ -298,7 +297,7 @@ def split_heads(
     x: Float[Tensor, "head occurrence d"],
 ) -> tuple[Float[Tensor, "part occurrence d"], ...]:
     """Cut heads into what is best solved at once: one on a CPU, whose caches it fits, or all."""
-    return x.split(1) if x.device.type == "cpu" else (x,)
+    return torch.split(x, 1) if x.device.type == "cpu" else (x,)
 
 
 def solve_path(
@@ -308,7 +307,7 @@ def solve_path(
     tolerance: float = 1e-6,
     max_steps: int = 100,
 ) -> Iterator[tuple[int, LogisticFit]]:
-    """Solve for every relative penalty, the strongest first, each starting from the last.
+    """Solve for every relative penalty, the strongest first; the last two say where to start.
 
     Parameters
     ----------
@@ -320,9 +319,20 @@ def solve_path(
     tuple of int and LogisticFit
         The penalty's place in `penalties`, and the fit.
     """
-    fit = None
+    fit = last = None
     for place in penalties.argsort(descending=True).tolist():
         penalty = (penalties[place].item() * problem.scale)[..., None]
         penalty = penalty.clamp(min=torch.finfo(penalty.dtype).tiny)  # inputs that never vary
-        fit = problem.solve(penalty, start=fit, tolerance=tolerance, max_steps=max_steps)
+        start = fit if fit is None or last is None else _extrapolate(last, fit)
+        last = fit
+        fit = problem.solve(penalty, start=start, tolerance=tolerance, max_steps=max_steps)
         yield place, fit
+
+
+def _extrapolate(last: LogisticFit, fit: LogisticFit) -> LogisticFit:
+    """Go on from one fit of a path to the next by half of the step between the last two."""
+    return replace(
+        fit,
+        weights=torch.lerp(last.weights, fit.weights, 1.5),
+        intercept=torch.lerp(last.intercept, fit.intercept, 1.5),
+    )

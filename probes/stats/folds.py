@@ -18,22 +18,24 @@ Cells = tuple[int, ...]
 
 
 def word_folds(
-    words: Int[Tensor, "occurrence"],
+    words: Int[Tensor, "occurrence *member"],
     folds: int,
     seed: int,
-) -> Int[Tensor, "occurrence"]:
+) -> Int[Tensor, "occurrence *member"]:
     """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
 
     Parameters
     ----------
     words
-        The word of each occurrence.
+        The word of each occurrence; or all that must not be split, such as the word and its head
+        noun, in one numbering. Each member gets a fold of its own, and `Splits.of` makes of them a
+        split in which neither a tested word nor a tested head noun has been seen.
     folds, seed
         The assignment depends on these and on the set of words only.
 
     Returns
     -------
-    Int[Tensor, "occurrence"]
+    Int[Tensor, "occurrence *member"]
         In 0..folds-1; the numbers of words in two folds differ by at most 1.
 
     Raises
@@ -51,38 +53,6 @@ def word_folds(
     fold = np.empty(n_words, dtype=np.int64)
     fold[np.random.default_rng(seed).permutation(n_words)] = np.arange(n_words) % folds
     return torch.from_numpy(fold)[word]
-
-
-def member_folds(
-    members: Int[Tensor, "occurrence member"], folds: int, seed: int
-) -> Int[Tensor, "occurrence member"]:
-    """Fold of each member of an occurrence: a word and its head noun, or the words of a pair.
-
-    Members of one column are dealt out among themselves, so that no fold lacks any kind of them;
-    a number that stands in several columns keeps the fold it got in the first of them. Splits of
-    these folds (`Splits.of`) test an occurrence where all its members are in one fold, and train on
-    those none of whose members are: neither a tested word nor a tested head noun has been seen.
-
-    Parameters
-    ----------
-    members
-        Numbers of words, one numbering for all columns.
-
-    Raises
-    ------
-    UsageError
-        If a first column has fewer words than folds, or there are fewer than 2 folds.
-    """
-    fold_of: dict[int, int] = {}
-    for column in range(members.shape[1]):
-        new = [n for n in members[:, column].unique().tolist() if n not in fold_of]
-        if column == 0 or len(new) >= folds:
-            dealt = word_folds(torch.tensor(new), folds, seed + 7_919 * column).tolist()
-        else:
-            dealt = [place % folds for place in range(len(new))]
-        fold_of |= dict(zip(new, dealt, strict=True))
-    numbers, place = torch.unique(members, return_inverse=True)
-    return torch.tensor([fold_of[number] for number in numbers.tolist()])[place]
 
 
 @dataclass(frozen=True)
@@ -207,6 +177,11 @@ class Splits:
         """Mark the occurrences that some fold tests; those of pairs across folds are not."""
         return self.rows([cell for fit in self.outer for cell in fit.tested])
 
+    @property
+    def can_choose(self) -> bool:
+        """Whether there are fits to choose penalties by, each with something to train on."""
+        return bool(self.inner) and not self._lack_training(self.inner)
+
     def require_training(self, *, choose: bool) -> None:
         """Refuse splits some of whose tests have nothing to train on.
 
@@ -220,16 +195,18 @@ class Splits:
         UsageError
             If there is nothing to train on, to test, or to choose by.
         """
-        held = set(self.cell.unique().tolist())
-        for fit in (*self.outer, *(self.inner if choose else ())):
-            if held & set(fit.tested) and not held & set(fit.train):
-                raise UsageError(
-                    "A fold is tested that leaves nothing to train on; give more folds, more "
-                    "words, or a single penalty."
-                )
+        if self._lack_training((*self.outer, *(self.inner if choose else ()))):
+            raise UsageError(
+                "A fold is tested that leaves nothing to train on; give more folds, more words, or "
+                "a single penalty."
+            )
         if not bool(self.tested().any()):
             raise UsageError("No occurrence is tested: none has all its members in one fold.")
         if choose and not self.inner:
             raise UsageError(
                 "The split has no dev set to choose a penalty by; give one, or a single penalty."
             )
+
+    def _lack_training(self, fits: Sequence[Fit]) -> bool:
+        held = set(torch.unique(self.cell).tolist())
+        return any(held & set(fit.tested) and not held & set(fit.train) for fit in fits)

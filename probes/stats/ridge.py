@@ -51,7 +51,7 @@ class FoldMoments:
             keys, values = keys.index_select(1, order), values.index_select(1, order)
         sizes = torch.bincount(fold, minlength=folds)
         ends = sizes.tolist()
-        parts = list(zip(keys.split(ends, 1), values.split(ends, 1), strict=True))
+        parts = list(zip(torch.split(keys, ends, 1), torch.split(values, ends, 1), strict=True))
         return cls(
             sizes.to(keys.device, torch.float64),
             torch.stack([k.sum(1) for k, _ in parts], 1).double(),
