@@ -11,7 +11,7 @@ stand before occurrences in memory, where sums over the (few) classes are fast.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,12 +60,18 @@ class LogisticFit:
 
 @dataclass(frozen=True)
 class _Point:
-    """Where the solver stands, and the loss of each problem there."""
+    """Where the solver stands, the loss of each problem there, and what the problems are."""
 
     weights: Tensor
     logits: Tensor
     probabilities: Tensor
     value: Tensor
+    ridge: Tensor
+    index: Tensor
+
+    def of_tasks(self, keep: Tensor) -> _Point:
+        """Keep some tasks; the others cost nothing any more."""
+        return _Point(*(getattr(self, field.name)[:, keep] for field in fields(self)))
 
 
 class LogisticProblem:
@@ -163,27 +169,34 @@ class LogisticProblem:
         ridge = penalty.expand(*self.head, self.n_tasks).reshape(*rows, 1, 1).to(self.x)
         ridge = torch.cat([ridge.expand(-1, -1, -1, self.x.shape[-1] - 1), 0 * ridge], -1)
         weights = self._centre_fit(start)
-        point = self._evaluate(self._forward(weights), weights, ridge)
+        point = self._evaluate(self._forward(weights), weights, ridge, self.index)
         active = torch.ones(rows, dtype=torch.bool, device=self.x.device)
         converged = torch.zeros_like(active)
         steps = torch.zeros(rows, dtype=torch.int64, device=self.x.device)
+        solved = torch.empty_like(weights)
+        live = torch.arange(self.n_tasks, device=self.x.device)  # tasks that are not done
         for _ in range(max_steps):
-            gradient = self._gradient(point, ridge)
-            inverse = self._precondition(point.probabilities, ridge)
+            gradient = self._gradient(point)
+            inverse = self._precondition(point)
             promised = (gradient.square() * inverse).sum((2, 3)) / (2 * self.n)
-            done = promised <= tolerance
-            converged |= active & done
-            active &= ~done
-            if not bool(active.any()):
-                break
-            direction, change = self._newton_direction(
-                gradient, point.probabilities, ridge, inverse, active
+            converged[:, live] |= active[:, live] & (promised <= tolerance)
+            active[:, live] &= promised > tolerance
+            keep = active[:, live].any(0)
+            if not bool(keep.all()):
+                solved[:, live] = point.weights
+                live, point = live[keep], point.of_tasks(keep)
+                gradient, inverse = gradient[:, keep], inverse[:, keep]
+                if len(live) == 0:
+                    break
+            going = active[:, live]
+            direction, change = self._newton_direction(gradient, point, inverse, going)
+            point, moved = self._search(
+                point, change, direction, (gradient * direction).sum((2, 3))
             )
-            slope = (gradient * direction).sum((2, 3))
-            point, moved = self._search(point, change, direction, ridge, slope)
-            active &= moved
-            steps += active
-        return self._uncentre(point.weights, converged, steps)
+            active[:, live] &= moved
+            steps[:, live] += active[:, live]
+        solved[:, live] = point.weights
+        return self._uncentre(solved, converged, steps)
 
     def _forward(self, weights: Tensor) -> Tensor:
         return torch.unflatten(weights.flatten(1, 2) @ self.x.mT, 1, weights.shape[1:3])
@@ -191,35 +204,32 @@ class LogisticProblem:
     def _backward(self, values: Tensor) -> Tensor:
         return torch.unflatten(values.flatten(1, 2) @ self.x, 1, values.shape[1:3])
 
-    def _evaluate(self, logits: Tensor, weights: Tensor, ridge: Tensor) -> _Point:
+    def _evaluate(self, logits: Tensor, weights: Tensor, ridge: Tensor, index: Tensor) -> _Point:
         top = logits.amax(2, keepdim=True)
-        own = (logits.gather(2, self.index) - top)[:, :, 0]
+        own = (logits.gather(2, index) - top)[:, :, 0]
         chances = (logits - top).exp_()
         total = chances.sum(2, keepdim=True)
         loss = (total[:, :, 0].log() - own).sum(-1)
         value = loss + (ridge * weights.square()).sum((2, 3)) / 2
-        return _Point(weights, logits, chances.mul_(1 / total), value)
+        return _Point(weights, logits, chances.mul_(1 / total), value, ridge, index)
 
-    def _gradient(self, point: _Point, ridge: Tensor) -> Tensor:
-        minus = point.probabilities.new_full((), -1.0).expand_as(self.index)
-        residual = point.probabilities.scatter_add(2, self.index, minus)
-        return self._backward(residual) + ridge * point.weights
+    def _gradient(self, point: _Point) -> Tensor:
+        minus = point.probabilities.new_full((), -1.0).expand_as(point.index)
+        residual = point.probabilities.scatter_add(2, point.index, minus)
+        return self._backward(residual) + point.ridge * point.weights
 
-    def _precondition(self, probabilities: Tensor, ridge: Tensor) -> Tensor:
+    def _precondition(self, point: _Point) -> Tensor:
         """Return 1 / diagonal of the bound on the Hessian, [head, task, class, axis]."""
-        spread = (probabilities * (1 - probabilities)).mean(-1)[..., None].clamp(min=1e-6)
+        chances = point.probabilities
+        spread = (chances * (1 - chances)).mean(-1)[..., None].clamp(min=1e-6)
         scatter = torch.cat([self.eigenvalues, torch.full_like(self.eigenvalues[:, :1], self.n)], 1)
-        return 1 / (spread * scatter[:, None, None] + ridge)
+        return 1 / (spread * scatter[:, None, None] + point.ridge)
 
     def _newton_direction(
-        self,
-        gradient: Tensor,
-        probabilities: Tensor,
-        ridge: Tensor,
-        inverse: Tensor,
-        active: Tensor,
+        self, gradient: Tensor, point: _Point, inverse: Tensor, active: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Solve H d = -g by conjugate gradients; return d and the logits' change X d."""
+        probabilities = point.probabilities
         residual = -gradient * active[..., None, None]
         search = residual * inverse
         direction = torch.zeros_like(gradient)
@@ -230,7 +240,7 @@ class LogisticProblem:
             along = self._forward(search)
             curved = probabilities * along
             curved.addcmul_(probabilities, curved.sum(2, keepdim=True), value=-1)
-            product = self._backward(curved).addcmul_(ridge, search)
+            product = self._backward(curved).addcmul_(point.ridge, search)
             curvature = (search * product).sum((2, 3))
             going = (size > goal) & (curvature > 0)
             length = torch.where(going, size / curvature, 0.0)[..., None, None]
@@ -246,7 +256,7 @@ class LogisticProblem:
         return direction, change
 
     def _search(
-        self, point: _Point, change: Tensor, direction: Tensor, ridge: Tensor, slope: Tensor
+        self, point: _Point, change: Tensor, direction: Tensor, slope: Tensor
     ) -> tuple[_Point, Tensor]:
         """Halve each problem's step until its loss falls; say which found such a step."""
         step = torch.ones_like(point.value)
@@ -256,7 +266,8 @@ class LogisticProblem:
             new = self._evaluate(
                 torch.addcmul(point.logits, along, change),
                 torch.addcmul(point.weights, along, direction),
-                ridge,
+                point.ridge,
+                point.index,
             )
             good = new.value <= point.value + 1e-4 * step * slope + slack
             if bool(good.all()):
