@@ -18,8 +18,8 @@ KINDS = {
     "k": ("keys", "#E69F00", "o"),
     "v": ("values", "#56B4E9", "s"),
     "slice": (LABELS["slice"], COLOURS["slice"], "D"),
-    "untrained k": ("keys, untrained model", "#E69F00", "$\\circ$"),
-    "untrained v": ("values, untrained model", "#56B4E9", "$\\diamond$"),
+    "untrained k": ("keys, untrained model", "#E69F00", "o"),
+    "untrained v": ("values, untrained model", "#56B4E9", "s"),
     "embedding": ("whole token embedding", COLOURS["grey"], "x"),
 }
 NOTES = {"accuracy": "accuracy", "r2": "R²"}
@@ -46,7 +46,8 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
             if rows["value"].isna().all():
                 continue
             at = np.arange(len(names)) + (2.5 - number) * 0.13
-            _draw_points(left, rows, at, colour, marker, label)
+            face = "white" if what.startswith("untrained") else colour
+            _draw_points(left, rows, at, colour, marker, label, face=face)
         keys = summary[summary["what"] == "k"].set_index("property").reindex(names)
         for column, style, label in (
             ("majority", ":", "commonest class"),
@@ -172,7 +173,14 @@ def draw_learning(learning: pd.DataFrame) -> Figure:
 
 
 def _draw_points(
-    axes: Any, rows: pd.DataFrame, at: Any, colour: str, marker: str, label: str
+    axes: Any,
+    rows: pd.DataFrame,
+    at: Any,
+    colour: str,
+    marker: str,
+    label: str,
+    *,
+    face: str | None = None,
 ) -> None:
     value = rows["value"].to_numpy(dtype=float)
     low, high = (rows[column].to_numpy(dtype=float) for column in ("ci_low", "ci_high"))
@@ -183,6 +191,7 @@ def _draw_points(
         xerr=error,
         color=colour,
         marker=marker,
+        markerfacecolor=face or colour,
         markersize=3.6,
         linestyle="none",
         elinewidth=0.9,

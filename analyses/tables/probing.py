@@ -186,7 +186,7 @@ def to_latex(summary: pd.DataFrame) -> str:
     table = table[[name for name in NAMES if name in table]].rename(columns=NAMES)
     for column, name in (("majority", "majority"), ("control", "control")):
         table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in keys[column]]
-    table.index.name = None
+    table.index.name = table.columns.name = None
     return table.style.to_latex(
         hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
     )

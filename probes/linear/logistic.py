@@ -330,7 +330,8 @@ def solve_path(
     tuple of int and LogisticFit
         The penalty's place in `penalties`, and the fit.
     """
-    fit = last = None
+    fit: LogisticFit | None = None
+    last: LogisticFit | None = None
     for place in penalties.argsort(descending=True).tolist():
         penalty = (penalties[place].item() * problem.scale)[..., None]
         penalty = penalty.clamp(min=torch.finfo(penalty.dtype).tiny)  # inputs that never vary

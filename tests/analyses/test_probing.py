@@ -75,6 +75,7 @@ def test_figures_and_latex(tables):
     latex = probing.to_latex(tables["summary"])
     assert latex.count(r"\scriptsize") == 4 * tables["summary"]["property"].nunique()
     assert r"\toprule" in latex
+    assert r" & keys & values" in latex.splitlines()[4]
     one = tables["summary"].query("property == 'part of speech' and what == 'v'").iloc[0]
     assert f"{100 * one['value']:.1f}" in latex
 
