@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from analyses.probing_section import describe
 from analyses.tables.probing import (
@@ -21,13 +22,14 @@ from analyses.tables.probing import (
     tabulate_summary,
     to_latex,
 )
+from analyses.untrained import open_untrained
 from probes.errors import TableError
-from probes.linear.inputs import read_inputs
+from probes.linear.inputs import Basis, read_inputs
 from probes.linear.measure import Design, HeadMeasurements, measure_heads
 from probes.linear.properties import list_properties
 from probes.parallel import map_threads
 from probes.progress import progress_bar
-from probes.similarity.spaces import read_metrics
+from probes.similarity.spaces import HeadMetrics, read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +77,9 @@ def compute(
     Parameters
     ----------
     store
-        A finished capture of `pairs`.
+        A finished capture of `pairs`, or of a treebank's words (`probes.capture.plan_treebank`).
+        A capture of the untrained model of the same sentences, in ``capture-untrained`` beside it,
+        is taken in where it is there.
     properties
         What to probe for; by default all that the shipped tables and `pairs` say of its words
         (`probes.linear.properties.list_properties`).
@@ -85,10 +89,10 @@ def compute(
     ``heads``
         ``model, key_stage, property, score, what, layer, kv_head, value, ci_low, ci_high,
         balanced, majority, control, selectivity, bits, compression, refit_sd``; `what` is ``k``,
-        ``v`` or ``slice``; `score` is accuracy or r2.
+        ``v``, ``slice``, ``untrained k`` or ``untrained v``; `score` is accuracy or r2.
     ``differences``
-        ``v - k`` and each minus the slice, paired: ``value, ci_low, ci_high, p, q, p_family``
-        (no p-values for properties of pairs, as pairs share words).
+        ``v - k``, and each minus the slice and its untrained like, paired: ``value, ci_low,
+        ci_high, p, q, p_family`` (no p-values for properties of pairs, as pairs share words).
     ``summary``
         Means over all heads, and of their differences; ``x`` and ``embedding`` are the whole input.
     ``learning``
@@ -139,8 +143,10 @@ def describe_inputs(
     from probes.files import hash_file
     from probes.words.tables import data_folder
 
+    untrained = open_untrained(store)
     return {
         "capture": store.identity_hash,
+        "untrained": None if untrained is None else untrained.identity_hash,
         "pairs": pairs_hash,
         "lexicon": hash_file(data_folder() / "lexicon.tsv"),
         "settings": asdict(settings or ProbingSettings()),
@@ -174,19 +180,30 @@ def _design(wanted: Property, settings: ProbingSettings) -> Design:
 def _measure(
     store: Store, designs: list[Design], settings: ProbingSettings
 ) -> list[dict[str, list[HeadMeasurements]]]:
-    """Measure every layer: for each design, what -> a measurement a layer."""
+    """Measure every layer: for each design, what -> a measurement a layer.
+
+    What an untrained model has of the property (no code: it takes the longest) stands beside the
+    trained one's, where it has been captured.
+    """
     metrics = read_metrics(store)
+    untrained = open_untrained(store)
+    untrained_metrics = [] if untrained is None else read_metrics(untrained)
+
+    def read(source: Store, layer: int, metrics: HeadMetrics) -> dict[str, Tensor]:
+        basis: Basis = settings.basis  # type: ignore[assignment]
+        return read_inputs(source, layer, basis=basis, metrics=metrics, seed=settings.seed)
 
     def measure(layer: int) -> list[dict[str, HeadMeasurements]]:
-        inputs = read_inputs(
-            store,
-            layer,
-            basis=settings.basis,  # type: ignore[arg-type]
-            metrics=metrics[layer],
-            seed=settings.seed,
-        )
+        inputs = read(store, layer, metrics[layer])
+        controls: dict[str, Tensor] = {}
+        if untrained is not None:
+            beside = read(untrained, layer, untrained_metrics[layer])
+            controls = {f"untrained {what}": beside[what] for what in ("k", "v")}
         return [
-            {what: measure_heads(x, design, with_code=settings.code) for what, x in inputs.items()}
+            {
+                what: measure_heads(x, design, with_code=settings.code and what in inputs)
+                for what, x in (inputs | controls).items()
+            }
             for design in designs
         ]
 

@@ -18,6 +18,8 @@ KINDS = {
     "k": ("keys", "#E69F00", "o"),
     "v": ("values", "#56B4E9", "s"),
     "slice": (LABELS["slice"], COLOURS["slice"], "D"),
+    "untrained k": ("keys, untrained model", "#E69F00", "o"),
+    "untrained v": ("values, untrained model", "#56B4E9", "s"),
     "embedding": ("whole token embedding", COLOURS["grey"], "x"),
 }
 NOTES = {"accuracy": "accuracy", "r2": "R²"}
@@ -37,14 +39,15 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
     names = list(gaps["property"])
     score_of = dict(zip(gaps["property"], gaps["score"], strict=True))
     with house_style():
-        figure = new_figure(PAGE, 1.3 + 0.32 * len(names))
+        figure = new_figure(PAGE, 1.4 + 0.36 * len(names))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
         for number, (what, (label, colour, marker)) in enumerate(KINDS.items()):
             rows = summary[summary["what"] == what].set_index("property").reindex(names)
             if rows["value"].isna().all():
                 continue
-            at = np.arange(len(names)) + (1.5 - number) * 0.16
-            _draw_points(left, rows, at, colour, marker, label)
+            at = np.arange(len(names)) + (2.5 - number) * 0.13
+            face = "white" if what.startswith("untrained") else colour
+            _draw_points(left, rows, at, colour, marker, label, face=face)
         keys = summary[summary["what"] == "k"].set_index("property").reindex(names)
         for column, style, label in (
             ("majority", ":", "commonest class"),
@@ -79,7 +82,7 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
             axes.set_axisbelow(True)
         letter(left, "a", "what a linear probe finds")
         letter(right, "b", "difference, 95 % over words")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure
 
 
@@ -170,7 +173,14 @@ def draw_learning(learning: pd.DataFrame) -> Figure:
 
 
 def _draw_points(
-    axes: Any, rows: pd.DataFrame, at: Any, colour: str, marker: str, label: str
+    axes: Any,
+    rows: pd.DataFrame,
+    at: Any,
+    colour: str,
+    marker: str,
+    label: str,
+    *,
+    face: str | None = None,
 ) -> None:
     value = rows["value"].to_numpy(dtype=float)
     low, high = (rows[column].to_numpy(dtype=float) for column in ("ci_low", "ci_high"))
@@ -181,6 +191,7 @@ def _draw_points(
         xerr=error,
         color=colour,
         marker=marker,
+        markerfacecolor=face or colour,
         markersize=3.6,
         linestyle="none",
         elinewidth=0.9,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from probes.linear.resampled import WordScore, compare_scores
 from probes.stats.bootstrap import interval
 
 Measured = Sequence[dict[str, list[HeadMeasurements]]]
-COMPARISONS = (("v", "k"), ("k", "slice"), ("v", "slice"))
+COMPARISONS = (
+    *(("v", "k"), ("k", "slice"), ("v", "slice")),
+    *(("k", "untrained k"), ("v", "untrained v")),
+)
 FLIPS = 999
 NAMES = {"k": "keys", "v": "values", "slice": "random slice of $x$", "v - k": "values $-$ keys"}
 
@@ -53,7 +56,7 @@ def tabulate_differences(
     parts = []
     for design, found, resamples in zip(designs, measured, weights, strict=True):
         scores = {what: _stack_scores(layers) for what, layers in found.items()}
-        for one, other in COMPARISONS:
+        for one, other in _compared(scores):
             a, b = scores[one], scores[other]
             low, high = interval(a.resample(resamples) - b.resample(resamples))
             tested = compare_scores(a, b, samples=FLIPS, seed=seed)
@@ -103,7 +106,7 @@ def tabulate_summary(
                 | beside
                 | {"best_head": best}
             )
-        for one, other in COMPARISONS:
+        for one, other in _compared(observed):
             gap = observed[one] - observed[other]
             rows.append(
                 {**place, "what": f"{one} - {other}", "layer": -1}
@@ -183,7 +186,7 @@ def to_latex(summary: pd.DataFrame) -> str:
     table = table[[name for name in NAMES if name in table]].rename(columns=NAMES)
     for column, name in (("majority", "majority"), ("control", "control")):
         table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in keys[column]]
-    table.index.name = None
+    table.index.name = table.columns.name = None
     return table.style.to_latex(
         hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
     )
@@ -209,6 +212,11 @@ def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
         else missing,
         "refit_sd": refits.std(1) if refits.shape[1] > 1 else missing,
     }
+
+
+def _compared(whats: Collection[str]) -> list[tuple[str, str]]:
+    """List the comparisons of what has been probed."""
+    return [pair for pair in COMPARISONS if set(pair) <= set(whats)]
 
 
 def _stack_scores(layers: Sequence[HeadMeasurements]) -> WordScore:

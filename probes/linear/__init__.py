@@ -21,6 +21,7 @@ _submodules = [
     "properties",
     "resampled",
     "ridge",
+    "training_sets",
 ]
 _attributes = {
     "control": ["draw_control_labels"],

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.linear.cross_validation import TOLERANCE
-from probes.linear.logistic import LogisticProblem, solve_path
+from probes.linear.logistic import LogisticProblem, solve_path, split_heads
 
 FRACTIONS = (0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 
@@ -94,18 +94,9 @@ def describe_online(
     x = x.reshape(-1, *x.shape[-2:])[:, order]
     labels = labels[:, order].to(x.device)
     grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
-    shape = (len(grid), len(x), len(labels), len(ends) - 1)
-    bits = torch.zeros(shape, dtype=torch.float64, device=x.device)
-    right = torch.zeros_like(bits)
-    for block, (end, after) in enumerate(pairwise(ends)):
-        problem = LogisticProblem(x[:, :end], labels[:, :end], n_classes)
-        for place, fit in solve_path(problem, grid, tolerance=TOLERANCE):
-            chances = fit.log_probabilities(x[:, end:after])
-            index = labels[None, :, None, end:after].expand(len(x), -1, -1, -1)
-            chance = chances.gather(2, index)[:, :, 0].double().exp()
-            smooth = (end * chance + 1) / (end + n_classes)
-            bits[place, ..., block] = -smooth.log2().sum(-1)
-            right[place, ..., block] = (chances.argmax(2) == index[:, :, 0]).double().mean(-1)
+    parts = [_code(block, labels, ends, n_classes, grid) for block in split_heads(x)]
+    bits, right = (torch.cat(found, 1) for found in zip(*parts, strict=True))
+    shape = bits.shape
     first = ends[0] * math.log2(n_classes)
     total = bits.sum(-1)
     mixture = math.log2(len(grid)) - torch.logsumexp(-total * math.log(2), 0) / math.log(2)
@@ -118,6 +109,25 @@ def describe_online(
         accuracy=right.gather(0, best)[0].reshape(*head, *shape[2:]).cpu(),
         block_bits=(bits.gather(0, best)[0] / sizes).reshape(*head, *shape[2:]).cpu(),
     )
+
+
+def _code(
+    x: Tensor, labels: Tensor, ends: list[int], n_classes: int, grid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return bits and accuracy, [penalty, head, task, block], of each block after the first."""
+    shape = (len(grid), len(x), len(labels), len(ends) - 1)
+    bits = torch.zeros(shape, dtype=torch.float64, device=x.device)
+    right = torch.zeros_like(bits)
+    for block, (end, after) in enumerate(pairwise(ends)):
+        problem = LogisticProblem(x[:, :end], labels[:, :end], n_classes)
+        index = labels[None, :, None, end:after].expand(len(x), -1, -1, -1)
+        for place, fit in solve_path(problem, grid, tolerance=TOLERANCE):
+            chances = fit.log_probabilities(x[:, end:after])
+            chance = chances.gather(2, index)[:, :, 0].double().exp()
+            smooth = (end * chance + 1) / (end + n_classes)
+            bits[place, ..., block] = -smooth.log2().sum(-1)
+            right[place, ..., block] = (chances.argmax(2) == index[:, :, 0]).double().mean(-1)
+    return bits, right
 
 
 def _order(words: Tensor, fractions: Sequence[float], seed: int) -> tuple[Tensor, list[int]]:

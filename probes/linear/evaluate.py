@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -106,7 +106,7 @@ def probe_labels(
     if probe == "ridge":
         one_hot = torch.nn.functional.one_hot(tasks, n_classes).double()
         scores, penalty = cross_validate_ridge(x, one_hot, splits, penalties)
-        guess = scores.argmax(-1)
+        guess = scores.max(-1).indices  # faster than argmax
     elif probe == "logistic":
         guess, penalty = cross_validate_logistic(x, tasks, n_classes, splits, penalties)
     else:
@@ -115,13 +115,11 @@ def probe_labels(
     right = ((guess == tasks) & tested).double()
     count = tested.double()
     commonest = torch.zeros_like(labels)
-    for fold in range(splits.n_folds):
-        train = splits.rows(splits.train_cells({fold}))
-        commonest[splits.rows(splits.test_cells(fold))] = labels[train].bincount().argmax()
-    in_class = torch.nn.functional.one_hot(labels, n_classes).double().mT
+    for train, mine in _outer_rows(splits):
+        commonest[mine] = labels[train].bincount().argmax()
     return Probing(
         score=_score(right[..., :1, :], count, units),
-        balanced=_score(right[..., :1, :] * in_class, in_class * count, units),
+        balanced=_score_by_class(right[..., 0, :], count, labels, units),
         majority=_score(((commonest == labels) & tested).double()[None], count, units),
         controls=None if controls is None else _score(right[..., 1:, None, :], count, units),
         penalty=penalty,
@@ -157,9 +155,7 @@ def probe_numbers(
     predicted, penalty = cross_validate_ridge(x, tasks[..., None], splits, penalties)
     tested = splits.tested()
     level = torch.zeros_like(tasks)
-    for fold in range(splits.n_folds):
-        train = splits.rows(splits.train_cells({fold}))
-        mine = splits.rows(splits.test_cells(fold))
+    for train, mine in _outer_rows(splits):
         level[:, mine] = tasks[:, train].mean(1, keepdim=True)
     around = torch.where(tested, (tasks - level).square(), 0.0)
     error = torch.where(tested, (tasks - predicted[..., 0]).square(), 0.0)
@@ -175,12 +171,29 @@ def probe_numbers(
     )
 
 
+def _outer_rows(splits: Splits) -> Iterator[tuple[Tensor, Tensor]]:
+    """Mark what each scored fit trains on, and what it is tested on."""
+    for fit in splits.outer:
+        yield splits.rows(fit.train), splits.rows(fit.tested)
+
+
 def _score(part: Tensor, count: Tensor, units: Tensor) -> WordScore:
     """Sum over units; `part` is [*head, part, occurrence], `count` broadcasts against it."""
     n_units = int(units.max()) + 1
     numerator = sum_by_unit(part, units, n_units)
     denominator = sum_by_unit(
         count.expand(part.shape[-2:]) if count.ndim < 2 else count, units, n_units
+    )
+    return WordScore(numerator, denominator.expand_as(numerator))
+
+
+def _score_by_class(right: Tensor, count: Tensor, labels: Tensor, units: Tensor) -> WordScore:
+    """Sum over the units of every class: a part for each class."""
+    shape = (int(labels.max()) + 1, int(units.max()) + 1)
+    place = labels * shape[1] + units
+    numerator, denominator = (
+        torch.unflatten(sum_by_unit(values, place, shape[0] * shape[1]), -1, shape)
+        for values in (right, count)
     )
     return WordScore(numerator, denominator.expand_as(numerator))
 
@@ -198,3 +211,4 @@ def _check(
     grid = torch.tensor(list(penalties), dtype=torch.float64)
     if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
         raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    splits.require_training(choose=grid.numel() > 1)

@@ -29,7 +29,7 @@ class Design:
     splits
         One for each refit, from another seed; the first gives the scores.
     penalties
-        To choose from; a single one where there are two folds, which leave none to choose by.
+        To choose from; a single one where nothing is left to choose by, as with two folds.
     """
 
     wanted: Property
@@ -51,24 +51,29 @@ class Design:
         penalties: Sequence[float] = PENALTIES,
         seed: int = 0,
     ) -> Design:
-        """Deal out the folds and draw the control tasks.
+        """Deal out the folds, or take the corpus' own split, and draw the control tasks.
 
-        A word's identity is its own control task, so there is none for it.
+        A word's identity is its own control task, so there is none for it. There are no refits of a
+        split that is given.
         """
-        folds = min(folds, len(torch.unique(wanted.groups)))
-        flat = wanted.groups.reshape(-1)
-        splits = tuple(
-            Splits.of(word_folds(flat, folds, seed + refit).reshape(wanted.groups.shape), folds)
-            for refit in range(refits)
-        )
-        has_control = controls > 0 and wanted.split_by != "template_id"
+        if wanted.split is not None:
+            splits: tuple[Splits, ...] = (Splits.given(wanted.split),)
+        else:
+            folds = min(folds, len(torch.unique(wanted.groups)))
+            splits = tuple(
+                Splits.of(word_folds(wanted.groups, folds, seed + refit), folds)
+                for refit in range(refits)
+            )
+        has_control = controls > 0 and not wanted.splits_words
         return cls(
             wanted=wanted,
             splits=splits,
             controls=draw_control_labels(wanted.labels, wanted.units, count=controls, seed=seed)
             if has_control
             else None,
-            penalties=tuple(penalties) if folds > 2 else ONE_PENALTY,
+            penalties=tuple(penalties)
+            if all(split.can_choose for split in splits)
+            else ONE_PENALTY,
             probe=probe,
             seed=seed,
         )
@@ -115,7 +120,7 @@ def measure_heads(
         for number, splits in enumerate(design.splits)
     ]
     code = None
-    if with_code and not wanted.is_number and wanted.split_by == "word":
+    if with_code and not wanted.is_number and not wanted.splits_words and not wanted.of_pairs:
         code = describe_online(
             inputs,
             wanted.labels[None],

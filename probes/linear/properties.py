@@ -20,6 +20,13 @@ from probes.words.tables import require_columns
 MIN_WORDS = 20
 MAX_CLASSES = 12
 N_IDENTITIES = 100
+TEMPLATE = "template_id"
+TREEBANK = {
+    "upos": "part of speech in the sentence",
+    "deprel": "dependency relation",
+    "head_distance": "distance to syntactic head",
+}
+NAMES = {"word": "word", "head": "head noun", TEMPLATE: TEMPLATE}
 SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
 
 
@@ -34,7 +41,8 @@ class Property:
     labels
         Classes 0, 1, ... or floating-point numbers.
     groups
-        What no fold may split, for each row (and member): the word, as a rule.
+        What no fold may split, for each row (and member): the word, as a rule, and beside it the
+        head noun where the word has seen it.
     units
         What intervals resample, numbered from 0: the word, or the pair.
     unit_words
@@ -42,22 +50,31 @@ class Property:
     classes
         Their names; empty for numbers.
     split_by
-        What `groups` are, in a word.
+        What `groups` are, in words.
+    split
+        The split that each row is in by the corpus itself ("train", "dev", "test"); it takes the
+        place of folds.
     """
 
     name: str
     occurrences: Int[Tensor, "row *member"]
     labels: Shaped[Tensor, "row"]
-    groups: Int[Tensor, "row *member"]
+    groups: Int[Tensor, "row *group"]
     units: Int[Tensor, "row"]
     classes: tuple[str, ...] = ()
     split_by: str = "word"
     unit_words: Int[Tensor, "unit member"] | None = None
+    split: tuple[str, ...] | None = None
 
     @property
     def is_number(self) -> bool:
         """Whether the labels are numbers, not classes."""
         return bool(self.labels.is_floating_point())
+
+    @property
+    def splits_words(self) -> bool:
+        """Whether folds split words, so that the tested ones have been seen (in other places)."""
+        return self.split_by == TEMPLATE
 
     @property
     def of_pairs(self) -> bool:
@@ -70,7 +87,7 @@ def label_occurrences(
     occurrences: pd.DataFrame,
     labels: pd.Series,
     *,
-    split_by: str = "word",
+    split_by: Sequence[str] = ("word", "head"),
     min_words: int = MIN_WORDS,
     max_classes: int = MAX_CLASSES,
 ) -> Property:
@@ -79,7 +96,11 @@ def label_occurrences(
     Parameters
     ----------
     occurrences
-        A capture's table; its column `split_by` says what no fold may split.
+        A capture's table. Where it has a column ``split`` with a train and a test set, these take
+        the place of folds.
+    split_by
+        Columns that no fold may split; those that are missing or empty do not count, as the head
+        noun in a causal model, whose words do not see it.
     labels
         In the order of `occurrences`. Floating-point numbers are predicted as numbers, anything
         else as classes; missing values and "" are left out.
@@ -118,6 +139,8 @@ def label_occurrences(
         known &= labels.astype(str).isin(classes)
     rows = np.flatnonzero(known)
     chosen = labels[rows]
+    columns = [name for name in split_by if name in occurrences and occurrences[name].notna().any()]
+    split = _find_split(occurrences.iloc[rows])
     values = (
         torch.tensor([classes.index(str(label)) for label in chosen])
         if classes
@@ -127,10 +150,11 @@ def label_occurrences(
         name=name,
         occurrences=torch.tensor(rows),
         labels=values,
-        groups=_number(occurrences[split_by].iloc[rows]),
+        groups=_number(*(occurrences[column].iloc[rows] for column in columns)),
         units=_number(words[rows]),
         classes=classes,
-        split_by=split_by,
+        split_by="train, dev, test" if split else " and ".join(NAMES[name] for name in columns),
+        split=split,
     )
 
 
@@ -174,7 +198,7 @@ def label_pairs(
     """Make a property of the two words of each pair, a row for every template.
 
     Folds deal out the words: a pair is tested where both its words are, and trains where neither
-    is.
+    is. Where the words have seen the pair's head noun, that counts as a third.
 
     Raises
     ------
@@ -200,12 +224,12 @@ def label_pairs(
     pair, _template = np.nonzero(found)
     kept, unit = np.unique(pair, return_inverse=True)
     members = np.stack([left[found], right[found]], 1)
-    words = occurrences["word"]
-    numbers = {word: number for number, word in enumerate(sorted(set(words)))}
-    number_of = words.map(numbers).to_numpy()
-    groups = number_of[members]
-    unit_words = np.zeros((len(kept), 2), dtype=np.int64)
-    unit_words[unit] = groups
+    one, other = (occurrences["word"].iloc[side].reset_index(drop=True) for side in members.T)
+    number_of = _number(one, other)
+    unit_words = torch.zeros(len(kept), 2, dtype=torch.int64)
+    unit_words[torch.tensor(unit)] = number_of
+    heads = occurrences["head"].iloc[members[:, 0]].reset_index(drop=True)
+    sees_head = bool(heads.notna().any())
     chosen = label.iloc[pair]
     return Property(
         name=name,
@@ -213,11 +237,11 @@ def label_pairs(
         labels=torch.tensor(chosen.to_numpy(dtype=np.float64))
         if is_number
         else torch.tensor([classes.index(str(value)) for value in chosen]),
-        groups=torch.tensor(groups),
+        groups=_number(one, other, heads) if sees_head else number_of,
         units=torch.tensor(unit),
         classes=classes,
-        split_by="both words",
-        unit_words=torch.tensor(unit_words),
+        split_by="both words and head noun" if sees_head else "both words",
+        unit_words=unit_words,
     )
 
 
@@ -233,7 +257,7 @@ def list_properties(
     Part of speech, semantic field (of the noun), frequency (log10), word identity (among
     `N_IDENTITIES` words, recognised in a template not trained on), position (tokens before the
     word), and of captures in which the word has seen its head, the head noun and the distance to
-    it; of pairs, the columns of their table.
+    it; of pairs, the columns of their table; of a treebank, what it says of each word.
 
     Returns
     -------
@@ -255,9 +279,14 @@ def list_properties(
         for name, column in {**by_word, "frequency": "z"}.items()
     }
     makers["identity"] = partial(label_identity, occurrences)
-    makers["head noun"] = partial(label_occurrences, "head noun", occurrences, heads)
+    makers["head noun"] = partial(
+        label_occurrences, "head noun", occurrences, heads, split_by=("word",)
+    )
     for name, labels in numbers.items():
         makers[name] = partial(label_occurrences, name, occurrences, labels)
+    for column, name in TREEBANK.items():
+        if column in occurrences:
+            makers[name] = partial(label_occurrences, name, occurrences, occurrences[column])
     names = {"relatedness": "relatedness of two", "glove_cos": "similarity of two"}
     for column in pair_columns:
         if column in pairs:
@@ -290,10 +319,20 @@ def label_identity(occurrences: pd.DataFrame, *, count: int = N_IDENTITIES) -> P
     chosen = {words[place] for place in order}
     labels = occurrences["word"].where(occurrences["word"].isin(chosen))
     return label_occurrences(
-        "identity", occurrences, labels, split_by="template_id", min_words=1, max_classes=count
+        "identity", occurrences, labels, split_by=(TEMPLATE,), min_words=1, max_classes=count
     )
 
 
-def _number(column: pd.Series) -> Int[Tensor, "row"]:
-    """Give the values of a column numbers from 0, in their order."""
-    return torch.tensor(np.unique(column.astype(str), return_inverse=True)[1])
+def _number(*columns: pd.Series) -> Int[Tensor, "row *column"]:
+    """Give the values of all columns numbers from 0; a missing one has the first column's."""
+    names = [column.where(column.notna(), columns[0]).astype(str) for column in columns]
+    stacked = np.stack(names, 1)
+    numbers = torch.tensor(np.unique(stacked, return_inverse=True)[1]).reshape(stacked.shape)
+    return numbers if len(columns) > 1 else numbers[:, 0]
+
+
+def _find_split(occurrences: pd.DataFrame) -> tuple[str, ...] | None:
+    """Return the corpus' own split, if it has one to train on and one to test."""
+    if "split" not in occurrences or not {"train", "test"} <= set(occurrences["split"]):
+        return None
+    return tuple(occurrences["split"].astype(str))

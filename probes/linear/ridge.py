@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.linear.training_sets import TrainingSets, add_cells
 from probes.stats.checks import require_finite
 from probes.stats.folds import Splits
 from probes.stats.leave_group_out import leave_group_out
-from probes.stats.ridge import FoldMoments, RidgeFit
+from probes.stats.ridge import FoldMoments
 
-_BYTES = 128 * 2**20  # of float64 inputs in one block of heads
+_BYTES = 16 * 2**20  # of inputs in one block of heads
 
 
 def fit_ridge(
@@ -71,7 +72,7 @@ def cross_validate_ridge(
 
     The penalty of each head, task and outer fold is the one with the least squared error when its
     training folds are left out in turn. Every fit comes from the folds' moments, which all tasks
-    share, and one eigendecomposition for each training set serves all penalties and tasks.
+    share.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def cross_validate_ridge(
     Returns
     -------
     predicted, penalty
-        float64, on the CPU; NaN where no fold tests the occurrence. What is large is computed where
-        x is.
+        In the precision of x, and float64; on the CPU. NaN where no fold tests the occurrence.
+        Sums over occurrences are in the precision of x, all that follows from them is float64.
 
     Raises
     ------
@@ -96,11 +97,13 @@ def cross_validate_ridge(
     grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
     head, (n_tasks, _, width) = x.shape[:-2], targets.shape
     rows = x.reshape(-1, *x.shape[-2:])
-    values = targets.to(x.device).double().movedim(0, 1).flatten(1)  # [occurrence, task * column]
+    values = targets.to(rows).movedim(0, 1).flatten(1)  # [occurrence, task * column]
     level = values.mean(0)
-    step = max(1, _BYTES // (8 * rows.shape[1] * (rows.shape[2] + values.shape[1])))
-    blocks = torch.split(rows, step)
-    parts = [_cross_validate(block, values - level, n_tasks, splits, grid) for block in blocks]
+    step = max(1, _BYTES // (rows.element_size() * rows.shape[1] * rows.shape[2]))
+    parts = [
+        _cross_validate(block, values - level, n_tasks, splits, grid)
+        for block in torch.split(rows, step)
+    ]
     predicted, choice = (torch.cat(found) for found in zip(*parts, strict=True))
     predicted = torch.unflatten(predicted + level, -1, (n_tasks, width)).movedim(2, 1)
     penalty = grid[choice].reshape(*head, *choice.shape[1:])
@@ -110,27 +113,50 @@ def cross_validate_ridge(
 def _cross_validate(
     x: Tensor, values: Tensor, n_tasks: int, splits: Splits, grid: Tensor
 ) -> tuple[Tensor, Int[Tensor, "row task fold"]]:
-    x = x.double()
-    x = x - x.mean(1, keepdim=True)  # moments lose precision when the mean is large
-    values = values.expand(len(x), -1, -1)
+    order = splits.cell.argsort(stable=True).to(x.device)  # a cell is a slice, and costs no copy
+    x, values = x.index_select(1, order), values[order]
+    x -= x.mean(1, keepdim=True)  # moments lose precision when the mean is large
+    cell = splits.cell.sort().values
+    moments = FoldMoments.of(x, values.expand(len(x), -1, -1), cell, splits.n_cells)
     width = values.shape[-1] // n_tasks
     columns = [slice(task * width, (task + 1) * width) for task in range(n_tasks)]
-    moments = FoldMoments.of(x, values, splits.cell, len(splits.members))
-    folds = range(splits.n_folds)
-    inner = x.new_zeros(len(x), n_tasks, splits.n_folds, len(grid))
+    choice = _choose(moments, n_tasks, splits, grid)
+    sets = TrainingSets.of(moments, [fit.train for fit in splits.outer])
+    parts = [sets.solve(grid[choice[:, task]], own) for task, own in enumerate(columns)]
+    weights = torch.cat(parts, -1)
+    level = sets.value_mean - (sets.key_mean[..., None, :] @ weights)[..., 0, :]
+    predicted = x.new_full((len(x), *values.shape), torch.nan)
+    ends = torch.bincount(cell, minlength=splits.n_cells).cumsum(0).tolist()
+    for fold, fit in enumerate(splits.outer):
+        for number in fit.tested:
+            mine = slice(ends[number - 1] if number else 0, ends[number])
+            predicted[:, mine] = torch.baddbmm(
+                level[:, fold, None].to(x), x[:, mine], weights[:, fold].to(x)
+            )
+    return predicted.index_select(1, order.argsort()), choice
+
+
+def _choose(
+    moments: FoldMoments, n_tasks: int, splits: Splits, grid: Tensor
+) -> Int[Tensor, "row task fold"]:
+    """Choose the penalty with the least squared error when training folds are left out in turn."""
+    n_rows = len(moments.key)
+    inner = moments.key.new_zeros(len(grid), n_rows, splits.n_folds, n_tasks)
     if len(grid) > 1:
-        for first in folds:
-            for second in range(first + 1, splits.n_folds):
-                fit = RidgeFit.of(moments, splits.train_cells({first, second}), grid)
-                for outer, tested in ((first, second), (second, first)):
-                    for cell in splits.test_cells(tested):
-                        inner[:, :, outer] += fit.part_errors(moments, cell, n_tasks)
-    choice = inner.argmin(-1)
-    predicted = torch.full_like(values, torch.nan)
-    for fold in folds:
-        fit = RidgeFit.of(moments, splits.train_cells({fold}), grid)
-        mine = splits.rows(splits.test_cells(fold))
-        around = x[:, mine] - fit.key_mean[:, None]
-        weights = [fit.weights(choice[:, task, fold], own) for task, own in enumerate(columns)]
-        predicted[:, mine] = around @ torch.cat(weights, -1) + fit.value_mean[:, None]
-    return predicted, choice
+        sets = TrainingSets.of(moments, [fit.train for fit in splits.inner])
+        tests = [
+            (number, fold, cells)
+            for number, fit in enumerate(splits.inner)
+            for fold, cells in fit.tests
+        ]
+        distinct = sorted({cells for _, _, cells in tests})
+        chosen = [number for number, _, _ in tests]
+        folds = torch.tensor([fold for _, fold, _ in tests], device=grid.device)
+        sums = sets.around_means(
+            add_cells(moments, distinct), chosen, [distinct.index(cells) for _, _, cells in tests]
+        )
+        for place, penalty in enumerate(grid):
+            error = sums.error(sets.solve(penalty)[:, chosen])
+            by_task = torch.unflatten(error, -1, (n_tasks, -1)).sum(-1)
+            inner[place].index_add_(1, folds, by_task)
+    return inner.argmin(0).mT

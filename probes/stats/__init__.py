@@ -33,7 +33,7 @@ _attributes = {
     "effects": ["standardised_effect"],
     "equivalence": ["EquivalenceTest", "judge_equivalence"],
     "estimates": ["Estimate", "PairBootstrap"],
-    "folds": ["Splits", "word_folds"],
+    "folds": ["Fit", "Splits", "word_folds"],
     "multiple": ["benjamini_hochberg", "max_t"],
     "multiway": ["multiway_interval", "multiway_variance"],
     "null_comparison": ["NullComparison", "compare_with_null"],

@@ -42,15 +42,23 @@ class FoldMoments:
         fold: Int[Tensor, "occurrence"],
         folds: int,
     ) -> FoldMoments:
-        """Sum over the occurrences of each fold, float64."""
-        parts = [(keys[:, fold == f], values[:, fold == f]) for f in range(folds)]
+        """Sum over the occurrences of each fold, in the precision given; return float64.
+
+        Occurrences in the order of their folds are not copied.
+        """
+        if not bool((fold.diff() >= 0).all()):
+            order = fold.argsort(stable=True)
+            keys, values = keys.index_select(1, order), values.index_select(1, order)
+        sizes = torch.bincount(fold, minlength=folds)
+        ends = sizes.tolist()
+        parts = list(zip(torch.split(keys, ends, 1), torch.split(values, ends, 1), strict=True))
         return cls(
-            torch.tensor([k.shape[1] for k, _ in parts], dtype=keys.dtype, device=keys.device),
-            torch.stack([k.sum(1) for k, _ in parts], 1),
-            torch.stack([v.sum(1) for _, v in parts], 1),
-            torch.stack([k.mT @ k for k, _ in parts], 1),
-            torch.stack([k.mT @ v for k, v in parts], 1),
-            torch.stack([v.square().sum(1) for _, v in parts], 1),
+            sizes.to(keys.device, torch.float64),
+            torch.stack([k.sum(1) for k, _ in parts], 1).double(),
+            torch.stack([v.sum(1) for _, v in parts], 1).double(),
+            torch.stack([k.mT @ k for k, _ in parts], 1).double(),
+            torch.stack([k.mT @ v for k, v in parts], 1).double(),
+            torch.stack([v.square().sum(1) for _, v in parts], 1).double(),
         )
 
 

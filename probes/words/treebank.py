@@ -12,6 +12,7 @@ import pandas as pd
 
 from probes.errors import TableError
 
+SPLITS = ("train", "dev", "test")
 COLUMNS = (
     *("sentence", "sentence_id", "text", "word_number", "word", "start", "end"),
     *("lemma", "upos", "deprel", "head_number", "head_word", "head_distance", "split"),
@@ -27,8 +28,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         A ``.conllu`` file. Where sentences have no ``# text``, it is put together from the words
         and ``SpaceAfter=No``.
     split
-        What the column ``split`` says; ``train``, ``dev`` and ``test`` files are read one by one
-        and joined by ``pd.concat``.
+        What the column ``split`` says; see `read_treebank_splits`.
 
     Returns
     -------
@@ -78,6 +78,38 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
     if not rows:
         raise TableError(f"{path} holds no word. Give a CoNLL-U file with at least one sentence.")
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
+    """Read a treebank's own train, dev and test files, named as Universal Dependencies does.
+
+    Parameters
+    ----------
+    folder
+        With ``*train.conllu``, ``*test.conllu`` and, as a rule, ``*dev.conllu``.
+
+    Returns
+    -------
+    DataFrame
+        As `read_treebank`; sentences are numbered on from split to split.
+
+    Raises
+    ------
+    TableError
+        If there is not one file to train on and one to test, or one of them cannot be read.
+    """
+    tables: list[pd.DataFrame] = []
+    for split in SPLITS:
+        files = sorted(Path(folder).glob(f"*{split}.conllu"))
+        if len(files) > 1 or (not files and split != "dev"):
+            raise TableError(
+                f"{folder} holds {len(files)} files named *{split}.conllu; there must be one."
+            )
+        for file in files:
+            table = read_treebank(file, split=split)
+            before = tables[-1]["sentence"].iloc[-1] + 1 if tables else 0
+            tables.append(table.assign(sentence=table["sentence"] + before))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]]]:

@@ -1,9 +1,15 @@
+import shutil
+
 import pandas as pd
 import pytest
 import torch
 
 from analyses import probing
+from analyses.workflow import open_whole_store
 from probes.errors import TableError
+from probes.linear.measure import Design, measure_heads
+from probes.linear.properties import list_properties
+from probes.similarity.spaces import read_heads
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -69,8 +75,34 @@ def test_figures_and_latex(tables):
     latex = probing.to_latex(tables["summary"])
     assert latex.count(r"\scriptsize") == 4 * tables["summary"]["property"].nunique()
     assert r"\toprule" in latex
+    assert r" & keys & values" in latex.splitlines()[4]
     one = tables["summary"].query("property == 'part of speech' and what == 'v'").iloc[0]
     assert f"{100 * one['value']:.1f}" in latex
+
+
+def test_an_untrained_model_stands_beside_the_trained_one(tables, store, tmp_path):
+    assert not any("untrained" in what for what in tables["summary"]["what"])
+    folder = tmp_path / "capture"
+    shutil.copytree(store.folder, folder)
+    other = tiny_model("llama", n_layers=3, seed=5)
+    capture_tiny(other, tmp_path / "capture-untrained", n_pairs=109)
+    beside = open_whole_store(folder)
+    wanted, _ = list_properties(*(beside.table(n) for n in ("occurrences", "queries", "pairs")))
+    found = probing.compute(beside, beside.table("pairs"), settings=SETTINGS, properties=wanted[:1])
+    summary = found["summary"].set_index("what")["value"]
+    for what in ("k", "v"):
+        gap = summary[what] - summary[f"untrained {what}"]
+        assert summary[f"{what} - untrained {what}"] == pytest.approx(gap)
+    direct = measure_heads(
+        read_heads(open_whole_store(tmp_path / "capture-untrained"), "v", layer=1),
+        Design.of(wanted[0], refits=2, folds=3),
+        with_code=False,
+    )
+    rows = found["heads"].query("what == 'untrained v' and layer == 1")
+    assert list(rows["value"]) == pytest.approx(direct.probing.score.observed.tolist(), abs=1e-6)
+    assert probing.describe_inputs(beside, "hash")["untrained"]
+    assert probing.describe_inputs(store, "hash")["untrained"] is None
+    assert set(probing.draw(found)) >= {"headline", "maps"}
 
 
 def test_inputs_name_the_lexicon(store):

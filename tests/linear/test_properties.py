@@ -71,6 +71,7 @@ def test_identity_is_tested_in_other_templates():
     assert len(found.labels) == 30
     design = Design.of(found)
     assert design.splits[0].n_folds == 3
+    assert found.splits_words
     assert design.controls is None
     assert design.penalties == (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     assert len(Design.of(label_identity(make_occurrences())).penalties) == 1

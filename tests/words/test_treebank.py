@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from probes.errors import TableError
-from probes.words.treebank import read_treebank
+from probes.words.treebank import read_treebank, read_treebank_splits
+from tests.analyses.treebanks import write_treebank
 
 FILE = Path(__file__).parents[1] / "data" / "tiny.conllu"
 
@@ -28,6 +29,24 @@ def test_heads_and_distances():
     assert words.loc["cat", "head_distance"] == -2
     assert pd.isna(words.loc["saw", "head_distance"])
     assert words.loc["saw", "head_number"] == 0
+
+
+def test_splits_are_told_apart_and_their_sentences_too(tmp_path):
+    words = read_treebank_splits(write_treebank(tmp_path, sizes=(5, 2, 3)))
+    by_split = words.groupby("split")["sentence"].unique()
+    assert [list(by_split[name]) for name in ("train", "dev", "test")] == [
+        [0, 1, 2, 3, 4],
+        [5, 6],
+        [7, 8, 9],
+    ]
+    assert len(words[["sentence", "text"]].drop_duplicates()) == 10
+    (tmp_path / "tiny-ud-dev.conllu").unlink()
+    assert set(read_treebank_splits(tmp_path)["split"]) == {"train", "test"}
+    (tmp_path / "other-train.conllu").write_text("")
+    with pytest.raises(TableError, match=r"2 files named \*train"):
+        read_treebank_splits(tmp_path)
+    with pytest.raises(TableError, match=r"0 files named \*train"):
+        read_treebank_splits(tmp_path / "none")
 
 
 def test_refuses(tmp_path):
