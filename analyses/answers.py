@@ -9,6 +9,8 @@ import pandas as pd
 
 RATIO = "dissociation_ratio_5%"
 NULLS = {"mismatched": "mismatched heads", "random": "random heads"}
+SAME = 0.05
+"""The largest difference of DR that means nothing: inside it two conditions count as equal."""
 LITTLE, MUCH = 0.25, 0.75
 """The verdict's two marks on DR(5 %): a quarter, and three quarters, of what chance gives."""
 
@@ -32,6 +34,14 @@ class Figure:
         if not self.bounded or self.low <= 0 <= self.high:
             return 0
         return 1 if self.low > 0 else -1
+
+    def lies_within(self, margin: float) -> bool:
+        """Whether the whole 95 % interval lies inside +-margin.
+
+        A difference of which that is true is none (two one-sided tests, at 2.5 % each; see
+        `probes.stats.judge_equivalence`); one whose interval merely holds 0 may be anything.
+        """
+        return self.bounded and -margin < self.low and self.high < margin
 
 
 def find(
@@ -183,10 +193,11 @@ def _answer_nulls(summary: pd.DataFrame) -> str:
         difference = _difference(summary, null)
         if level is None or difference is None:
             continue
+        equal = difference.lies_within(SAME)
         words = {
             1: "more than in",
             -1: "less than in",
-            0: "not distinguishably different from",
+            0: f"the same, within {SAME}, as in" if equal else "not distinguishably different from",
         }[difference.sign]
         bounds = show_interval(difference, 3) or "no interval"
         parts.append(

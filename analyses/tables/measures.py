@@ -20,9 +20,12 @@ from probes.similarity.representational import representational_similarity
 from probes.similarity.resampled import resample_measures
 from probes.similarity.spaces import SPACES
 from probes.stats.estimates import Estimate, PairBootstrap
+from probes.stats.shares import share_interval
 
 TOPS = (0.01, 0.05, 0.10)
 RESAMPLED = ("centred", "functional")
+FEW = 5
+"""Pairs below which a dissociation ratio's interval is Wilson's."""
 CONDITIONS = ("trained", "mismatched", "random")
 Comparisons = dict[tuple[str, str], PairComparison]
 """(space, condition) -> comparison [layer, head, pair]."""
@@ -30,17 +33,39 @@ Comparisons = dict[tuple[str, str], PairComparison]
 
 @dataclass(frozen=True)
 class PairMeasure:
-    """A measure of pairs: its name, the two figures of a pair it takes, and its function."""
+    """A measure of pairs: its name, the two figures of a pair it takes, and its function.
+
+    ``top`` is the share p of a dissociation ratio.
+    """
 
     name: str
     figures: tuple[str, str]
     function: Callable[..., Tensor]
+    top: float | None = None
+
+    def interval(self, estimate: Estimate, n_pairs: int) -> tuple[Tensor, Tensor]:
+        """Return the ends of the 95 % interval of every figure.
+
+        Where fewer than `FEW` pairs make a dissociation ratio, resampling them says too little (see
+        docs/inference.md): there it is Wilson's.
+        """
+        low, high = estimate.interval()
+        if self.top is None:
+            return low, high
+        share, size = estimate.observed / 2, self.top * n_pairs
+        rare = (share * size < FEW) & (size >= 1)
+        variance = estimate.standard_error().square() / 4
+        ends = share_interval(share.clamp(0, 1), variance, size=max(1, size))
+        return torch.where(rare, 2 * ends[0], low), torch.where(rare, 2 * ends[1], high)
 
 
 MEASURES = (
     *(
         PairMeasure(
-            f"dissociation_ratio_{top:.0%}", ("s_k", "s_v"), partial(dissociation_ratio, top=top)
+            f"dissociation_ratio_{top:.0%}",
+            ("s_k", "s_v"),
+            partial(dissociation_ratio, top=top),
+            top,
         )
         for top in TOPS
     ),
@@ -93,7 +118,8 @@ def tabulate_measures(
                 condition: Estimate(value, *resampled[space][measure.name, condition])
                 for condition, value in observed.items()
             }
-            heads.append(head_table(place, observed, estimates["trained"].interval()))
+            interval = measure.interval(estimates["trained"], bootstrap.word_weights.shape[1])
+            heads.append(head_table(place, observed, interval))
             means += [
                 {**place, "condition": condition, **_summarise(estimate)}
                 for condition, estimate in _average(estimates).items()

@@ -3,8 +3,11 @@ import pytest
 import torch
 
 from analyses import divergence
+from analyses.tables.measures import MEASURES
 from probes.errors import TableError
 from probes.similarity import dissociation_ratio
+from probes.stats import share_interval
+from probes.stats.estimates import Estimate
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -101,3 +104,23 @@ def test_one_kv_head_has_no_mismatched_rows_and_still_runs(tmp_path):
     assert not tables["summary"]["condition"].str.contains("mismatched").any()
     assert "mismatched_mean" not in tables["heads"]
     assert set(divergence.draw(tables)) == {"headline", "curve", "maps", "spaces"}
+
+
+def test_the_interval_of_a_rare_ratio_is_wilsons():
+    one_percent = next(m for m in MEASURES if m.name == "dissociation_ratio_1%")
+    random = torch.Generator().manual_seed(2)
+    observed = torch.tensor([[0.0, 0.05, 0.9]]).double()  # 0, 1 and 18 of 40 pairs
+    samples = [observed + 0.05 * torch.rand(n, 1, 3, generator=random) for n in (40, 20)]
+    estimate = Estimate(observed, *samples)
+    low, high = one_percent.interval(estimate, 4000)
+    plain_low, plain_high = estimate.interval()
+    assert low[0, 2] == plain_low[0, 2]
+    assert high[0, 2] == plain_high[0, 2]
+    variance = estimate.standard_error().square() / 4
+    ends = share_interval(observed / 2, variance, size=40)
+    assert low[0, :2].tolist() == pytest.approx((2 * ends[0])[0, :2].tolist())
+    assert high[0, :2].tolist() == pytest.approx((2 * ends[1])[0, :2].tolist())
+    assert low[0, 0] == 0
+    assert high[0, 0] > plain_high[0, 0]
+    other = next(m for m in MEASURES if m.top is None)
+    torch.testing.assert_close(other.interval(estimate, 4000), estimate.interval())
