@@ -14,6 +14,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "read": ["Reader", "Reading"],
         "run": ["CaptureSettings", "capture"],
         "translate": ["Translation", "translate"],
+        "text_run": ["capture_text", "read_layer"],
+        "text_shard": ["TextSettings"],
         "store": ["Store", "create_store", "open_store"],
     },
 )

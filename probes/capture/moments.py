@@ -30,11 +30,11 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from probes.errors import NonFiniteError, StoreError, UsageError
-from probes.files import replacing
+from probes.files import write_tensors
 from probes.stats.co_moments import Joining
 
 BLOCKS = {
@@ -239,8 +239,7 @@ class Moments:
         StoreError
             If the disk is full or the folder cannot be written.
         """
-        with replacing(path) as temporary:
-            save_file(self.to_tensors(), temporary)
+        write_tensors(path, self.to_tensors())
 
     @classmethod
     def load(cls, path: Path) -> Moments:
