@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -244,7 +243,7 @@ def _wait_for(job: Any) -> Any:
 
     try:
         error = job.exception()
-    except (submitit.core.utils.UncompletedJobError, pickle.UnpicklingError, EOFError) as lost:
+    except submitit.core.utils.UncompletedJobError as lost:
         raise ClusterError(
             f"job {job.job_id} ended without a result: {lost}. Finished parts are kept; see its "
             f"log {job.paths.stderr} and run the same command again."

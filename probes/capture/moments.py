@@ -104,8 +104,13 @@ class LayerMoments:
                 co_moment[block] = torch.einsum(over_tokens, centred[left], centred[right])
         return cls(len(k), mean, co_moment)
 
-    def merge(self, other: LayerMoments) -> LayerMoments:
+    def merge(self, other: LayerMoments, *, in_place: bool = False) -> LayerMoments:
         """Join the moments of two blocks that share no token (Chan et al. 1983).
+
+        Parameters
+        ----------
+        in_place
+            Write over this one's co-moments, which spares the memory of new ones.
 
         Raises
         ------
@@ -124,7 +129,12 @@ class LayerMoments:
         for block, mine in self.co_moment.items():
             left, right = block.split("_")
             co_moment[block] = joining.co_moments(
-                mine, other.co_moment[block], gap[left], gap[right], BLOCKS[block]
+                mine,
+                other.co_moment[block],
+                gap[left],
+                gap[right],
+                BLOCKS[block],
+                in_place=in_place,
             )
         mean = {name: joining.means(mine, other.mean[name]) for name, mine in self.mean.items()}
         return LayerMoments(self.count + other.count, mean, co_moment)
@@ -203,7 +213,8 @@ class Moments:
         x: Float[Tensor, "token d_input"] | None = None,
     ) -> None:
         """Add a block of tokens to one layer; see `LayerMoments.of` for what is refused."""
-        self._layers[layer] = _join(self._layers[layer], LayerMoments.of(q=q, k=k, v=v, x=x))
+        block, mine = LayerMoments.of(q=q, k=k, v=v, x=x), self._layers[layer]
+        self._layers[layer] = block if mine is None else mine.merge(block, in_place=True)
 
     def merge(self, other: Moments) -> Moments:
         """Join the moments of other tokens of the same model.

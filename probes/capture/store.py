@@ -9,6 +9,7 @@ marker (or with that of other settings) does not count. Every file is written as
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,10 +231,11 @@ def open_store(folder: Path) -> Store:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left."""
+    """Remove the temporary files that killed runs left: ours, and those of safetensors itself."""
     for place in (folder, folder / "shards"):
         for path in place.glob(".*"):
-            if path.suffix in {".safetensors", ".parquet", ".json"}:
+            ours = path.suffix in {".safetensors", ".parquet", ".json"}
+            if ours or re.fullmatch(r"\.tmp\w{6}", path.name):
                 path.unlink(missing_ok=True)
 
 

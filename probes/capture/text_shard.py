@@ -16,11 +16,16 @@ from probes.capture.store import open_store
 from probes.capture.text_read import SAMPLED, MomentReader, RowSample, TextRunner
 from probes.capture.text_windows import Window, stream_windows
 from probes.capture.worker import ModelReference, borrow_model
+from probes.memory import return_large_blocks
 from probes.models.model import Model
 from probes.words.text_slices import TextSlice, read_slice
 
 SHARD_BYTES = 128 << 10
 """Least text of a shard: about 30,000 tokens of English, which a kill may cost."""
+
+
+RETURNED = 1 << 20
+"""Bytes of a freed block that go back to the system at once, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class TextJob:
 
 def capture_shard(job: TextJob) -> int:
     """Make one shard and write it; returns its number."""
+    return_large_blocks(RETURNED)
     model = borrow_model(job.model)
     store = open_store(job.folder)
     store.write_shard(job.shard, _read_shard(model, job))

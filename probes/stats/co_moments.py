@@ -32,6 +32,8 @@ class Joining:
         left_gap: Float[Tensor, "*left"],
         right_gap: Float[Tensor, "*right"],
         pattern: str = "...i,...j->...ij",
+        *,
+        in_place: bool = False,
     ) -> Float[Tensor, "*shape"]:
         """Give the co-moment of both blocks around their common mean.
 
@@ -41,6 +43,9 @@ class Joining:
             Mean of the other block less that of the first, of the left and of the right vectors.
         pattern
             How left and right axes make up those of the co-moment, as einsum writes it.
+        in_place
+            Write the result where the first block's was; the numbers are the same.
         """
         weight = self.count * (self.other / (self.count + self.other))
-        return co_moment + other + weight * torch.einsum(pattern, left_gap, right_gap)
+        total = co_moment.add_(other) if in_place else co_moment + other
+        return total.add_(torch.einsum(pattern, left_gap, right_gap).mul_(weight))
