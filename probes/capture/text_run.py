@@ -85,6 +85,10 @@ def capture_text(
     _check_settings(model, settings, batch_size)
     files = list_texts(source)
     shards = cut_texts(files, size=settings.shard_bytes, column=settings.column, most=MOST_SHARDS)
+    windows = chain.from_iterable(read_windows(model, shard, settings) for shard in shards)
+    first = list(islice(windows, N_EXAMINED))
+    if not first:
+        raise TableError(f"{source} holds no text of {SHORTEST} tokens. Give longer text.")
     geometry = model.geometry
     reference = hold_model(model)
     identity = {
@@ -123,10 +127,6 @@ def capture_text(
             return store
         done = store.n_shards - len(missing)
         say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
-        windows = chain.from_iterable(read_windows(model, shard, settings) for shard in shards)
-        first = list(islice(windows, N_EXAMINED))
-        if not first:
-            raise TableError(f"{source} holds no text of {SHORTEST} tokens. Give longer text.")
         check_faithfulness(model, [_as_sequence(w) for w in first], key_stage=settings.key_stage)
         n_rows = -(-settings.rows // len(shards))
         jobs = [
