@@ -27,7 +27,7 @@ from probes.capture import TextSettings, capture_text
 from probes.capture.moments import LayerMoments
 from probes.capture.text_read import MomentReader, TextRunner
 from probes.capture.text_windows import Window
-from probes.cluster import IN_PROCESS, open_cluster
+from probes.cluster import open_cluster
 from probes.memory import return_large_blocks
 from probes.models import DEFAULT_MODEL, Model, load_model
 from probes.similarity import pair_cosines
@@ -123,22 +123,21 @@ def text_of(n_bytes: int) -> Iterator[Path]:
 
 
 def measure_workers(n_bytes: int) -> dict[str, float]:
-    """Return seconds for one text in this process, on one Dask worker and on two.
+    """Return seconds for one text on one Dask worker, which has one thread, and on two.
 
     Workers have loaded the model before: a first small text is not timed.
     """
     model = load_model(DEFAULT_MODEL)
     seconds = {}
     settings = TextSettings(x=False, shard_bytes=n_bytes // 8)
-    for name, scheduler, workers in (("here", None, 1), ("one", "dask", 1), ("two", "dask", 2)):
+    for name, workers in (("one", 1), ("two", 2)):
         with (
             text_of(n_bytes) as text,
             text_of(4000) as small,
-            open_cluster(scheduler, workers=workers, logs=text) as cluster,
+            open_cluster("dask", workers=workers, logs=text) as cluster,
         ):
-            if cluster is not IN_PROCESS:
-                warm = TextSettings(x=False, shard_bytes=1000)
-                capture_text(model, small / "a.txt", small / "out", settings=warm, cluster=cluster)
+            warm = TextSettings(x=False, shard_bytes=1000)
+            capture_text(model, small / "a.txt", small / "out", settings=warm, cluster=cluster)
             start = time.perf_counter()
             capture_text(model, text / "a.txt", text / "out", settings=settings, cluster=cluster)
             seconds[name] = time.perf_counter() - start
