@@ -21,6 +21,7 @@ types: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.capture
+	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.similarity
 	$(BIN)/python -m benchmarks.probes
 	$(BIN)/python -m benchmarks.causal

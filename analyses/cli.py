@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from analyses import text_capture as options_of_text
 from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
@@ -129,14 +130,31 @@ def capture(
     limit: Limit = None,
     overwrite: Overwrite = False,
     key_stage: Stage = DEFAULT_STAGE,
+    text: options_of_text.Text = None,
+    column: options_of_text.Column = "text",
+    window: options_of_text.Window = options_of_text.WINDOW,
+    rows: options_of_text.Rows = 0,
+    without_x: options_of_text.WithoutX = False,
+    shard_bytes: options_of_text.ShardBytes = None,
+    scheduler: options_of_text.Scheduler = None,
+    workers: options_of_text.Workers = 2,
     as_json: Json = False,
 ) -> None:
-    """Capture keys, values and x at every word occurrence; goes on where it was interrupted."""
+    """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
+
+    With --text: at every token of a running text, as moments.
+    """
     options = CaptureOptions(
         model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
     )
+    of_text = options_of_text.TextOptions(
+        text, column, window, rows, without_x, shard_bytes, scheduler, workers
+    )
     with explaining_errors():
-        store = capture_step(options, _say)
+        if text is None:
+            store = capture_step(options, _say)
+        else:
+            store = options_of_text.text_capture_step(options, of_text, _say)
         if as_json:
             typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
 

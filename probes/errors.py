@@ -45,5 +45,9 @@ class StoreMismatchError(StoreError):
     """A folder holds results of other settings."""
 
 
+class ClusterError(KvprobesError):
+    """The machines that work was given to cannot be reached, or gave it up."""
+
+
 class NonFiniteError(KvprobesError):
     """NaN or infinite numbers where finite ones are needed."""

@@ -150,11 +150,20 @@ class Reader:
 
     def _sum_queries(self, layer: int, q: Tensor, attended: Attended, aim: Aim) -> Tensor:
         how = self.geometry.layers[layer]
+        turned = self.turn_queries(layer, q, attended, aim)
+        grouped = torch.unflatten(turned, 1, (how.n_kv_heads, how.group_size)).double()
+        return torch.einsum("qkgd,qkge->kde", grouped, grouped)
+
+    def turn_queries(self, layer: int, q: Tensor, attended: Attended, aim: Aim) -> Tensor:
+        """Bring queries to the stage whose product with the keys stored is the logit.
+
+        [query, head, d_head] as they attend, to the same shape; see `Reading`.
+        """
+        how = self.geometry.layers[layer]
         if attended.scaling != how.logit_scale:  # OPT scales its queries before it attends
             q = q * (attended.scaling / how.logit_scale)
         if how.rotation is not None and self.key_stage != "rotated":
             q = how.rotation.transpose(q, aim.attended[:, None])
         if attended.softcap is not None:
             q = q * attended.slopes(aim.query_row, aim.query_position, aim.attended)[..., None]
-        grouped = q.reshape(len(q), how.n_kv_heads, how.group_size, -1).double()
-        return torch.einsum("qkgd,qkge->kde", grouped, grouped)
+        return q

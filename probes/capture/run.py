@@ -14,6 +14,7 @@ from torch import Tensor
 
 from probes.capture.batch import BatchRunner, batches
 from probes.capture.faithfulness import check_faithfulness
+from probes.capture.lock import holding
 from probes.capture.plan import CapturePlan
 from probes.capture.read import KEY_STAGES, KeyStage, Reading
 from probes.capture.store import TABLES, Store, clear_store, create_store
@@ -72,6 +73,8 @@ def capture(
         If what the hooks read is not what the model uses.
     StoreMismatchError
         If `folder` holds a capture of other settings.
+    StoreError
+        If another run holds the folder, or it cannot be written.
     NonFiniteError
         If the model gives NaN or infinite numbers.
     UsageError
@@ -94,30 +97,33 @@ def capture(
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
     }
-    if overwrite:
-        clear_store(folder)
-    store = create_store(
-        folder,
-        identity,
-        tables={name: getattr(plan, name) for name in TABLES},
-        constants=_read_constants(geometry),
-        n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
-        context={
-            "model": model.name,
-            "origin": model.origin,
-            "geometry": geometry.describe(),
-            "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
-        },
-    )
-    missing = store.missing_shards()
-    if not missing:
-        say(f"Reusing the finished capture in {folder}")
-    else:
-        done = store.n_shards - len(missing)
-        say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
-        check_faithfulness(model, plan.sequences, site=geometry.site, key_stage=settings.key_stage)
-        _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
-    return store
+    with holding(folder):
+        if overwrite:
+            clear_store(folder)
+        store = create_store(
+            folder,
+            identity,
+            tables={name: getattr(plan, name) for name in TABLES},
+            constants=_read_constants(geometry),
+            n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
+            context={
+                "model": model.name,
+                "origin": model.origin,
+                "geometry": geometry.describe(),
+                "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
+            },
+        )
+        missing = store.missing_shards()
+        if not missing:
+            say(f"Reusing the finished capture in {folder}")
+        else:
+            done = store.n_shards - len(missing)
+            say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
+            check_faithfulness(
+                model, plan.sequences, site=geometry.site, key_stage=settings.key_stage
+            )
+            _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
+        return store
 
 
 def _read_constants(geometry: AttentionGeometry) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ marker (or with that of other settings) does not count. Every file is written as
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, replacing, write_json, write_parquet
+from probes.files import hash_file, hash_json, write_json, write_parquet, write_tensors
 
 FORMAT = 3
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
@@ -68,16 +69,15 @@ class Store:
     def write_shard(self, shard: int, tensors: dict[str, Tensor]) -> None:
         """Write one shard whole, then its marker."""
         path = self.shard_path(shard)
-        with replacing(path) as temporary:
-            temporary.write_bytes(save({name: t.contiguous() for name, t in tensors.items()}))
-            size, digest = temporary.stat().st_size, hash_file(temporary)
+        write_tensors(path, tensors)
+        size, digest = path.stat().st_size, hash_file(path)
         marker = {"sha256": digest, "bytes": size, "identity": self.identity_hash}
         write_json(self.marker_path(shard), marker)
 
     def read(self, name: str, layer: int) -> Float[Tensor, "row *shape"]:
         """Read one layer of ``k``, ``v``, ``x``, ``attention`` or ``x_query``, float32."""
         name = f"{name}.{layer}"
-        return torch.cat([shard.get_tensor(name).float() for shard in self._open_shards(name)])
+        return torch.cat([shard.get_tensor(name).float() for shard in self.open_shards(name)])
 
     def number(self, name: str, layer: int) -> Any:
         """Return a number of the attention geometry, such as ``n_kv_heads``, in one layer."""
@@ -92,7 +92,7 @@ class Store:
     def read_sum(self, name: str) -> Float[Tensor, "*shape"]:
         """Add up a moment over the shards, in their order, float64: ``query_moment.LAYER``."""
         total: Tensor | None = None
-        for shard in self._open_shards(name):
+        for shard in self.open_shards(name):
             part = shard.get_tensor(name)
             total = part if total is None else total + part
         if total is None:
@@ -110,7 +110,8 @@ class Store:
         except (SafetensorError, OSError) as error:
             raise _damaged(path, error) from error
 
-    def _open_shards(self, name: str) -> Iterator[Any]:
+    def open_shards(self, name: str) -> Iterator[Any]:
+        """Open the shards in order, as safetensors files, each of which must hold `name`."""
         for shard in range(self.n_shards):
             path = self.shard_path(shard)
             try:
@@ -175,8 +176,7 @@ def create_store(
     # These are small and always the same, so writing them anew also mends them.
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)
-    with replacing(folder / "constants.safetensors") as temporary:
-        temporary.write_bytes(save(constants))
+    write_tensors(folder / "constants.safetensors", constants)
     write_json(folder / "manifest.json", manifest)
     return Store(folder, manifest)
 
@@ -231,10 +231,11 @@ def open_store(folder: Path) -> Store:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left."""
+    """Remove the temporary files that killed runs left: ours, and those of safetensors itself."""
     for place in (folder, folder / "shards"):
         for path in place.glob(".*"):
-            if path.suffix in {".safetensors", ".parquet", ".json"}:
+            ours = path.suffix in {".safetensors", ".parquet", ".json"}
+            if ours or re.fullmatch(r"\.tmp\w{6}", path.name):
                 path.unlink(missing_ok=True)
 
 

@@ -30,6 +30,7 @@ _submodules = [
     "sides",
     "spaces",
     "tieability",
+    "token_moments",
     "word_matrix",
     "word_pairs",
 ]
@@ -37,6 +38,7 @@ _attributes = {
     "angles": ["PrincipalAngles", "principal_angles"],
     "canonical": [
         "canonical_correlations",
+        "canonical_correlations_from_moments",
         "held_out_canonical_correlations",
         "mean_squared_correlation",
     ],
@@ -47,7 +49,7 @@ _attributes = {
         "noise_ceiling",
         "template_reliability",
     ],
-    "cka": ["debiased_cka", "join_templates"],
+    "cka": ["debiased_cka", "join_templates", "linear_cka_from_moments"],
     "closed_form": ["closed_form_r2", "closed_form_r2_from_moments"],
     "contract": ["MeasureContract", "Takes", "Transformation"],
     "coordinates": ["centre", "metric_root", "to_coordinates"],
@@ -61,7 +63,8 @@ _attributes = {
     "shuffled": ["PAIR_MEASURES", "ShuffledMeasures", "ShuffledPairs", "shuffle_pairs"],
     "sides": ["Side", "measure_sides"],
     # Not the function `tieability`: the name belongs to the module, whichever is imported first.
-    "tieability": ["TieabilityResult", "resampled_r2"],
+    "tieability": ["TieabilityResult", "resampled_r2", "tieability_from_moments"],
+    "token_moments": ["head_moments", "input_moments", "query_metric", "to_functional_space"],
     "word_matrix": ["word_cosines", "word_distances"],
     "word_pairs": ["WordPairs"],
 }

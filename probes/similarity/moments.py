@@ -14,6 +14,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite
+from probes.stats.co_moments import Joining
 
 
 @dataclass(frozen=True)
@@ -80,21 +81,35 @@ class CrossMoments:
                 f"joined with moments of shape {tuple(other.key_value.shape)}; both must be of the "
                 "same heads."
             )
-        count = self.count + other.count
-        part = other.count / count
+        joining = Joining(self.count, other.count)
         key_gap, value_gap = other.key_mean - self.key_mean, other.value_mean - self.value_mean
-        weight = self.count * part
-
-        def join(a: Tensor, b: Tensor, left: Tensor, right: Tensor) -> Tensor:
-            return a + b + weight * left[..., :, None] * right[..., None, :]
-
         return CrossMoments(
-            count,
-            self.key_mean + part * key_gap,
-            self.value_mean + part * value_gap,
-            join(self.key_key, other.key_key, key_gap, key_gap),
-            join(self.key_value, other.key_value, key_gap, value_gap),
-            join(self.value_value, other.value_value, value_gap, value_gap),
+            self.count + other.count,
+            joining.means(self.key_mean, other.key_mean),
+            joining.means(self.value_mean, other.value_mean),
+            joining.co_moments(self.key_key, other.key_key, key_gap, key_gap),
+            joining.co_moments(self.key_value, other.key_value, key_gap, value_gap),
+            joining.co_moments(self.value_value, other.value_value, value_gap, value_gap),
+        )
+
+    def transform(
+        self,
+        key_map: Float[Tensor, "*head d_key new_key"],
+        value_map: Float[Tensor, "*head d_value new_value"],
+    ) -> CrossMoments:
+        """Give the moments of ``keys @ key_map`` and ``values @ value_map``."""
+
+        def turn(vector: Tensor, matrix: Tensor) -> Tensor:
+            return (vector[..., None, :] @ matrix)[..., 0, :]
+
+        key, value = key_map.double(), value_map.double()
+        return CrossMoments(
+            self.count,
+            turn(self.key_mean, key),
+            turn(self.value_mean, value),
+            key.mT @ self.key_key @ key,
+            key.mT @ self.key_value @ value,
+            value.mT @ self.value_value @ value,
         )
 
 

@@ -14,10 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
-from probes.similarity.moments import require_alike
+from probes.similarity.moments import CrossMoments, require_alike
 from probes.stats.checks import require_finite
 from probes.stats.folds import word_folds
 from probes.stats.ridge import FoldMoments, RidgeFit
+
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1)
+"""Relative ridge penalties that are tried unless others are given."""
 
 _BYTES = 64 * 2**20  # of float64 keys and values in one block of heads
 
@@ -51,7 +54,7 @@ def tieability(
     *,
     words: Int[Tensor, "occurrence"],
     folds: int = 5,
-    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1),
+    penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
 ) -> TieabilityResult:
     """Held-out R^2 of the best linear map (with intercept) from keys to values.
@@ -97,11 +100,7 @@ def tieability(
     Source: design.md, section 3. The nested choice: Varma & Simon 2006.
     """
     require_alike(keys, values)
-    if folds < 3:
-        raise UsageError(f"folds is {folds}; one tests, one chooses, one trains: give at least 3.")
-    grid = torch.tensor(list(penalties), dtype=torch.float64)
-    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
-        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    grid = _check(folds, penalties)
     if words.shape != keys.shape[-2:-1]:
         raise UsageError(
             f"words has shape {tuple(words.shape)} for {keys.shape[-2]} occurrences; give one word "
@@ -140,14 +139,7 @@ def _cross_validate(
     keys = keys - keys.mean(1, keepdim=True)
     values = values - values.mean(1, keepdim=True)
     moments = FoldMoments.of(keys, values, fold, folds)
-    inner = keys.new_zeros(keys.shape[0], folds, len(penalties))
-    for first in range(folds):
-        for second in range(first + 1, folds):
-            train = [f for f in range(folds) if f not in (first, second)]
-            fit = RidgeFit.of(moments, train, penalties)
-            inner[:, first] += fit.error(moments, second)
-            inner[:, second] += fit.error(moments, first)
-    choice = inner.argmin(-1)
+    choice = _choose(moments, folds, penalties)
     error, total = keys.new_zeros(2, keys.shape[0], n_words)
     for f in range(folds):
         fit = RidgeFit.of(moments, [g for g in range(folds) if g != f], penalties)
@@ -157,6 +149,94 @@ def _cross_validate(
         error.index_add_(1, word[mine], residual.square().sum(-1))
         total.index_add_(1, word[mine], around.square().sum(-1))
     return choice, error, total
+
+
+def tieability_from_moments(
+    parts: Sequence[CrossMoments], *, penalties: Sequence[float] = PENALTIES
+) -> tuple[Float[Tensor, "*head"], Float[Tensor, "*head fold"]]:
+    """Equal :func:`tieability`, with the moments of each fold in the place of its occurrences.
+
+    A stretch of a corpus can be a fold, as a word is one in a capture of words.
+
+    Parameters
+    ----------
+    parts
+        The moments of each fold, at least 3; no occurrence is in two.
+
+    Returns
+    -------
+    r2, penalty
+        As in :class:`TieabilityResult`; float64.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than 3 folds, or a penalty is not a number above 0.
+    """
+    folds = len(parts)
+    grid = _check(folds, penalties)
+    head = parts[0].key_mean.shape[:-1]
+    moments = sum_folds(parts)
+    choice = _choose(moments, folds, grid)
+    error, total = moments.key.new_zeros(2, len(choice))
+    for f in range(folds):
+        fit = RidgeFit.of(moments, [g for g in range(folds) if g != f], grid)
+        error += fit.error(moments, f).gather(1, choice[:, f, None])[:, 0]
+        level, mine = fit.value_mean, moments.value[:, f]
+        around = moments.value_value[:, f] - 2 * mine * level + moments.count[f] * level.square()
+        total += around.sum(-1)
+    return (1 - error / total).reshape(head), grid[choice].reshape(*head, folds)
+
+
+def sum_folds(parts: Sequence[CrossMoments]) -> FoldMoments:
+    """Turn the centred moments of folds into the sums that ridge regression takes.
+
+    Heads lie on one axis, and the origin is the mean of all folds, which the fits do not depend on.
+    """
+    counts = [float(part.count) for part in parts]
+    key, value = (
+        torch.stack([getattr(part, name).flatten(0, -2) for part in parts], 1)
+        for name in ("key_mean", "value_mean")
+    )  # [row, fold, d]
+    count = torch.tensor(counts, dtype=key.dtype, device=key.device)
+    weight = (count / count.sum())[:, None]
+    key, value = (side - (weight * side).sum(1, keepdim=True) for side in (key, value))
+
+    def add_up(name: str, left: Tensor, right: Tensor) -> Tensor:
+        centred = torch.stack([getattr(part, name).flatten(0, -3) for part in parts], 1)
+        return centred + count[:, None, None] * left[..., :, None] * right[..., None, :]
+
+    return FoldMoments(
+        count,
+        count[:, None] * key,
+        count[:, None] * value,
+        add_up("key_key", key, key),
+        add_up("key_value", key, value),
+        add_up("value_value", value, value).diagonal(dim1=-2, dim2=-1),
+    )
+
+
+def _check(folds: int, penalties: Sequence[float]) -> Float[Tensor, "penalty"]:
+    if folds < 3:
+        raise UsageError(f"folds is {folds}; one tests, one chooses, one trains: give at least 3.")
+    grid = torch.tensor(list(penalties), dtype=torch.float64)
+    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
+        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    return grid
+
+
+def _choose(
+    moments: FoldMoments, folds: int, penalties: Float[Tensor, "penalty"]
+) -> Int[Tensor, "row fold"]:
+    """Choose each outer fold's penalty: the least error when its training folds are left out."""
+    inner = moments.key.new_zeros(len(moments.key), folds, len(penalties))
+    for first in range(folds):
+        for second in range(first + 1, folds):
+            train = [f for f in range(folds) if f not in (first, second)]
+            fit = RidgeFit.of(moments, train, penalties)
+            inner[:, first] += fit.error(moments, second)
+            inner[:, second] += fit.error(moments, first)
+    return inner.argmin(-1)
 
 
 def resampled_r2(

@@ -5,6 +5,7 @@ import lazy_loader as lazy
 _submodules = [
     "bootstrap",
     "checks",
+    "co_moments",
     "effects",
     "equivalence",
     "estimates",

@@ -251,3 +251,24 @@ def test_doctor_on_an_architecture_that_is_refused(tmp_path):
 )
 def test_templates_by_table_number_and_id(source, ids):
     assert workflow._load_templates(source)["template_id"].tolist() == ids
+
+
+def test_capture_of_running_text(model_folder, tmp_path):
+    (tmp_path / "texts").mkdir()
+    line = json.dumps({"body": "The dog saw a black fox and the cat ran. " * 20})
+    (tmp_path / "texts" / "a.jsonl").write_text(f"{line}\n" * 4)
+    options = ["--model", str(model_folder), "--out", str(tmp_path / "out"), "--window", "32"]
+    command = ["capture", *options, "--text", str(tmp_path / "texts"), "--rows", "30"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 1
+    assert "Name another column with --column" in result.stderr
+    command += ["--column", "body", "--shard-bytes", "1000", "--without-x", "--json"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    manifest = json.loads(result.stdout)
+    assert manifest["folder"] == str(tmp_path / "out" / "capture-text")
+    assert manifest["identity"]["x"] is False
+    assert manifest["identity"]["window"] == 32
+    assert manifest["n_shards"] == 3
+    assert "tokens in 3 shards" in result.stderr
+    assert "Reusing the finished capture" in runner.invoke(app, command).stderr

@@ -19,15 +19,23 @@ CODE = """
 import os, sys
 from pathlib import Path
 import probes.capture.run as run
+from probes.capture import TextSettings, capture_text
 from tests.capture.examples import make_plan
+from tests.capture.texts import write_texts
 from tests.tiny import tiny_model
 run.SHARD_LENGTH = 1
 model = tiny_model("llama")
 plan = make_plan(model)
+text = write_texts(Path(sys.argv[1]), words=700)
+settings = TextSettings(window=16, rows=40, shard_bytes=350)
 for line in sys.stdin:
+    kind, folder = line.split()
     child = os.fork()
     if not child:
-        run.capture(model, plan, Path(line.strip()), batch_size=2)
+        if kind == "pairs":
+            run.capture(model, plan, Path(folder), batch_size=2)
+        else:
+            capture_text(model, text, Path(folder), settings=settings, batch_size=2)
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -35,11 +43,11 @@ for line in sys.stdin:
 
 
 class Captures:
-    """Starts captures of 27 shards, each in a process of its own that need not load torch anew."""
+    """Starts captures of over 20 shards, each in a process that need not load torch anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: Path) -> None:
         self.parent = subprocess.Popen(
-            [sys.executable, "-c", CODE],
+            [sys.executable, "-c", CODE, str(text)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -47,9 +55,9 @@ class Captures:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
-    def start(self, folder: Path) -> int:
-        """Start one; return its process."""
-        self.parent.stdin.write(f"{folder}\n")
+    def start(self, kind: str, folder: Path) -> int:
+        """Start one, of ``pairs`` or of ``text``; return its process."""
+        self.parent.stdin.write(f"{kind} {folder}\n")
         self.parent.stdin.flush()
         return int(self.parent.stdout.readline())
 
@@ -59,18 +67,23 @@ class Captures:
 
 
 @pytest.fixture(scope="module")
-def captures():
-    captures = Captures()
+def captures(tmp_path_factory):
+    captures = Captures(tmp_path_factory.mktemp("text"))
     yield captures
     captures.parent.communicate(timeout=60)
     assert captures.parent.returncode == 0
 
 
+@pytest.fixture(scope="module", params=["pairs", "text"])
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def undisturbed(captures, tmp_path_factory):
+def undisturbed(kind, captures, tmp_path_factory):
     """The hashes of a capture that nothing disturbs, and how long it took."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    captures.start(folder)
+    captures.start(kind, folder)
     began = time.perf_counter()
     assert captures.wait() == 0
     return hash_folder(folder), time.perf_counter() - began
@@ -84,15 +97,17 @@ def wait_for(folder: Path, n_markers: int) -> None:
         time.sleep(0.001)
 
 
-def test_killed_eight_times(captures, tmp_path, undisturbed):
+def test_killed_twenty_times(kind, captures, tmp_path, undisturbed):
     """Each run is killed a random moment after it finds or makes so many shards."""
     whole, seconds = undisturbed
+    n_shards = sum(name.endswith(".safetensors") for name in whole) - 1
+    assert n_shards > 20
     generator = random.Random(0)
     reached = []
-    for kill in range(8):
-        process = captures.start(tmp_path)
-        wait_for(tmp_path, 3 * kill)
-        time.sleep(generator.uniform(0, seconds / 20))
+    for kill in range(20):
+        process = captures.start(kind, tmp_path)
+        wait_for(tmp_path, kill)
+        time.sleep(generator.uniform(0, seconds / n_shards / 2))
         os.kill(process, signal.SIGKILL)
         assert captures.wait() == -signal.SIGKILL
         found = hash_folder(tmp_path)
@@ -101,21 +116,21 @@ def test_killed_eight_times(captures, tmp_path, undisturbed):
         assert visible.items() <= whole.items()
         reached.append(len(list(tmp_path.glob("shards/[0-9]*.json"))))
     assert reached == sorted(reached)
-    assert reached[0] < reached[-1] < 27
-    captures.start(tmp_path)
+    assert reached[0] < reached[-1]
+    captures.start(kind, tmp_path)
     assert captures.wait() == 0
     assert hash_folder(tmp_path) == whole
 
 
-def test_interrupted_from_the_keyboard(captures, tmp_path, undisturbed):
+def test_interrupted_from_the_keyboard(kind, captures, tmp_path, undisturbed):
     whole, _ = undisturbed
-    process = captures.start(tmp_path)
+    process = captures.start(kind, tmp_path)
     wait_for(tmp_path, 4)
     os.kill(process, signal.SIGINT)
     assert captures.wait() == -signal.SIGINT
     found = hash_folder(tmp_path)
     assert found.items() < whole.items()  # and so no temporary file is left
     assert "shards/00003.json" in found
-    captures.start(tmp_path)
+    captures.start(kind, tmp_path)
     assert captures.wait() == 0
     assert hash_folder(tmp_path) == whole

@@ -108,7 +108,7 @@ def test_same_inputs_same_bytes(architecture, tmp_path):
         capture(model, make_plan(model), tmp_path / name, settings=SETTINGS, batch_size=4)
         hashes.append(hash_folder(tmp_path / name))
     assert hashes[0] == hashes[1]
-    assert len(hashes[0]) == 7 + 2 * 5
+    assert len(hashes[0]) == 8 + 2 * 5  # with the lock
 
 
 def test_float32_keeps_every_digit(model, plan, tmp_path):

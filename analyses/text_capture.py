@@ -1,0 +1,125 @@
+"""``kvprobes capture --text``: options and what is done with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analyses.workflow import CaptureOptions, Say
+from probes.errors import UsageError
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
+
+FOLDER = "capture-text"
+WINDOW, BATCH = 128, 16
+
+Text = Annotated[
+    Path | None,
+    typer.Option(
+        help="Capture running text instead of word pairs: a .txt, .jsonl or .parquet file, or a "
+        "folder of them. Streamed into moments; memory stays flat.",
+        rich_help_panel="Running text",
+    ),
+]
+Column = Annotated[
+    str, typer.Option(help="Where jsonl and parquet have it.", rich_help_panel="Running text")
+]
+Window = Annotated[
+    int, typer.Option(help="Tokens that are read together.", rich_help_panel="Running text")
+]
+Rows = Annotated[
+    int,
+    typer.Option(
+        help="Also keep x, q, k, v of about so many tokens.", rich_help_panel="Running text"
+    ),
+]
+WithoutX = Annotated[
+    bool,
+    typer.Option(
+        "--without-x",
+        help="Moments of q, k and v only: a fifth of the size.",
+        rich_help_panel="Running text",
+    ),
+]
+ShardBytes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Least text a shard.  [default: 131072]", rich_help_panel="Running text"
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="dask (worker processes here), tcp://HOST:PORT (a Dask scheduler), or slurm.  "
+        "[default: this process]",
+        rich_help_panel="Running text",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Dask workers, or SLURM jobs, to start.", rich_help_panel="Running text"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What the user asked of a running text; `source` is None where pairs are captured."""
+
+    source: Path | None = None
+    column: str = "text"
+    window: int = WINDOW
+    rows: int = 0
+    without_x: bool = False
+    shard_bytes: int | None = None
+    scheduler: str | None = None
+    workers: int = 2
+
+
+def text_capture_step(options: CaptureOptions, text: TextOptions, say: Say) -> Store:
+    """Capture a text into ``capture-text/``, or go on with or reuse what is there.
+
+    Raises
+    ------
+    KvprobesError
+        For whatever is wrong with the model, the text, the folder or the cluster.
+    """
+    from probes.capture.text_run import capture_text
+    from probes.capture.text_shard import SHARD_BYTES, TextSettings
+    from probes.cluster import open_cluster
+    from probes.models.load import load_model
+
+    if text.source is None:
+        raise UsageError("there is no text: give --text")
+    folder = options.folder.path / FOLDER
+    say(f"Loading {options.model}")
+    model = load_model(options.model, device=options.device)
+    settings = TextSettings(
+        key_stage=options.key_stage,
+        window=text.window,
+        rows=text.rows,
+        x=not text.without_x,
+        column=text.column,
+        shard_bytes=text.shard_bytes or SHARD_BYTES,
+        seed=options.seed,
+    )
+    logs = options.folder.path / "logs"
+    with open_cluster(text.scheduler, workers=text.workers, logs=logs) as cluster:
+        store = capture_text(
+            model,
+            text.source,
+            folder,
+            settings=settings,
+            batch_size=min(options.batch_size, BATCH),
+            cluster=cluster,
+            overwrite=options.overwrite,
+            say=say,
+        )
+    counts = [int(part.get_tensor("count.0")) for part in store.open_shards("count.0")]
+    say(f"{sum(counts):,} tokens in {store.n_shards} shards")
+    return store
