@@ -33,7 +33,9 @@ def _text(
     seeds: int,
     *,
     middle: int,
+    narrow: int,
     fewer_seeds: int,
+    fewer_rates: tuple[float, ...],
     length: int = 128,
     d_head: int = 16,
     n_layers: int = 2,
@@ -50,13 +52,23 @@ def _text(
         d_heads=(d_head,),
         n_layers=n_layers,
     )
-    variants = replace(scaling, name="variants", variants=ALL, widths=(middle,), seeds=fewer_seeds)
-    positions = replace(variants, name="positions", variants=("separate", "tied"))
-    return (
+    variants = replace(
         scaling,
-        variants,
-        replace(positions, positions=("rotary", "learned", "none")),
+        name="variants",
+        variants=ALL,
+        widths=(middle,),
+        rates=fewer_rates,
+        seeds=fewer_seeds,
     )
+    positions = replace(
+        scaling,
+        name="positions",
+        variants=("separate", "tied"),
+        widths=(narrow,),
+        seeds=fewer_seeds,
+        positions=("rotary", "learned", "none"),
+    )
+    return scaling, variants, positions
 
 
 def _synthetic(
@@ -101,7 +113,9 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
             (1e-2,),
             2,
             middle=32,
+            narrow=16,
             fewer_seeds=2,
+            fewer_rates=(1e-2,),
             length=32,
         ),
         _synthetic("recall", RECALL, _training(20, 16, evaluations=2), 2, rates=(1e-2,)),
@@ -113,16 +127,18 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
             _training(1500, 4),
             (32, 48, 64, 96),
             (3e-3, 6e-3, 1.2e-2),
-            5,
+            4,
             middle=64,
+            narrow=32,
             fewer_seeds=3,
+            fewer_rates=(3e-3, 6e-3),
         ),
         _synthetic("recall", RECALL, _training(800, 64), 3),
-        _synthetic("completion", COMPLETION, _training(400, 64), 3),
+        _synthetic("completion", COMPLETION, _training(200, 64), 3, rates=(1e-2,)),
         _synthetic(
             "recall_longer",
             RECALL,
-            _training(3200, 64),
+            _training(2400, 64),
             3,
             variants=("separate", "tied", "query_key", "all_tied"),
             d_heads=(16,),
@@ -137,7 +153,9 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
             (5e-4, 1e-3, 2e-3),
             5,
             middle=384,
+            narrow=128,
             fewer_seeds=3,
+            fewer_rates=(5e-4, 1e-3),
             length=512,
             d_head=64,
             n_layers=8,

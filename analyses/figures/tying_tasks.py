@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TITLES = {
     "recall": "recall: key ≠ value",
-    "recall_longer": "recall, four times as long",
+    "recall_longer": "recall, three times as long",
     "completion": "completion: key = value",
     "translation": "translation",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -38,6 +38,7 @@ class Batch:
         return Batch(self.tokens.to(device), self.targets.to(device), source)
 
 
+@runtime_checkable
 class Task(Protocol):
     """Something to learn, in batches that follow from the seed and the step alone.
 

@@ -35,7 +35,7 @@ class Progress:
     """
 
     step: int = 0
-    log: list[dict[str, float]] = field(default_factory=list)
+    log: list[dict[str, int | float]] = field(default_factory=list)
     seconds: float = 0.0
     processor_seconds: float = 0.0
 

@@ -53,8 +53,6 @@ class ModelShape:
                 raise UsageError(f"{name} is {size}; give 1 or more.")
         if self.n_encoder_layers < 0:
             raise UsageError(f"n_encoder_layers is {self.n_encoder_layers}; give 0 or more.")
-        if self.positions not in ("learned", "none", "rotary"):
-            raise UsageError(f"positions are {self.positions!r}; give learned, none or rotary.")
         divisor = (2 if self.kind.value == "half" else 1) * (2 if self.positions == "rotary" else 1)
         if self.d_head % divisor:
             raise UsageError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -112,25 +113,27 @@ def run_sweep(
         for cell in experiment.cells()
         for rate in experiment.rates
     ]
-    done = _run_all(root, grids, workers=workers, device=device, title="Learning rates")
-    chosen = {
-        (experiment.name, cell): choose_rate(
-            {
-                rate: done[cell.with_training(learning_rate=rate)]["validation"]["nats"]
-                for rate in experiment.rates
-            }
-        )
-        for experiment in experiments
-        for cell in experiment.cells()
-    }
-    rest = [
-        cell.with_training(learning_rate=chosen[experiment.name, cell], seed=seed)
-        for seed in range(1, max(experiment.seeds for experiment in experiments))
-        for experiment in experiments
-        if seed < experiment.seeds
-        for cell in experiment.cells()
-    ]
-    done |= _run_all(root, rest, workers=workers, device=device, title="Seeds")
+    with _open_pool(workers) as pool:
+        options: dict[str, Any] = {"pool": pool, "device": device}
+        done = _train_all(root, grids, title="Learning rates", **options)
+        chosen = {
+            (experiment.name, cell): choose_rate(
+                {
+                    rate: done[cell.with_training(learning_rate=rate)]["validation"]["nats"]
+                    for rate in experiment.rates
+                }
+            )
+            for experiment in experiments
+            for cell in experiment.cells()
+        }
+        rest = [
+            cell.with_training(learning_rate=chosen[experiment.name, cell], seed=seed)
+            for seed in range(1, max(experiment.seeds for experiment in experiments))
+            for experiment in experiments
+            if seed < experiment.seeds
+            for cell in experiment.cells()
+        ]
+        done |= _train_all(root, rest, title="Seeds", **options)
     return [
         Finished(experiment.name, rate == chosen[experiment.name, cell], run, done[run])
         for experiment in experiments
@@ -155,34 +158,43 @@ def estimate_work(settings: RunSettings) -> int:
     return parameters * training.steps * training.batch_size * task.length
 
 
-def _run_all(
-    root: Path, runs: Sequence[RunSettings], *, workers: int, device: str, title: str
+def _train_all(
+    root: Path, runs: Sequence[RunSettings], *, pool: Executor | None, device: str, title: str
 ) -> dict[RunSettings, dict[str, Any]]:
-    """Train runs, each once; returns their manifests."""
+    """Train runs, each once, here or in a pool; returns their manifests."""
     wanted = list(dict.fromkeys(runs))
     found: dict[RunSettings, dict[str, Any]] = {}
     with progress_bar(title, total=sum(map(estimate_work, wanted))) as advance:
-        if workers == 1:
-            with one_core_operations():
-                for run in wanted:
-                    each = estimate_work(run) // run.training.steps
+        if pool is None:
+            for run in wanted:
+                each = estimate_work(run) // run.training.steps
 
-                    def count(steps: int, each: int = each) -> None:
-                        advance(steps * each)
+                def count(steps: int, each: int = each) -> None:
+                    advance(steps * each)
 
-                    found[run] = run_once(root, run, device=device, on_step=count)
+                found[run] = run_once(root, run, device=device, on_step=count)
             return found
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=torch.set_num_threads,
-            initargs=(1,),
-        )
-        try:
-            waiting = {pool.submit(run_once, root, run, device=device): run for run in wanted}
-            for future in as_completed(waiting):
-                found[waiting[future]] = future.result()
-                advance(estimate_work(waiting[future]))
-        finally:
-            pool.shutdown(cancel_futures=True)  # on an error or Ctrl-C, start no further run
+        waiting = {pool.submit(run_once, root, run, device=device): run for run in wanted}
+        for future in as_completed(waiting):
+            found[waiting[future]] = future.result()
+            advance(estimate_work(waiting[future]))
     return found
+
+
+@contextmanager
+def _open_pool(workers: int) -> Iterator[Executor | None]:
+    """Yield processes that compute on one core each, or None: this process will do, on one core."""
+    if workers == 1:
+        with one_core_operations():
+            yield None
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(1,),
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # on an error or Ctrl-C, start no further run

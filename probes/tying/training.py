@@ -204,7 +204,7 @@ def _evaluate(
     step: int,
     train_loss: float,
     device: str,
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     found = score(model, task.unseen("validation"), device=device, precision=settings.precision)
     return {
         "step": step,
