@@ -75,7 +75,7 @@ def draw_scaling(
         factor.set_yticks([0, -1], ["attention and\nfeed-forward", "all\nparameters"])
         factor.set_ylim(-1.5, 0.5)
         factor.tick_params(axis="y", length=0)
-        factor.set_xlabel("times the parameters of separate")
+        factor.set_xlabel("parameters, times separate's")
         letter(loss, "a", "loss against parameters")
         letter(gap, "b", "cost by width")
         letter(factor, "c", "parameters for equal loss")
@@ -147,11 +147,11 @@ def draw_variants(costs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         when.axhline(0, color=COLOURS["grey"], lw=0.6)
         when.set_xlabel("training step")
         when.set_ylabel("loss less that of separate (nats)")
-        when.legend(loc="best")
         width = int(mine["d_model"].iloc[0])
         letter(all_of_them, "a", f"every variant, d_model {width}")
         letter(where, "b", "K = V by positions")
         letter(when, "c", "where it opens")
+        share_legend(figure, [when], ncols=4)
     return figure
 
 
@@ -207,7 +207,7 @@ def draw_errors(
 
 
 def draw_flat(
-    axes: Any, row: Any, y: float, colour: str, marker: str, *, face: str | None = None
+    axes: Any, row: Any, y: float | int, colour: str, marker: str, *, face: str | None = None
 ) -> None:
     """Draw the value of one row, to the right at height `y`, with its interval."""
     value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))

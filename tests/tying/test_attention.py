@@ -72,12 +72,14 @@ def attend_by_hand(attention, shape, x, source, *, causal, d_rotated):
                 key = torch.cat([value[: d // 2], rows("key", kv, d // 2) @ row])
             else:
                 key = rows("key", kv, d) @ row
-                value = {
-                    "own": lambda row=row: rows("value", kv, d) @ row,
-                    "key": lambda key=key: key,
-                    "diagonal": lambda key=key: weights["value_map"][kv, 0] * key,
-                    "per head": lambda key=key: weights["value_map"][kv].T @ key,
-                }[kind.value]()
+                if kind.value == "own":
+                    value = rows("value", kv, d) @ row
+                elif kind.value == "diagonal":
+                    value = weights["value_map"][kv, 0] * key
+                elif kind.value == "per head":
+                    value = weights["value_map"][kv].T @ key
+                else:
+                    value = key
             keys.append(key)
             values.append(value)
         for here, row in enumerate(x):

@@ -1,4 +1,4 @@
-"""Counts against brute force: numel of the model, torch's own FLOP counter, ranks of what is cached."""
+"""Counts against brute force: numel, torch's own FLOP counter, ranks of what is cached."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_one_seed_has_no_interval():
 def test_what_cannot_be_summarised_is_refused():
     with pytest.raises(UsageError, match="no seed"):
         summarise_seeds(np.array([]))
-    with pytest.raises(UsageError, match="margin is 0.0"):
+    with pytest.raises(UsageError, match=r"margin is 0\.0"):
         summarise_seeds(np.array([1.0]), margin=0.0)
     with pytest.raises(NonFiniteError, match="a seed is NaN"):
         jackknife_seeds(1.0, np.array([1.0, math.nan]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,7 +82,7 @@ def test_a_translation_reverses_words_by_a_dictionary():
         for source, target in zip(batch.source.tolist(), batch.targets.tolist(), strict=True):
             for word, translated in zip(source, target[-2::-1], strict=True):
                 assert dictionary.setdefault(word, translated) == translated
-            for word, follower in zip(source[:-1], source[1:], strict=True):
+            for word, follower in itertools.pairwise(source):
                 followers.setdefault(word, set()).add(follower)
     assert set(dictionary) == set(range(7))
     assert set(dictionary.values()) == set(range(7, 14))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     assert rates[10] == pytest.approx(2.0)
     assert rates[55] == pytest.approx((2.0 + 0.4) / 2)
     assert settings.rate(100) == pytest.approx(0.4)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
 
 
 def test_evaluations_are_spread_evenly_and_the_last_is_the_end():
@@ -90,7 +91,7 @@ def test_two_runs_are_the_same_to_the_bit_and_another_seed_is_not():
     assert not equal(models[0], other)
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -104,9 +105,9 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(tmp_path, at):
         nonlocal done
         done += steps
         if done == at:
-            raise Stop
+            raise StoppedError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         train(make_model(), TASK, SETTINGS, checkpoint=tmp_path / "a", on_step=stop)
     heard: list[int] = []
     kept = at // 3 * 3
@@ -164,5 +165,5 @@ def test_scores_by_hand():
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(UsageError, match="no more evaluations than steps"):
         TrainingSettings(steps=3, batch_size=1, learning_rate=0.1, evaluations=4)
-    with pytest.raises(UsageError, match="learning rate is -0.1"):
+    with pytest.raises(UsageError, match=r"learning rate is -0\.1"):
         TrainingSettings(steps=3, batch_size=1, learning_rate=-0.1, evaluations=1)
