@@ -20,6 +20,7 @@ from analyses.tables.tying import (
     tabulate_counts,
     tabulate_course,
     tabulate_curves,
+    tabulate_learning,
     tabulate_runs,
     tabulate_scaling,
     tabulate_tieability,
@@ -67,6 +68,8 @@ def compute(
         Each variant's loss less the separate model's, seed by seed, with the test of equivalence.
     ``course``
         The same difference at every evaluation during training.
+    ``learning``
+        Accuracy at every evaluation during training.
     ``scaling``, ``curves``
         The fitted curve, the factor of parameters that each variant needs, and points to draw.
     ``tieability``
@@ -86,11 +89,13 @@ def compute(
     scaling = pd.concat(
         [tabulate_scaling(of_scaling, counted) for counted in COUNTED], ignore_index=True
     )
+    log = read_runs(folder, finished, "log")
     return {
         "runs": runs,
         "cells": cells,
         "costs": tabulate_costs(runs),
-        "course": tabulate_course(read_runs(folder, finished, "log")),
+        "course": tabulate_course(log),
+        "learning": tabulate_learning(log),
         "scaling": scaling,
         "curves": tabulate_curves(scaling, cells[cells["experiment"] == "scaling"]),
         "tieability": tabulate_tieability(read_runs(folder, finished, "tieability")),
@@ -122,7 +127,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
             *(tables[name] for name in ("cells", "costs", "curves", "scaling"))
         ),
         "variants": draw_variants(tables["costs"], tables["course"]),
-        "tasks": draw_tasks(tables["cells"]),
+        "tasks": draw_tasks(tables["cells"], tables["learning"]),
         "tieability": draw_tieability(tables["tieability"]),
     }
 

@@ -78,15 +78,16 @@ def _synthetic(
     seeds: int,
     *,
     variants: tuple[str, ...] = ALL,
+    width: int = 32,
     d_heads: tuple[int, ...] = (4, 16),
     rates: tuple[float, ...] = (5e-3, 1e-2),
 ) -> Experiment:
-    """Return an experiment of one layer without positions, as wide as the others of its kind."""
+    """Return an experiment of one layer without positions."""
     return Experiment(
         name=name,
         task=task,
         variants=variants,
-        widths=(32,),
+        widths=(width,),
         training=training,
         rates=rates,
         seeds=seeds,
@@ -135,15 +136,7 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
         ),
         _synthetic("recall", RECALL, _training(800, 64), 3),
         _synthetic("completion", COMPLETION, _training(200, 64), 3, rates=(1e-2,)),
-        _synthetic(
-            "recall_longer",
-            RECALL,
-            _training(2400, 64),
-            3,
-            variants=("separate", "tied", "query_key", "all_tied"),
-            d_heads=(16,),
-            rates=(1e-2,),
-        ),
+        _synthetic("recall_narrow", RECALL, _training(800, 64), 3, width=12, d_heads=(4,)),
         _translation(_training(600, 32), 3),
     ),
     "gpu": (

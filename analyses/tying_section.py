@@ -60,8 +60,8 @@ _CAPTIONS = {
     ),
     "tasks": (
         "Tasks whose answer is known: recall of a value by its key, completion of an item by "
-        "itself, and a translation. Dashed: whoever guesses among what is shown. 95 % intervals "
-        "over seeds.",
+        "itself, and a translation; above while they are learned, below in the end. Dashed: "
+        "whoever guesses among what is shown. 95 % intervals over seeds.",
         "Accuracy of every variant on three synthetic tasks, by head size.",
     ),
     "tieability": (
@@ -133,7 +133,7 @@ def _tabulate_counts(counts: pd.DataFrame) -> ShownTable:
 def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
     sentences = [_answer_factor(tables["scaling"]), _answer_costs(tables["costs"])]
     sentences += _answer_free(tables["costs"])
-    sentences += _answer_recall(tables["cells"])
+    sentences += _answer_tasks(tables["cells"], tables["learning"])
     sentences += _answer_tieability(tables["tieability"])
     return sentences
 
@@ -185,21 +185,30 @@ def _answer_free(costs: pd.DataFrame) -> list[str]:
     return [f"Of all variants at one width, {'; '.join(said)}."] if said else []
 
 
-def _answer_recall(cells: pd.DataFrame) -> list[str]:
+def _answer_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
+    """Say who is right half-way through training, and in the end, averaged over head sizes."""
     sentences = []
     for experiment, text in (
         ("recall", "Where a key must be matched and another value returned"),
+        ("recall_narrow", "The same in a narrow model"),
         ("completion", "Where what is matched is what is returned"),
     ):
-        mine = select(cells, experiment=experiment)
+        mine = select(learning, experiment=experiment)
         if mine.empty:
             continue
+        steps = sorted(mine["step"].unique())
+        halfway = mine[mine["step"] == steps[len(steps) // 2]]
         parts = [
-            f"{VARIANTS[name].label} {show(100 * _mean_accuracy(cells, experiment, name), 0)} %"
+            f"{VARIANTS[name].label} "
+            f"{show(100 * float(select(halfway, variant=name)['accuracy'].mean()), 0)} and "
+            f"{show(100 * _mean_accuracy(cells, experiment, name), 0)} %"
             for name in ("separate", "tied", "query_key", "all_tied")
             if name in set(mine["variant"])
         ]
-        sentences.append(f"{text}, the right answers are: {join(parts)}.")
+        sentences.append(
+            f"{text}, answers are right half-way through training and in the end: "
+            f"{'; '.join(parts)}."
+        )
     return sentences
 
 

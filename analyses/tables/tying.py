@@ -133,6 +133,29 @@ def tabulate_course(log: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFram
     return pd.DataFrame(rows).sort_values([*CELL, "variant", "step"], ignore_index=True)
 
 
+def tabulate_learning(log: pd.DataFrame) -> pd.DataFrame:
+    """Average the accuracy on the validation part over seeds, at every evaluation.
+
+    Returns
+    -------
+    DataFrame
+        The cell, ``variant``, ``step``, ``accuracy`` with ``accuracy_low, accuracy_high`` (95 %,
+        seeds).
+    """
+    rows = []
+    for place, mine in log.groupby([*CELL, "variant", "step"], sort=False):
+        found = summarise_seeds(mine["validation_accuracy"].to_numpy(dtype=float))
+        rows.append(
+            dict(zip([*CELL, "variant", "step"], place, strict=True))
+            | {
+                "accuracy": found.value,
+                "accuracy_low": found.low,
+                "accuracy_high": found.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def tabulate_scaling(runs: pd.DataFrame, counted: str = "scaled_parameters") -> pd.DataFrame:
     """Fit the scaling curves of an experiment and the factor of parameters that each variant needs.
 

@@ -19,6 +19,7 @@ from analyses.tables.tying import (
     tabulate_counts,
     tabulate_course,
     tabulate_curves,
+    tabulate_learning,
     tabulate_runs,
     tabulate_scaling,
     tabulate_tieability,
@@ -125,6 +126,15 @@ def test_the_course_follows_each_evaluation():
     assert (values[10] - values[0]).to_numpy() == pytest.approx(1)
 
 
+def test_learning_is_averaged_over_seeds_at_each_evaluation():
+    log = plant(noise=0.1).assign(step=5)
+    log["validation_accuracy"] = log["seed"] / 10 + (log["variant"] == "tied") / 2
+    table = tabulate_learning(log)
+    assert len(table) == 4 * 2
+    assert table.loc[table["variant"] == "tied", "accuracy"].to_numpy() == pytest.approx(0.65)
+    assert table.loc[table["variant"] == "separate", "accuracy"].to_numpy() == pytest.approx(0.15)
+
+
 def test_curves_pass_through_the_points_they_were_fitted_to():
     runs = plant()
     cells = tabulate_cells(runs)
@@ -203,7 +213,8 @@ def micro(tmp_path_factory):
 def test_tables_of_a_whole_sweep(micro):
     tables = micro.read_tables("tying")
     assert set(tables) == {
-        *("runs", "cells", "costs", "course", "scaling", "curves", "tieability", "counts")
+        *("runs", "cells", "costs", "course", "learning"),
+        *("scaling", "curves", "tieability", "counts"),
     }
     runs = tables["runs"]
     assert np.isfinite(runs[["nats", "accuracy", "processor_seconds"]]).all(axis=None)
