@@ -66,7 +66,7 @@ def _text(
         variants=("separate", "tied"),
         widths=(narrow,),
         seeds=fewer_seeds,
-        positions=("rotary", "learned", "none"),
+        positions=("rotary", "learned"),
     )
     return scaling, variants, positions
 
@@ -79,7 +79,7 @@ def _synthetic(
     *,
     variants: tuple[str, ...] = ALL,
     width: int = 32,
-    d_heads: tuple[int, ...] = (4, 16),
+    d_heads: tuple[int, ...] = (16,),
     rates: tuple[float, ...] = (5e-3, 1e-2),
 ) -> Experiment:
     """Return an experiment of one layer without positions."""
@@ -128,7 +128,7 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
             _training(1500, 4),
             (32, 48, 64, 96),
             (3e-3, 6e-3, 1.2e-2),
-            4,
+            3,
             middle=64,
             narrow=32,
             fewer_seeds=3,
@@ -155,6 +155,7 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
         ),
         _synthetic("recall", RECALL, _training(3200, 64), 5),
         _synthetic("completion", COMPLETION, _training(400, 64), 5),
+        _synthetic("recall_narrow", RECALL, _training(800, 64), 5, width=12, d_heads=(4,)),
         _translation(_training(2000, 64), 5),
     ),
 }

@@ -58,8 +58,8 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
                     axes.axhline(
                         CHANCE[name], color=COLOURS["grey"], lw=0.7, ls=(0, (4, 3)), zorder=0
                     )
-            letter(above, "abcd"[number], TITLES[name])
-            letter(below, "efgh"[number], "in the end")
+            letter(above, "abcdefgh"[number], TITLES[name])
+            letter(below, "abcdefgh"[len(shown) + number], "in the end")
         for axes in panels[:, 0]:
             axes.set_ylim(-0.03, 1.05)
             axes.set_ylabel("accuracy on unseen sequences")

@@ -27,6 +27,7 @@ from analyses.tables.tying import (
 from analyses.tie import choose_folder, shipped_folder, tie_step
 from analyses.tying_presets import PRESETS, choose_experiments
 from probes.errors import UsageError
+from probes.files import hash_file
 from probes.tying.shape import ModelShape
 from tests.tying.examples import write_text
 
@@ -271,13 +272,25 @@ def test_the_shipped_tables_are_whole_and_redraw_at_once(tmp_path):
     assert folder.figure_path("tying", "scaling", "png").exists()
     shipped = shipped_folder()
     manifest = shipped.read_manifest("tying")
-    assert shipped.holds("tying", manifest["inputs"]) or manifest["versions"]
+    for name, digest in manifest["files"].items():
+        assert hash_file(shipped.path / "tables" / name) == digest
     settings = json.loads(json.dumps(tying.describe_inputs(choose_experiments("laptop"))))
     assert manifest["inputs"]["settings"] == settings["settings"]
     assert manifest["inputs"]["data"] == settings["data"]
     pd.testing.assert_frame_equal(
         shipped.read_tables("tying")["costs"], folder.read_tables("tying")["costs"]
     )
+
+
+def test_the_provenance_is_that_of_the_shipped_tables():
+    shipped = shipped_folder()
+    told = json.loads((shipped.path / "PROVENANCE.json").read_text())
+    runs = shipped.read_tables("tying")["runs"].drop(columns="experiment")
+    each = runs.drop(columns="chosen").drop_duplicates()  # experiments share runs
+    assert told["runs"] == len(each)
+    assert told["processor_seconds"] == pytest.approx(each["processor_seconds"].sum(), abs=1)
+    assert told["sha256"] == shipped.read_manifest("tying")["files"]
+    assert told["processor_seconds"] < 2 * 60 * 60  # an hour on two cores
 
 
 def test_costs_follow_from_the_shipped_runs():
