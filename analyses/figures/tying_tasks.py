@@ -39,7 +39,9 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     shown = [name for name in TITLES if name in set(cells["experiment"])]
     with house_style():
         figure = new_figure(PAGE, 4.4)
-        sizes = [sorted(select(cells, experiment=name)["d_head"].unique()) for name in shown]
+        sizes = [
+            sorted(map(int, select(cells, experiment=name)["d_head"].unique())) for name in shown
+        ]
         panels = figure.subplots(
             2,
             len(shown),
