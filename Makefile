@@ -25,6 +25,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.similarity
 	$(BIN)/python -m benchmarks.probes
 	$(BIN)/python -m benchmarks.causal
+	$(BIN)/python -m benchmarks.tying
 
 # pip itself is pinned first: older ones know no dependency groups.
 $(READY): pyproject.toml constraints.txt

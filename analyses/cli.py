@@ -269,6 +269,28 @@ def swap(
 
 
 @app.command()
+def tie(
+    preset: Annotated[str, typer.Option(help="smoke, laptop (under an hour) or gpu.")] = "laptop",
+    text: Annotated[str | None, typer.Option(help="Your own: a .txt file, or a folder.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="bytes, or that of a model.")] = None,
+    out: Out = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one core each.")] = 2,
+    device: Device = "cpu",
+    shipped: Annotated[bool, typer.Option(help="Draw the shipped tables; train nothing.")] = False,
+) -> None:
+    """Train small transformers with K = V and its variants, and say what sharing costs."""
+    from analyses.tie import choose_folder, draw_shipped, tie_step
+
+    folder = choose_folder(out, preset, shipped=shipped)
+    with explaining_errors():
+        if shipped:
+            draw_shipped(folder)
+        else:
+            tie_step(folder, preset, text=text, tokens=tokenizer, workers=workers, device=device)
+        _print_section(folder, "tying")
+
+
+@app.command()
 def report(model: Model = DEFAULT_MODEL, out: Out = None, as_json: Json = False) -> None:
     """Write the report again from the tables and figures in a folder."""
     folder = CaptureOptions(model, out=out).folder

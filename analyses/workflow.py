@@ -36,8 +36,8 @@ ANALYSES = {
 }
 """Analysis -> the class of its settings; each is a module of this package."""
 
-FROM_MODEL = ("substitution", "swaps", "weights")
-"""Those that run the model itself, by commands of their own (the weights: by `capture_step`)."""
+FROM_MODEL = ("substitution", "swaps", "weights", "tying")
+"""Those with commands of their own (the weights: by `capture_step`); `tying` trains its models."""
 
 ON_REQUEST = ("probing",)
 """Those that take longer than all others together, and are not part of `kvprobes run`."""

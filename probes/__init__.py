@@ -9,7 +9,17 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, _ = lazy.attach(
     __name__,
-    submodules=["capture", "causal", "errors", "linear", "models", "similarity", "stats", "words"],
+    submodules=[
+        "capture",
+        "causal",
+        "errors",
+        "linear",
+        "models",
+        "similarity",
+        "stats",
+        "tying",
+        "words",
+    ],
 )
 __all__ = [
     "__version__",
@@ -20,5 +30,6 @@ __all__ = [
     "models",
     "similarity",
     "stats",
+    "tying",
     "words",
 ]

@@ -1,0 +1,102 @@
+"""Checkpoints: weights, optimiser and log in one safetensors file, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from probes.errors import StoreError, StoreMismatchError
+from probes.files import replacing
+
+if TYPE_CHECKING:
+    from probes.tying.transformer import Transformer
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    step
+        Steps done.
+    log
+        One row an evaluation; numbers that follow from the settings alone.
+    seconds, processor_seconds
+        Spent on the steps up to the last checkpoint and their evaluation.
+    """
+
+    step: int = 0
+    log: list[dict[str, int | float]] = field(default_factory=list)
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path,
+    model: Transformer,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    *,
+    identity: str,
+) -> None:
+    """Write a run's state aside, then rename it into place.
+
+    Raises
+    ------
+    StoreError
+        If the disk is full or the folder cannot be written.
+    """
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"weight.{name}"] = parameter.detach().contiguous()
+        for moment in MOMENTS:
+            tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment].contiguous()
+    content = {"identity": identity, "progress": json.dumps(asdict(progress))}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata=content))
+
+
+def load_checkpoint(
+    path: Path, model: Transformer, optimiser: torch.optim.Optimizer, *, identity: str
+) -> Progress:
+    """Put weights and optimiser back where a run stood.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the checkpoint is of another run.
+    StoreError
+        If it cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            content = stored.metadata() or {}
+            if content.get("identity") != identity:
+                raise StoreMismatchError(
+                    f"{path} is the checkpoint of another run. Give another folder, or delete it."
+                )
+            progress = Progress(**json.loads(content["progress"]))
+            for name, parameter in model.named_parameters():
+                with torch.no_grad():
+                    parameter.copy_(stored.get_tensor(f"weight.{name}"))
+                optimiser.state[parameter] = {
+                    "step": torch.tensor(float(progress.step), device=parameter.device),
+                    **{
+                        moment: stored.get_tensor(f"{moment}.{name}").to(parameter.device)
+                        for moment in MOMENTS
+                    },
+                }
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"{path} cannot be read ({error}). Delete it, and the run begins anew."
+        ) from error
+    return progress
