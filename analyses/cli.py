@@ -11,18 +11,34 @@ from typing import Annotated
 import typer
 
 from analyses import text_capture as options_of_text
+from analyses.options import (
+    BatchSize,
+    Device,
+    Human,
+    Json,
+    Limit,
+    Model,
+    Out,
+    Overwrite,
+    Pairs,
+    Preset,
+    Seed,
+    Stage,
+    Templates,
+    Treebank,
+)
 from analyses.results import ResultFolder
 from analyses.workflow import (
     ANALYSES,
     DEFAULT_STAGE,
     OF_WORDS,
     CaptureOptions,
-    KeyStage,
     analyse_step,
     capture_step,
     find_analysis,
     list_analyses,
     summarise,
+    treebank_capture_step,
     word_capture_step,
 )
 from probes.errors import KvprobesError
@@ -35,44 +51,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Model = Annotated[
-    str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
-]
-Pairs = Annotated[
-    str | None,
-    typer.Option(
-        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.  "
-        "[default: compound_pairs, or what suits the bundled model]"
-    ),
-]
-Templates = Annotated[
-    str | None,
-    typer.Option(
-        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.  "
-        "[default: 3, or what suits the bundled model]"
-    ),
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Result folder.  [default: results/MODEL]")
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
-Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
-Stage = Annotated[
-    KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
-]
-Human = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
-        "word2, score). Those of an installed gensim are found."
-    ),
-]
-Preset = Annotated[str, typer.Option(help="quick (minutes) or full (an hour or more on 2 cores).")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
 @app.command()
@@ -130,6 +108,7 @@ def capture(
     limit: Limit = None,
     overwrite: Overwrite = False,
     key_stage: Stage = DEFAULT_STAGE,
+    treebank: Treebank = None,
     text: options_of_text.Text = None,
     column: options_of_text.Column = "text",
     window: options_of_text.Window = options_of_text.WINDOW,
@@ -142,7 +121,8 @@ def capture(
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
 
-    With --text: at every token of a running text, as moments.
+    With --treebank: at every word of a treebank. With --text: at every token of a running text, as
+    moments.
     """
     options = CaptureOptions(
         model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
@@ -151,10 +131,12 @@ def capture(
         text, column, window, rows, without_x, shard_bytes, scheduler, workers
     )
     with explaining_errors():
-        if text is None:
-            store = capture_step(options, _say)
-        else:
+        if text is not None:
             store = options_of_text.text_capture_step(options, of_text, _say)
+        elif treebank is not None:
+            store = treebank_capture_step(options, treebank, _say)
+        else:
+            store = capture_step(options, _say)
         if as_json:
             typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
 

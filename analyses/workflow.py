@@ -116,6 +116,33 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
     return stores[0]
 
 
+def treebank_capture_step(options: CaptureOptions, treebank: Path, say: Say) -> Store:
+    """Capture every word of a treebank's train, dev and test files, or go on with it.
+
+    Raises
+    ------
+    KvprobesError
+        For whatever is wrong with the model, the treebank or the folder.
+    """
+    from probes.capture.plan_treebank import plan_treebank
+    from probes.capture.run import CaptureSettings, capture
+    from probes.models.load import load_model
+    from probes.words.treebank import read_treebank_splits
+
+    words = read_treebank_splits(treebank)
+    say(f"Loading {options.model}")
+    model = load_model(options.model, device=options.device)
+    return capture(
+        model,
+        plan_treebank(model.tokenizer, words, causal=model.geometry.causal),
+        options.folder.capture,
+        settings=CaptureSettings(key_stage=options.key_stage, seed=options.seed),
+        batch_size=options.batch_size,
+        overwrite=options.overwrite,
+        say=say,
+    )
+
+
 def _measure_weights(folder: ResultFolder, model: Model) -> None:
     """Write the tables and figures of the weights alone, unless they are there."""
     from analyses import weights

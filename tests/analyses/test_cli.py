@@ -1,13 +1,17 @@
 import hashlib
+import inspect
 import json
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from analyses import workflow
 from analyses.cli import app
+from probes.linear.properties import label_occurrences
+from tests.analyses.treebanks import write_treebank
 from tests.tiny import tiny_model
 
 runner = CliRunner()
@@ -135,6 +139,28 @@ def test_words_are_captured_for_an_analysis_that_lacks_them(finished, model_fold
     assert result.exit_code == 0, result.output
     assert "Reusing the finished capture in" in result.stderr
     assert (tmp_path / "tiny" / "capture-human-mine" / "manifest.json").exists()
+
+
+def test_a_treebank_is_captured_and_probed_on_its_own_split(model_folder, tmp_path, monkeypatch):
+    # The tiny tokenizer knows fewer words than a class needs.
+    defaults = inspect.unwrap(label_occurrences).__kwdefaults__
+    monkeypatch.setitem(defaults, "min_words", 1)
+    options = ["--model", str(model_folder), "--out", str(tmp_path / "out")]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused = runner.invoke(app, ["capture", *options, "--treebank", str(empty)])
+    assert refused.exit_code == 1
+    assert "train.conllu" in refused.stderr
+    treebank = tmp_path / "treebank"
+    treebank.mkdir()
+    write_treebank(treebank)
+    result = runner.invoke(app, ["capture", *options, "--treebank", str(treebank)])
+    assert result.exit_code == 0, result.output
+    result = runner.invoke(app, ["analyse", "probing", *options])
+    assert result.exit_code == 0, result.output
+    properties = pd.read_parquet(tmp_path / "out" / "tables" / "probing.properties.parquet")
+    split = properties.set_index("property")["split_by"]
+    assert split["part of speech in the sentence"] == "train, dev, test"
 
 
 def test_json_output_is_the_result_and_nothing_else(finished, arguments):

@@ -1,0 +1,55 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses.workflow import KeyStage
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.  "
+        "[default: compound_pairs, or what suits the bundled model]"
+    ),
+]
+Templates = Annotated[
+    str | None,
+    typer.Option(
+        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.  "
+        "[default: 3, or what suits the bundled model]"
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Result folder.  [default: results/MODEL]")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
+Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
+Stage = Annotated[
+    KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
+]
+Human = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
+        "word2, score). Those of an installed gensim are found."
+    ),
+]
+Preset = Annotated[str, typer.Option(help="quick (minutes) or full (an hour or more on 2 cores).")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Treebank = Annotated[
+    Path | None,
+    typer.Option(
+        help="Capture the words of a treebank instead: a folder with *train.conllu, *dev.conllu "
+        "and *test.conllu. `kvprobes analyse probing` then probes on its own split."
+    ),
+]
