@@ -16,13 +16,15 @@ from tests.capture.examples import hash_folder
 
 ROOT = Path(__file__).parents[2]
 CODE = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 import probes.capture.run as run
 from probes.capture import TextSettings, capture_text
 from tests.capture.examples import make_plan
 from tests.capture.texts import write_texts
 from tests.tiny import tiny_model
+# What a shell starts in the background does not hear Ctrl-C, and neither do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run.SHARD_LENGTH = 1
 model = tiny_model("llama")
 plan = make_plan(model)
