@@ -23,6 +23,7 @@ from analyses.tables.measures import (
 from analyses.tables.pairs import tabulate_pair_heads, tabulate_pairs
 from analyses.tables.populations import Population, populate
 from analyses.tables.tieability import tabulate_dimensions, tabulate_tieability
+from probes.memory import return_large_blocks
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
 from probes.similarity.conditions import Measurements, measure_conditions
@@ -113,6 +114,7 @@ class MeasuredCapture:
 @one_core_operations()
 def measure(store: Store, pairs: pd.DataFrame, settings: DivergenceSettings) -> MeasuredCapture:
     """Compare keys and values in every head, space and condition; see `compute`."""
+    return_large_blocks(4 << 20)  # one head's vectors, of which hundreds come and go
     occurrences = store.table("occurrences")
     template_ids = list(dict.fromkeys(store.table("queries")["template_id"]))
     kept, populations, word_numbers = populate(
