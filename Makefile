@@ -23,6 +23,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.similarity
+	$(BIN)/python -m benchmarks.inference --quick
 	$(BIN)/python -m benchmarks.probes
 	$(BIN)/python -m benchmarks.causal
 	$(BIN)/python -m benchmarks.tying
