@@ -37,13 +37,7 @@ def tabulate_runs(finished: Sequence[Finished]) -> pd.DataFrame:
         settings, manifest = run.settings, run.manifest
         rows.append(
             {
-                "experiment": run.experiment,
-                "task": settings.task.name,
-                "positions": settings.positions,
-                "d_model": settings.d_model,
-                "d_head": settings.d_head,
-                "variant": settings.variant,
-                "seed": settings.training.seed,
+                **_name_run(run),
                 "learning_rate": settings.training.learning_rate,
                 "chosen": run.chosen,
                 "n_layers": settings.n_layers,
@@ -68,21 +62,25 @@ def read_runs(root: Path, finished: Sequence[Finished], name: str) -> pd.DataFra
     tables = []
     for run in finished:
         if run.chosen:
-            settings = run.settings
-            table = pd.read_csv(find_run(root, settings).path / f"{name}.csv")
-            cell: dict[str, Any] = {
-                "experiment": run.experiment,
-                "task": settings.task.name,
-                "positions": settings.positions,
-                "d_model": settings.d_model,
-                "d_head": settings.d_head,
-                "variant": settings.variant,
-                "seed": settings.training.seed,
-            }
-            for place, (column, value) in enumerate(cell.items()):
+            table = pd.read_csv(find_run(root, run.settings).path / f"{name}.csv")
+            for place, (column, value) in enumerate(_name_run(run).items()):
                 table.insert(place, column, value)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _name_run(run: Finished) -> dict[str, Any]:
+    """Name a run's cell, variant and seed."""
+    settings = run.settings
+    return {
+        "experiment": run.experiment,
+        "task": settings.task.name,
+        "positions": settings.positions,
+        "d_model": settings.d_model,
+        "d_head": settings.d_head,
+        "variant": settings.variant,
+        "seed": settings.training.seed,
+    }
 
 
 def tabulate_cells(runs: pd.DataFrame) -> pd.DataFrame:

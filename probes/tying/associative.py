@@ -8,21 +8,18 @@ attention is enough: a head matches the cue and hands the answer on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from probes.errors import UsageError
-from probes.tying.batch import NOT_SCORED, Batch, Part, seeded
-
-UNSEEN_BATCHES, UNSEEN_SIZE = 4, 256
-TRAIN, UNSEEN = 0, 1
+from probes.tying.batch import NOT_SCORED, Batch
+from probes.tying.drawn import DrawnTask
 
 
 @dataclass(frozen=True)
-class HeteroAssociative:
+class HeteroAssociative(DrawnTask):
     """Items are pairs, each one token; a cue names the key of one, its value must be given.
 
     Every sequence draws other keys, in another order, with values drawn anew, so a head that
@@ -54,15 +51,6 @@ class HeteroAssociative:
         """Positions of a sequence."""
         return self.items + self.cues
 
-    def batch(self, step: int, *, size: int, seed: int) -> Batch:
-        """Draw the training sequences of a step."""
-        return self._draw(size, seeded(TRAIN, seed, step))
-
-    def unseen(self, part: Part) -> Iterator[Batch]:
-        """Draw sequences of another stream than training's, the same for every seed."""
-        for number in range(UNSEEN_BATCHES):
-            yield self._draw(UNSEEN_SIZE, seeded(UNSEEN, int(part == "test"), number))
-
     def _draw(self, size: int, generator: torch.Generator) -> Batch:
         keys = _draw_without_repeats(size, self.keys, generator)[:, : self.items]
         values = torch.randint(self.values, (size, self.items), generator=generator)
@@ -76,7 +64,7 @@ class HeteroAssociative:
 
 
 @dataclass(frozen=True)
-class AutoAssociative:
+class AutoAssociative(DrawnTask):
     """Items stand on a ring; a cue is within `reach` steps of one, and that item must be given.
 
     Completion of a pattern, as in a Hopfield memory: the item that matches the cue best is itself
@@ -108,15 +96,6 @@ class AutoAssociative:
     def length(self) -> int:
         """Positions of a sequence."""
         return self.items + self.cues
-
-    def batch(self, step: int, *, size: int, seed: int) -> Batch:
-        """Draw the training sequences of a step."""
-        return self._draw(size, seeded(TRAIN, seed, step))
-
-    def unseen(self, part: Part) -> Iterator[Batch]:
-        """Draw sequences of another stream than training's, the same for every seed."""
-        for number in range(UNSEEN_BATCHES):
-            yield self._draw(UNSEEN_SIZE, seeded(UNSEEN, int(part == "test"), number))
 
     def _draw(self, size: int, generator: torch.Generator) -> Batch:
         width = 2 * self.reach + 1

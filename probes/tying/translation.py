@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from probes.errors import UsageError
-from probes.tying.batch import Batch, Part, seeded
-
-UNSEEN_BATCHES, UNSEEN_SIZE = 4, 128
-TRAIN, UNSEEN, LANGUAGE = 0, 1, 2
+from probes.tying.batch import Batch, seeded
+from probes.tying.drawn import LANGUAGE, DrawnTask
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(DrawnTask):
     """Source sentences of `words` words; the target has their translations, last word first.
 
     The source language is a random bigram language (each word is followed by one of `followers`
@@ -25,6 +23,8 @@ class Translation:
 
     Tokens: source words, then target words, then the token that begins a target, then its end.
     """
+
+    unseen_size: ClassVar[int] = 128
 
     words: int = 16
     lexicon: int = 64
@@ -48,15 +48,6 @@ class Translation:
     def length(self) -> int:
         """Positions of a target, with its beginning."""
         return self.words + 1
-
-    def batch(self, step: int, *, size: int, seed: int) -> Batch:
-        """Draw the training sentences of a step."""
-        return self._draw(size, seeded(TRAIN, seed, step))
-
-    def unseen(self, part: Part) -> Iterator[Batch]:
-        """Draw sentences of another stream than training's, the same for every seed."""
-        for number in range(UNSEEN_BATCHES):
-            yield self._draw(UNSEEN_SIZE, seeded(UNSEEN, int(part == "test"), number))
 
     def _draw(self, size: int, generator: torch.Generator) -> Batch:
         rules = seeded(LANGUAGE, self.language)
