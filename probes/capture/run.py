@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ import torch
 from torch import Tensor
 
 from probes.capture.batch import BatchRunner, batches
+from probes.capture.begin import begin_capture
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.lock import holding
 from probes.capture.plan import CapturePlan
 from probes.capture.read import KEY_STAGES, KeyStage, Reading
-from probes.capture.store import TABLES, Store, clear_store, create_store
+from probes.capture.store import TABLES, Store
 from probes.errors import NonFiniteError, UsageError
 from probes.files import hash_json
 from probes.models.geometry import AttentionGeometry
@@ -98,27 +98,18 @@ def capture(
         "templates": hash_table(plan.templates),
     }
     with holding(folder):
-        if overwrite:
-            clear_store(folder)
-        store = create_store(
+        store, missing = begin_capture(
             folder,
+            model,
+            geometry,
             identity,
             tables={name: getattr(plan, name) for name in TABLES},
             constants=_read_constants(geometry),
             n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
-            context={
-                "model": model.name,
-                "origin": model.origin,
-                "geometry": geometry.describe(),
-                "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
-            },
+            overwrite=overwrite,
+            say=say,
         )
-        missing = store.missing_shards()
-        if not missing:
-            say(f"Reusing the finished capture in {folder}")
-        else:
-            done = store.n_shards - len(missing)
-            say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
+        if missing:
             check_faithfulness(
                 model, plan.sequences, site=geometry.site, key_stage=settings.key_stage
             )

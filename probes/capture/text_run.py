@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
+from probes.capture.begin import begin_capture
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.lock import holding
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KEY_STAGES
 from probes.capture.run import DTYPES
-from probes.capture.store import Store, clear_store, create_store
+from probes.capture.store import Store
 from probes.capture.text_shard import TextJob, TextSettings, capture_shard, read_windows
 from probes.capture.text_windows import SHORTEST, Window
 from probes.capture.worker import hold_model
@@ -105,28 +105,20 @@ def capture_text(
         for layer in range(geometry.n_layers)
     }
     with holding(folder):
-        if overwrite:
-            clear_store(folder)
-        store = create_store(
+        store, missing = begin_capture(
             folder,
+            model,
+            geometry,
             identity,
             tables={},
             constants=constants,
             n_shards=len(shards),
-            context={
-                "model": model.name,
-                "origin": model.origin,
-                "geometry": geometry.describe(),
-                "files": [file.name for file in files],
-                "versions": {name: version(name) for name in ("kvprobes", "torch", "transformers")},
-            },
+            context={"files": [file.name for file in files]},
+            overwrite=overwrite,
+            say=say,
         )
-        missing = store.missing_shards()
         if not missing:
-            say(f"Reusing the finished capture in {folder}")
             return store
-        done = store.n_shards - len(missing)
-        say(f"Going on with the capture in {folder}" if done else f"Capturing into {folder}")
         check_faithfulness(model, [_as_sequence(w) for w in first], key_stage=settings.key_stage)
         n_rows = -(-settings.rows // len(shards))
         jobs = [
