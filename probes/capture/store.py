@@ -172,7 +172,7 @@ def create_store(
         manifest = store.manifest
     else:
         manifest = {"identity": identity, "n_shards": n_shards, **context}
-    _remove_leftovers(folder)
+    remove_leftovers(folder)
     # These are small and always the same, so writing them anew also mends them.
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)
@@ -191,7 +191,7 @@ def clear_store(folder: Path) -> None:
     """
     if not (folder / "manifest.json").exists():
         return
-    _remove_leftovers(folder)
+    remove_leftovers(folder)
     indices = [folder / f"{name}.parquet" for name in TABLES]
     # The manifest goes last: killed before, the folder still says whose shards it holds.
     last = [folder / "constants.safetensors", folder / "manifest.json"]
@@ -230,8 +230,8 @@ def open_store(folder: Path) -> Store:
     return Store(folder, manifest)
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left: ours, and those of safetensors itself."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left: ours, and those of safetensors."""
     for place in (folder, folder / "shards"):
         for path in place.glob(".*"):
             ours = path.suffix in {".safetensors", ".parquet", ".json"}

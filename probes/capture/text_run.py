@@ -16,7 +16,7 @@ from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KEY_STAGES
 from probes.capture.run import DTYPES
-from probes.capture.store import Store
+from probes.capture.store import Store, remove_leftovers
 from probes.capture.text_shard import TextJob, TextSettings, capture_shard, read_windows
 from probes.capture.text_windows import SHORTEST, Window
 from probes.capture.worker import hold_model
@@ -127,6 +127,7 @@ def capture_text(
         ]
         with progress_bar("Capturing", total=len(jobs), unit="shards") as advance:
             map_jobs(capture_shard, jobs, cluster, on_done=lambda _: advance(1))
+        remove_leftovers(folder)  # of a worker that was killed while it wrote
     return store
 
 
