@@ -57,8 +57,8 @@ class SwapSettings:
     ``pairs`` and ``templates`` are what the script loads; `compute` takes those it is given.
     """
 
-    pairs: int = 400
-    templates: int = 3
+    pairs: int = 160
+    templates: int = 2
     parts_of_heads: tuple[SwappedPart, ...] = ("key", "value", "both")
     batch_size: int = 32
     resamples: int = 300

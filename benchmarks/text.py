@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", default="growth,ways,memory,workers")
-    parser.add_argument("--worker-bytes", type=int, default=60_000)
+    parser.add_argument("--worker-bytes", type=int, default=200_000)
     parser.add_argument("--memory-of", help="print the peak memory of one way")
     asked = parser.parse_args()
     torch.set_num_threads(1)

@@ -170,19 +170,24 @@ def open_cluster(scheduler: str | None, *, workers: int, logs: Path) -> Iterator
 @contextmanager
 def _open_dask(scheduler: str, workers: int) -> Iterator[Cluster]:
     try:
+        import dask.config
         import distributed
     except ImportError as error:
         raise UsageError(_explain_missing("dask")) from error
     with ExitStack() as stack:
-        dask: Any = distributed
+        package: Any = distributed
         address: Any = scheduler
         if scheduler == "dask":
+            # Its profiler looks at every worker's stack a hundred times a second.
+            stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
             # One thread a worker: a model's hooks belong to one pass at a time.
             address = stack.enter_context(
-                dask.LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+                package.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                )
             )
         try:
-            client = stack.enter_context(dask.Client(address, timeout=_REACH))
+            client = stack.enter_context(package.Client(address, timeout=_REACH))
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
                 f"no Dask scheduler answers at {scheduler}: {error}. Check that it runs and that "

@@ -82,9 +82,6 @@ def measure_faithfulness(
     with whole.attached():
         alone = [whole.run([sequence]) for sequence in chosen]
         together = whole.run(chosen)  # padded to the longest
-    split = BatchRunner(model, site=site, key_stage=key_stage)
-    with split.attached():
-        shared = [split.run([sequence]) for sequence in chosen]
     k, v, x, attention = (_cat(alone, name) for name in ("k", "v", "x", "attention"))
     own_k, own_v = _read_own(model, geometry, chosen)
     positions = torch.tensor([s.occurrences[0][1].last for s in chosen], device=k[0].device)
@@ -96,14 +93,16 @@ def measure_faithfulness(
         "keys in a padded batch equal those alone": (together.k, k),
         "values in a padded batch equal those alone": (together.v, v),
         "attention in a padded batch equals that alone": (together.attention, attention),
-        "keys after a shared prefix equal those alone": (_cat(shared, "k"), k),
-        "values after a shared prefix equal those alone": (_cat(shared, "v"), v),
-        "attention after a shared prefix equals that alone": (
-            _cat(shared, "attention"),
-            attention,
-        ),
         "W_V x + b_V equals the values": (made_v, v),
     }
+    if any(sequence.prefix_length for sequence in chosen):
+        split = BatchRunner(model, site=site, key_stage=key_stage)
+        with split.attached():
+            shared = [split.run([sequence]) for sequence in chosen]
+        after = "after a shared prefix"
+        checks[f"keys {after} equal those alone"] = (_cat(shared, "k"), k)
+        checks[f"values {after} equal those alone"] = (_cat(shared, "v"), v)
+        checks[f"attention {after} equals that alone"] = (_cat(shared, "attention"), attention)
     if key_stage == "projected":
         checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
     tolerance = TOLERANCE if v[0].dtype == torch.float32 else COARSE_TOLERANCE
@@ -113,11 +112,11 @@ def measure_faithfulness(
 
 
 def _spread(sequences: Sequence[TokenSequence], count: int) -> list[TokenSequence]:
-    """Pick sequences evenly from first to last, among them the shortest and the longest."""
+    """Pick sequences evenly from first to last, and the shortest and the longest."""
     step = max(1, (len(sequences) - 1) // max(1, count - 1))
     picked = list(sequences[::step][:count])
     ordered = sorted(sequences, key=lambda s: len(s.ids))
-    return [*picked, ordered[0], ordered[-1]]
+    return list(dict.fromkeys([*picked, ordered[0], ordered[-1]]))
 
 
 def _read_attended_token(sequence: TokenSequence) -> TokenSequence:

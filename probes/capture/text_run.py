@@ -31,8 +31,8 @@ from probes.words.text_slices import cut_texts, hash_texts, list_texts
 MOST_SHARDS = 64
 """Longer text has longer shards, so that what stands on the disk does not grow with it."""
 
-N_EXAMINED = 8
-"""Windows on which the model is checked before anything runs."""
+N_FIRST, N_EXAMINED = 8, 2
+"""The model is checked on so many of the first windows, and on the shortest and longest of them."""
 
 
 def capture_text(
@@ -86,7 +86,7 @@ def capture_text(
     files = list_texts(source)
     shards = cut_texts(files, size=settings.shard_bytes, column=settings.column, most=MOST_SHARDS)
     windows = chain.from_iterable(read_windows(model, shard, settings) for shard in shards)
-    first = list(islice(windows, N_EXAMINED))
+    first = list(islice(windows, N_FIRST))
     if not first:
         raise TableError(f"{source} holds no text of {SHORTEST} tokens. Give longer text.")
     geometry = model.geometry
@@ -119,7 +119,12 @@ def capture_text(
         )
         if not missing:
             return store
-        check_faithfulness(model, [_as_sequence(w) for w in first], key_stage=settings.key_stage)
+        check_faithfulness(
+            model,
+            [_as_sequence(window) for window in first],
+            key_stage=settings.key_stage,
+            n_sequences=N_EXAMINED,
+        )
         n_rows = -(-settings.rows // len(shards))
         jobs = [
             TextJob(folder.resolve(), n, shards[n], n_rows, settings, batch_size, reference)

@@ -24,7 +24,7 @@ SHARD_BYTES = 128 << 10
 """Least text of a shard: about 30,000 tokens of English, which a kill may cost."""
 
 
-RETURNED = 1 << 20
+RETURNED = 4 << 20
 """Bytes of a freed block that go back to the system at once, so that memory stays flat."""
 
 
