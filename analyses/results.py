@@ -34,6 +34,11 @@ class ResultFolder:
         """Where the captured store stands."""
         return self.path / "capture"
 
+    @property
+    def text_capture(self) -> Path:
+        """Where the moments of a running text stand."""
+        return self.path / "capture-text"
+
     def capture_at(self, site: str, *, main: str) -> Path:
         """Where the store of a site stands; the model's main site has ``capture/``."""
         return self.capture if site == main else self.path / f"capture-{site}"

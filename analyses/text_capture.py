@@ -14,7 +14,6 @@ from probes.errors import UsageError
 if TYPE_CHECKING:
     from probes.capture.store import Store
 
-FOLDER = "capture-text"
 WINDOW, BATCH = 128, 16
 
 Text = Annotated[
@@ -96,7 +95,7 @@ def text_capture_step(options: CaptureOptions, text: TextOptions, say: Say) -> S
 
     if text.source is None:
         raise UsageError("there is no text: give --text")
-    folder = options.folder.path / FOLDER
+    folder = options.folder.text_capture
     say(f"Loading {options.model}")
     model = load_model(options.model, device=options.device)
     settings = TextSettings(

@@ -33,14 +33,18 @@ ANALYSES = {
     "relations": "RelationsSettings",
     "meaning": "MeaningSettings",
     "probing": "ProbingSettings",
+    "running_text": "RunningTextSettings",
 }
 """Analysis -> the class of its settings; each is a module of this package."""
 
 FROM_MODEL = ("substitution", "swaps", "weights", "tying")
 """Those with commands of their own (the weights: by `capture_step`); `tying` trains its models."""
 
-ON_REQUEST = ("probing",)
-"""Those that take longer than all others together, and are not part of `kvprobes run`."""
+OF_TEXT = ("running_text",)
+"""Those that read a capture of running text (`kvprobes capture --text`) and not of word pairs."""
+
+ON_REQUEST = ("probing", *OF_TEXT)
+"""Not part of `kvprobes run`: what takes longer than all others together, or another capture."""
 
 OF_WORDS = ("relations", "meaning")
 """Those that need captures of single words beside the main one; see `analyses.word_captures`."""
@@ -217,16 +221,22 @@ def analyse_step(folder: ResultFolder, name: str, *, seed: int, say: Say) -> Non
     if name in FROM_MODEL:
         folder.write_figures(name, analysis.draw(folder.read_tables(name)))
         return
-    store = open_whole_store(folder.capture)
-    pairs = store.table("pairs")
     settings = getattr(analysis, ANALYSES[name])(seed=seed)
-    inputs = analysis.describe_inputs(store, hash_pairs(pairs), settings)
+    if name in OF_TEXT:
+        store = _open_text_store(folder.text_capture)
+        compute = partial(analysis.compute, store, settings=settings)
+        inputs = analysis.describe_inputs(store, settings)
+    else:
+        store = open_whole_store(folder.capture)
+        pairs = store.table("pairs")
+        compute = partial(analysis.compute, store, pairs, settings=settings)
+        inputs = analysis.describe_inputs(store, hash_pairs(pairs), settings)
     if folder.holds(name, inputs):
         say(f"Reusing the tables of {name}")
         tables = folder.read_tables(name)
     else:
         say(f"Analysing: {name}")
-        tables = analysis.compute(store, pairs, settings=settings)
+        tables = compute()
         folder.write_tables(name, tables, inputs)
     folder.write_figures(name, analysis.draw(tables))
     if hasattr(analysis, "to_latex"):
@@ -267,6 +277,15 @@ def open_whole_store(folder: Path) -> Store:
             "redoes only those."
         )
     return store
+
+
+def _open_text_store(folder: Path) -> Store:
+    if not (folder / "manifest.json").exists():
+        raise StoreError(
+            f"there is no capture of running text in {folder}. Make one with "
+            "`kvprobes capture --text FILE_OR_FOLDER`, with the same --model or --out."
+        )
+    return open_whole_store(folder)
 
 
 def find_analysis(name: str) -> Any:

@@ -9,6 +9,7 @@ import scipy.stats
 from jaxtyping import Float
 
 from probes.errors import NonFiniteError, UsageError
+from probes.stats.jackknife import jackknife_error
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def jackknife_seeds(
     whole
         The figure from all seeds.
     without
-        The figure without each seed. The standard error is sqrt((n - 1) / n sum (. - mean)^2)
-        (Tukey 1958), with n - 1 degrees of freedom.
+        The figure without each seed; see :func:`probes.stats.jackknife_error`.
 
     Raises
     ------
@@ -91,11 +91,7 @@ def jackknife_seeds(
         If a figure is NaN or infinite.
     """
     _check(np.append(without, whole), margin)
-    n = len(without)
-    error = np.nan
-    if n > 1:
-        error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
-    return _summarise(whole, error, n - 1, margin)
+    return _summarise(whole, float(jackknife_error(without)), len(without) - 1, margin)
 
 
 def _check(figures: np.ndarray, margin: float | None) -> None:
