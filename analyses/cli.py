@@ -22,10 +22,12 @@ from analyses.options import (
     Overwrite,
     Pairs,
     Preset,
+    Scheduler,
     Seed,
     Stage,
     Templates,
     Treebank,
+    Workers,
 )
 from analyses.results import ResultFolder
 from analyses.workflow import (
@@ -66,30 +68,22 @@ def run(
     human: Human = None,
     overwrite: Overwrite = False,
     key_stage: Stage = DEFAULT_STAGE,
+    scheduler: Scheduler = None,
+    workers: Workers = 2,
     as_json: Json = False,
 ) -> None:
     """Capture, run every analysis and write the report: the whole answer for one model."""
-    options = CaptureOptions(
-        model,
-        pairs,
-        templates,
-        out,
-        device,
-        batch_size,
-        seed,
-        limit,
-        overwrite,
-        key_stage,
-        tuple(human or ()),
-    )
     from analyses.untrained import capture_untrained
 
+    settings = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
+    options = CaptureOptions(*settings, tuple(human or ()), scheduler, workers)
     with explaining_errors():
-        capture_step(options, _say)
-        capture_untrained(options, _say)
-        names = list_analyses(options.folder)
-        if set(OF_WORDS) & set(names):
-            word_capture_step(options, _say)
+        with options.open_cluster() as cluster:
+            capture_step(options, _say, cluster)
+            capture_untrained(options, _say)
+            names = list_analyses(options.folder)
+            if set(OF_WORDS) & set(names):
+                word_capture_step(options, _say, cluster)
         for name in names:
             _analyse_where_possible(options.folder, name, seed)
         _write_report(options.folder)
@@ -115,8 +109,8 @@ def capture(
     rows: options_of_text.Rows = 0,
     without_x: options_of_text.WithoutX = False,
     shard_bytes: options_of_text.ShardBytes = None,
-    scheduler: options_of_text.Scheduler = None,
-    workers: options_of_text.Workers = 2,
+    scheduler: Scheduler = None,
+    workers: Workers = 2,
     as_json: Json = False,
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
@@ -124,19 +118,18 @@ def capture(
     With --treebank: at every word of a treebank. With --text: at every token of a running text, as
     moments.
     """
-    options = CaptureOptions(
-        model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage
-    )
-    of_text = options_of_text.TextOptions(
-        text, column, window, rows, without_x, shard_bytes, scheduler, workers
-    )
+    settings = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
+    options = CaptureOptions(*settings, scheduler=scheduler, workers=workers)
+    of_text = options_of_text.TextOptions(text, column, window, rows, without_x, shard_bytes)
     with explaining_errors():
-        if text is not None:
-            store = options_of_text.text_capture_step(options, of_text, _say)
-        elif treebank is not None:
-            store = treebank_capture_step(options, treebank, _say)
-        else:
-            store = capture_step(options, _say)
+        options_of_text.refuse_both(text, treebank)
+        with options.open_cluster() as cluster:
+            if text is not None:
+                store = options_of_text.text_capture_step(options, of_text, _say, cluster)
+            elif treebank is not None:
+                store = treebank_capture_step(options, treebank, _say, cluster)
+            else:
+                store = capture_step(options, _say, cluster)
         if as_json:
             typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
 

@@ -53,3 +53,15 @@ Treebank = Annotated[
         "and *test.conllu. `kvprobes analyse probing` then probes on its own split."
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Where captures run: dask (worker processes here), tcp://HOST:PORT (a Dask "
+        "scheduler), or slurm.  [default: this process]",
+        rich_help_panel="Clusters",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Dask workers, or SLURM jobs, to start.", rich_help_panel="Clusters"),
+]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analyses.workflow import CaptureOptions, Say
+from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,20 +51,6 @@ ShardBytes = Annotated[
         min=1, help="Least text a shard.  [default: 131072]", rich_help_panel="Running text"
     ),
 ]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="dask (worker processes here), tcp://HOST:PORT (a Dask scheduler), or slurm.  "
-        "[default: this process]",
-        rich_help_panel="Running text",
-    ),
-]
-Workers = Annotated[
-    int,
-    typer.Option(
-        min=1, help="Dask workers, or SLURM jobs, to start.", rich_help_panel="Running text"
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -76,11 +63,26 @@ class TextOptions:
     rows: int = 0
     without_x: bool = False
     shard_bytes: int | None = None
-    scheduler: str | None = None
-    workers: int = 2
 
 
-def text_capture_step(options: CaptureOptions, text: TextOptions, say: Say) -> Store:
+def refuse_both(text: Path | None, treebank: Path | None) -> None:
+    """Refuse to capture a text and a treebank in one command.
+
+    Raises
+    ------
+    UsageError
+        If both are given.
+    """
+    if text is not None and treebank is not None:
+        raise UsageError(
+            f"--text {text} and --treebank {treebank} were both given, but a command captures one. "
+            "Run it twice, once with each; both may have the same --out."
+        )
+
+
+def text_capture_step(
+    options: CaptureOptions, text: TextOptions, say: Say, cluster: Cluster = IN_PROCESS
+) -> Store:
     """Capture a text into ``capture-text/``, or go on with or reuse what is there.
 
     Raises
@@ -90,7 +92,6 @@ def text_capture_step(options: CaptureOptions, text: TextOptions, say: Say) -> S
     """
     from probes.capture.text_run import capture_text
     from probes.capture.text_shard import SHARD_BYTES, TextSettings
-    from probes.cluster import open_cluster
     from probes.models.load import load_model
 
     if text.source is None:
@@ -107,18 +108,16 @@ def text_capture_step(options: CaptureOptions, text: TextOptions, say: Say) -> S
         shard_bytes=text.shard_bytes or SHARD_BYTES,
         seed=options.seed,
     )
-    logs = options.folder.path / "logs"
-    with open_cluster(text.scheduler, workers=text.workers, logs=logs) as cluster:
-        store = capture_text(
-            model,
-            text.source,
-            folder,
-            settings=settings,
-            batch_size=min(options.batch_size, BATCH),
-            cluster=cluster,
-            overwrite=options.overwrite,
-            say=say,
-        )
+    store = capture_text(
+        model,
+        text.source,
+        folder,
+        settings=settings,
+        batch_size=min(options.batch_size, BATCH),
+        cluster=cluster,
+        overwrite=options.overwrite,
+        say=say,
+    )
     counts = [int(part.get_tensor("count.0")) for part in store.open_shards("count.0")]
     say(f"{sum(counts):,} tokens in {store.n_shards} shards")
     return store

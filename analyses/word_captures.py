@@ -16,6 +16,7 @@ import pandas as pd
 from probes.capture.plan_words import list_words, plan_words
 from probes.capture.run import CaptureSettings, capture, hash_table
 from probes.capture.store import Store, open_store
+from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import StoreMismatchError, TableError
 from probes.words.human import find_gensim_tables, name_human_table, read_human_scores
 from probes.words.relations import load_relations, sample_groups
@@ -38,6 +39,7 @@ def capture_words(
     keep: bool = False,
     device: str = "cpu",
     batch_size: int = 128,
+    cluster: Cluster = IN_PROCESS,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
@@ -54,6 +56,8 @@ def capture_words(
         At most so many pairs of each relation, and of each table of human scores.
     keep
         Go on with the words that a capture was begun with, if the tables hold them all.
+    cluster
+        Where the shards are made.
 
     Raises
     ------
@@ -102,6 +106,7 @@ def capture_words(
             folder,
             settings=_read_settings(main),
             batch_size=batch_size,
+            cluster=cluster,
             overwrite=overwrite,
             say=say,
         )

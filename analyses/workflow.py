@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.results import PACKAGES, ResultFolder
+from probes.cluster import IN_PROCESS, Cluster, open_cluster
 from probes.errors import StoreError, UsageError
 from probes.files import write_text
 from probes.memory import return_large_blocks
@@ -70,6 +72,8 @@ class CaptureOptions:
     overwrite: bool = False
     key_stage: KeyStage = DEFAULT_STAGE
     human: tuple[Path, ...] = ()
+    scheduler: str | None = None
+    workers: int = 2
 
     @property
     def folder(self) -> ResultFolder:
@@ -80,14 +84,19 @@ class CaptureOptions:
         stage = "" if self.key_stage == DEFAULT_STAGE else f"-{self.key_stage}"
         return ResultFolder(Path("results") / f"{name}{stage}")
 
+    def open_cluster(self) -> AbstractContextManager[Cluster]:
+        """Give what captures run on; what is started ends with the block."""
+        logs = self.folder.path / "logs"
+        return open_cluster(self.scheduler, workers=self.workers, logs=logs)
 
-def capture_step(options: CaptureOptions, say: Say) -> Store:
+
+def capture_step(options: CaptureOptions, say: Say, cluster: Cluster = IN_PROCESS) -> Store:
     """Load the model and capture, or go on with or reuse the capture in the folder.
 
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        For whatever is wrong with the model, the tables, the folder or the cluster.
     """
     from probes.capture.run import CaptureSettings, capture
     from probes.models.bundled import find_bundled
@@ -112,6 +121,7 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
             options.folder.capture_at(site, main=model.geometry.site),
             settings=CaptureSettings(key_stage=options.key_stage, seed=options.seed),
             batch_size=options.batch_size,
+            cluster=cluster,
             overwrite=options.overwrite,
             say=say,
         )
@@ -120,13 +130,15 @@ def capture_step(options: CaptureOptions, say: Say) -> Store:
     return stores[0]
 
 
-def treebank_capture_step(options: CaptureOptions, treebank: Path, say: Say) -> Store:
+def treebank_capture_step(
+    options: CaptureOptions, treebank: Path, say: Say, cluster: Cluster = IN_PROCESS
+) -> Store:
     """Capture every word of a treebank's train, dev and test files, or go on with it.
 
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the treebank or the folder.
+        For whatever is wrong with the model, the treebank, the folder or the cluster.
     """
     from probes.capture.plan_treebank import plan_treebank
     from probes.capture.run import CaptureSettings, capture
@@ -142,6 +154,7 @@ def treebank_capture_step(options: CaptureOptions, treebank: Path, say: Say) -> 
         options.folder.capture,
         settings=CaptureSettings(key_stage=options.key_stage, seed=options.seed),
         batch_size=options.batch_size,
+        cluster=cluster,
         overwrite=options.overwrite,
         say=say,
     )
@@ -158,7 +171,9 @@ def _measure_weights(folder: ResultFolder, model: Model) -> None:
         folder.write_figures(weights.NAME, weights.draw(tables))
 
 
-def word_capture_step(options: CaptureOptions, say: Say, *, keep: bool = False) -> None:
+def word_capture_step(
+    options: CaptureOptions, say: Say, cluster: Cluster = IN_PROCESS, *, keep: bool = False
+) -> None:
     """Capture single words beside the main capture, or go on with or reuse what is there.
 
     Parameters
@@ -182,6 +197,7 @@ def word_capture_step(options: CaptureOptions, say: Say, *, keep: bool = False) 
         keep=keep,
         device=options.device,
         batch_size=options.batch_size,
+        cluster=cluster,
         overwrite=options.overwrite,
         say=say,
     )

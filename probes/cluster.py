@@ -55,15 +55,18 @@ class Cluster:
         In how many calls all jobs are packed; None gives each a call of its own.
     is_alive
         Whether what the calls were given to can still be reached.
+    is_here
+        Whether calls run in this process, and have at hand what is in its memory.
     """
 
     executor: Executor
     in_flight: int = 1
     n_groups: int | None = None
     is_alive: Callable[[], bool] = lambda: True
+    is_here: bool = False
 
 
-IN_PROCESS = Cluster(InProcess())
+IN_PROCESS = Cluster(InProcess(), is_here=True)
 
 
 def map_jobs(

@@ -8,21 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from probes.capture.batch import BatchRunner, batches
 from probes.capture.begin import begin_capture
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.lock import holding
+from probes.capture.pair_shard import PairJob
 from probes.capture.plan import CapturePlan
-from probes.capture.read import KEY_STAGES, KeyStage, Reading
+from probes.capture.read import KEY_STAGES, KeyStage
+from probes.capture.shards import make_shards
 from probes.capture.store import TABLES, Store
-from probes.errors import NonFiniteError, UsageError
+from probes.capture.worker import ModelReference, refer_to
+from probes.cluster import IN_PROCESS, Cluster
+from probes.errors import UsageError
 from probes.files import hash_json
 from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
-from probes.progress import progress_bar
 
 SHARD_LENGTH = 1024
 """Sequences a shard: a kill costs a few seconds of work."""
@@ -52,6 +53,7 @@ def capture(
     *,
     settings: CaptureSettings | None = None,
     batch_size: int = 128,
+    cluster: Cluster = IN_PROCESS,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Store:
@@ -62,6 +64,9 @@ def capture(
 
     Parameters
     ----------
+    cluster
+        Where the shards are made; all its workers must see `folder`, and load the model by its
+        name.
     overwrite
         Delete a capture of other settings that is in the folder.
     say
@@ -77,16 +82,19 @@ def capture(
         If another run holds the folder, or it cannot be written.
     NonFiniteError
         If the model gives NaN or infinite numbers.
+    ClusterError
+        If the cluster is lost.
     UsageError
-        If a setting is out of range.
+        If a setting is out of range, or the cluster's workers cannot load the model.
     """
     settings = settings or CaptureSettings()
     _check_settings(settings, batch_size)
     geometry = model.at(plan.settings["site"])
+    reference = refer_to(model, cluster)
     identity = {
         "weights": model.weights_hash,
         "config": model.origin.get("config_hash"),
-        "compute_dtype": str(next(model.hf.parameters()).dtype).removeprefix("torch."),
+        "compute_dtype": reference.dtype,
         "key_stage": settings.key_stage,
         "dtype": settings.dtype,
         "query_sample": settings.query_sample,
@@ -113,7 +121,10 @@ def capture(
             check_faithfulness(
                 model, plan.sequences, site=geometry.site, key_stage=settings.key_stage
             )
-            _capture_shards(model, plan, store, missing, settings=settings, batch_size=batch_size)
+            jobs = _list_jobs(
+                plan, folder, missing, settings=settings, batch_size=batch_size, reference=reference
+            )
+            make_shards(model, jobs, cluster, unit="tokens")
         return store
 
 
@@ -143,59 +154,35 @@ def _check_settings(settings: CaptureSettings, batch_size: int) -> None:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
 
 
-def _capture_shards(
-    model: Model,
+def _list_jobs(
     plan: CapturePlan,
-    store: Store,
+    folder: Path,
     shards: Sequence[int],
     *,
     settings: CaptureSettings,
     batch_size: int,
-) -> None:
+    reference: ModelReference,
+) -> list[PairJob]:
+    """Describe each shard that is to be made, with its own of the sampled queries."""
     generator = np.random.default_rng(settings.seed)
     n_sampled = min(settings.query_sample, len(plan.queries))
     sampled = frozenset(generator.choice(len(plan.queries), size=n_sampled, replace=False).tolist())
-    pieces = {n: plan.sequences[n * SHARD_LENGTH : (n + 1) * SHARD_LENGTH] for n in shards}
-    total = sum(len(s.ids) - s.prefix_length for part in pieces.values() for s in part)
-    runner = BatchRunner(
-        model,
-        site=plan.settings["site"],
-        key_stage=settings.key_stage,
-        take=plan.settings["take"],
-        sampled=sampled,
-    )
-    with runner.attached(), progress_bar("Capturing", total=total, unit="tokens") as advance:
-        for shard, sequences in pieces.items():
-            readings = []
-            for batch in batches(sequences, batch_size):
-                readings.append(runner.run(batch))
-                advance(sum(len(s.ids) - s.prefix_length for s in batch))
-            tensors = _merge(readings, dtype=getattr(torch, settings.dtype))
-            _check_finite(tensors, model.name)
-            store.write_shard(shard, tensors)
-
-
-def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Concatenate the batches' rows and add up their moments, layer by layer."""
-    merged = {"query_count": torch.tensor([sum(len(r.attention[0]) for r in readings)]).double()}
-    for layer in range(len(readings[0].k)):
-        for name in ("k", "v", "x", "x_query"):
-            rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
-            merged[f"{name}.{layer}"] = rows.to("cpu", dtype)
-        weights = torch.cat([reading.attention[layer] for reading in readings])
-        merged[f"attention.{layer}"] = weights.float().cpu()
-        moments = torch.stack([reading.query_moment[layer] for reading in readings])
-        merged[f"query_moment.{layer}"] = moments.sum(0).cpu()
-    return merged
-
-
-def _check_finite(tensors: dict[str, Tensor], name: str) -> None:
-    for kind in ("x", "k", "v", "attention"):
-        for layer in range(sum(key.startswith(f"{kind}.") for key in tensors)):
-            bad = ~torch.isfinite(tensors[f"{kind}.{layer}"]).flatten(1).all(dim=1)
-            if bad.any():
-                raise NonFiniteError(
-                    f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row "
-                    f"{int(bad.nonzero()[0])} of the shard, {int(bad.sum())} rows in all). Nothing "
-                    "of this shard was stored. Check the weights, or run in float32."
-                )
+    jobs = []
+    for shard in shards:
+        sequences = plan.sequences[shard * SHARD_LENGTH : (shard + 1) * SHARD_LENGTH]
+        queries = {query for sequence in sequences for query, _, _ in sequence.queries}
+        jobs.append(
+            PairJob(
+                folder=folder.resolve(),
+                shard=shard,
+                batch_size=batch_size,
+                model=reference,
+                sequences=sequences,
+                sampled=sampled & queries,
+                site=plan.settings["site"],
+                take=plan.settings["take"],
+                key_stage=settings.key_stage,
+                dtype=settings.dtype,
+            )
+        )
+    return jobs

@@ -16,15 +16,15 @@ from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KEY_STAGES
 from probes.capture.run import DTYPES
-from probes.capture.store import Store, remove_leftovers
-from probes.capture.text_shard import TextJob, TextSettings, capture_shard, read_windows
+from probes.capture.shards import make_shards
+from probes.capture.store import Store
+from probes.capture.text_shard import TextJob, TextSettings, read_windows
 from probes.capture.text_windows import SHORTEST, Window
-from probes.capture.worker import hold_model
-from probes.cluster import IN_PROCESS, Cluster, map_jobs
+from probes.capture.worker import refer_to
+from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import TableError, UsageError
 from probes.files import hash_json
 from probes.models.model import Model
-from probes.progress import progress_bar
 from probes.words.align import TokenSpan
 from probes.words.text_slices import cut_texts, hash_texts, list_texts
 
@@ -60,7 +60,8 @@ def capture_text(
     batch_size
         Windows a batch; changes speed, and the last digits.
     cluster
-        Where the shards are made; all its workers must see `folder` and `source`.
+        Where the shards are made; all its workers must see `folder` and `source`, and load the
+        model by its name.
     overwrite
         Delete a capture of other settings that is in the folder.
     say
@@ -79,10 +80,11 @@ def capture_text(
     ClusterError
         If the cluster is lost.
     UsageError
-        If a setting is out of range.
+        If a setting is out of range, or the cluster's workers cannot load the model.
     """
     settings = settings or TextSettings()
     _check_settings(model, settings, batch_size)
+    reference = refer_to(model, cluster)
     files = list_texts(source)
     shards = cut_texts(files, size=settings.shard_bytes, column=settings.column, most=MOST_SHARDS)
     windows = chain.from_iterable(read_windows(model, shard, settings) for shard in shards)
@@ -90,7 +92,6 @@ def capture_text(
     if not first:
         raise TableError(f"{source} holds no text of {SHORTEST} tokens. Give longer text.")
     geometry = model.geometry
-    reference = hold_model(model)
     identity = {
         "kind": "moments of text",
         "weights": model.weights_hash,
@@ -127,12 +128,18 @@ def capture_text(
         )
         n_rows = -(-settings.rows // len(shards))
         jobs = [
-            TextJob(folder.resolve(), n, shards[n], n_rows, settings, batch_size, reference)
-            for n in missing
+            TextJob(
+                folder=folder.resolve(),
+                shard=shard,
+                slices=shards[shard],
+                n_rows=n_rows,
+                settings=settings,
+                batch_size=batch_size,
+                model=reference,
+            )
+            for shard in missing
         ]
-        with progress_bar("Capturing", total=len(jobs), unit="shards") as advance:
-            map_jobs(capture_shard, jobs, cluster, on_done=lambda _: advance(1))
-        remove_leftovers(folder)  # of a worker that was killed while it wrote
+        make_shards(model, jobs, cluster, unit="shards")
     return store
 
 

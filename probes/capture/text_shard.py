@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from probes.capture.read import KeyStage
-from probes.capture.store import open_store
+from probes.capture.shards import Advance, ShardJob
 from probes.capture.text_read import SAMPLED, MomentReader, RowSample, TextRunner
 from probes.capture.text_windows import Window, stream_windows
-from probes.capture.worker import ModelReference, borrow_model
 from probes.memory import return_large_blocks
 from probes.models.model import Model
 from probes.words.text_slices import TextSlice, read_slice
@@ -47,46 +45,40 @@ class TextSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class TextJob:
-    """One shard, as a worker is given it."""
+@dataclass(frozen=True, kw_only=True)
+class TextJob(ShardJob):
+    """One shard of a text."""
 
-    folder: Path
-    shard: int
     slices: tuple[TextSlice, ...]
     n_rows: int
     settings: TextSettings
-    batch_size: int
-    model: ModelReference
 
+    @property
+    def size(self) -> int:
+        """One: how many tokens there are is not known before they are read."""
+        return 1
 
-def capture_shard(job: TextJob) -> int:
-    """Make one shard and write it; returns its number."""
-    return_large_blocks(RETURNED)
-    model = borrow_model(job.model)
-    store = open_store(job.folder)
-    store.write_shard(job.shard, _read_shard(model, job))
-    return job.shard
-
-
-def _read_shard(model: Model, job: TextJob) -> dict[str, Tensor]:
-    settings = job.settings
-    reader = MomentReader(model, key_stage=settings.key_stage, with_x=settings.x)
-    runner = TextRunner(reader, shard=job.shard, seed=settings.seed)
-    sample = RowSample(job.n_rows)
-    windows = read_windows(model, job.slices, settings)
-    with reader.attached():
-        while batch := list(islice(windows, job.batch_size)):
-            chosen = sample.choose(runner.draw(batch, SAMPLED))
-            rows = runner.run(batch, chosen)
-            if job.n_rows:
-                sample.add({**rows, **_describe(batch, chosen)})
-    tensors = reader.moments.to_tensors()
-    kept = getattr(torch, settings.dtype)
-    for name, part in sample.rows.items():
-        part = part.cpu()
-        tensors[f"rows.{name}"] = part if name in ("token", "place") else part.to(kept)
-    return tensors
+    def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
+        """Run the windows of the text's slices; returns moments, and rows if there are any."""
+        return_large_blocks(RETURNED)
+        settings = self.settings
+        reader = MomentReader(model, key_stage=settings.key_stage, with_x=settings.x)
+        runner = TextRunner(reader, shard=self.shard, seed=settings.seed)
+        sample = RowSample(self.n_rows)
+        windows = read_windows(model, self.slices, settings)
+        with reader.attached():
+            while batch := list(islice(windows, self.batch_size)):
+                chosen = sample.choose(runner.draw(batch, SAMPLED))
+                rows = runner.run(batch, chosen)
+                if self.n_rows:
+                    sample.add({**rows, **_describe(batch, chosen)})
+        tensors = reader.moments.to_tensors()
+        kept = getattr(torch, settings.dtype)
+        for name, part in sample.rows.items():
+            part = part.cpu()
+            tensors[f"rows.{name}"] = part if name in ("token", "place") else part.to(kept)
+        advance(self.size)
+        return tensors
 
 
 def read_windows(

@@ -1,64 +1,111 @@
-"""The model of a worker: loaded once, by name, and refused if its weights are not the expected."""
+"""The model of a worker: loaded once, by name, and refused if it is not the expected one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from threading import Lock
 
 import torch
 
-from probes.errors import StoreMismatchError
+from probes.cluster import IN_PROCESS, Cluster
+from probes.errors import StoreMismatchError, UsageError
 from probes.models.load import load_model
 from probes.models.model import Model
 
 
 @dataclass(frozen=True)
 class ModelReference:
-    """All that a worker needs to have the same model."""
+    """All that a worker needs to have the same model; `revision` is that of a name on the hub."""
 
     name: str
+    revision: str | None
     weights_hash: str
+    config_hash: str | None
     dtype: str
     device: str
 
 
-_held: dict[ModelReference, Model] = {}
+_lent: list[tuple[ModelReference, Model]] = []
+_loaded: dict[ModelReference, Model] = {}
+_in_use = Lock()
 
 
-def hold_model(model: Model) -> ModelReference:
-    """Let work in this process use a model that is loaded; returns how other processes ask for it.
+def refer_to(model: Model, cluster: Cluster) -> ModelReference:
+    """Return how the workers of a cluster ask for a model.
 
-    Only the model held last is kept.
+    Raises
+    ------
+    UsageError
+        If they are other processes, and the model is nowhere to be loaded from.
     """
-    name = str(Path(model.name).resolve()) if Path(model.name).is_dir() else model.name
-    dtype = str(next(model.hf.parameters()).dtype).removeprefix("torch.")
-    reference = ModelReference(name, model.weights_hash, dtype, str(model.device))
-    _held.clear()
-    _held[reference] = model
-    return reference
+    origin = model.origin
+    if origin["source"] == "memory" and not cluster.is_here:
+        raise UsageError(
+            f"{model.name!r} was built in memory, where the workers of a cluster cannot load it "
+            "from. Save it (model.hf.save_pretrained(folder), model.tokenizer.save_pretrained("
+            "folder)) and capture load_model(folder), or capture in this process."
+        )
+    return ModelReference(
+        name=origin["path"] if origin["source"] == "folder" else model.name,
+        revision=origin["revision"] if origin["source"] == "hub" else None,
+        weights_hash=model.weights_hash,
+        config_hash=origin.get("config_hash"),
+        dtype=str(next(model.hf.parameters()).dtype).removeprefix("torch."),
+        device=str(model.device),
+    )
 
 
-def borrow_model(reference: ModelReference) -> Model:
-    """Return the model, loaded by the first call in each process.
+@contextmanager
+def lending(model: Model) -> Iterator[None]:
+    """Let work in this process borrow a model that is loaded, while the block runs."""
+    lent = (refer_to(model, IN_PROCESS), model)
+    _lent.append(lent)
+    try:
+        yield
+    finally:
+        _lent.remove(lent)
+
+
+@contextmanager
+def borrowing(reference: ModelReference) -> Iterator[Model]:
+    """Have the model for as long as the block runs; the first block in a process loads it.
+
+    Blocks of other threads wait, since a model's hooks hear every pass.
 
     Raises
     ------
     StoreMismatchError
-        If the name stands for other weights here than where the work was given out.
+        If the name stands for another model here than where the work was given out.
     """
-    if reference not in _held:
+    with _in_use:
+        lent = [model for other, model in _lent if other == reference]
+        yield lent[-1] if lent else _load(reference)
+
+
+def _load(reference: ModelReference) -> Model:
+    """Return the model, the one that was loaded last if that is it."""
+    if reference not in _loaded:
         model = load_model(
             reference.name,
+            revision=reference.revision,
             device=reference.device,
             dtype=getattr(torch, reference.dtype),
             check=False,  # the one who gave the work out has examined it
         )
-        if model.weights_hash != reference.weights_hash:
-            raise StoreMismatchError(
-                f"{reference.name} has other weights on this worker than where the run was started "
-                f"({model.weights_hash[:12]} and {reference.weights_hash[:12]}). Give all machines "
-                "the same files, then run the same command again."
-            )
-        _held.clear()
-        _held[reference] = model
-    return _held[reference]
+        _refuse_other("weights", model.weights_hash, reference.weights_hash, reference.name)
+        config_hash = model.origin.get("config_hash")
+        _refuse_other("settings in its config", config_hash, reference.config_hash, reference.name)
+        _loaded.clear()
+        _loaded[reference] = model
+    return _loaded[reference]
+
+
+def _refuse_other(what: str, here: str | None, there: str | None, name: str) -> None:
+    if here != there:
+        raise StoreMismatchError(
+            f"{name} has other {what} on this worker than where the run was started "
+            f"({str(here)[:12]} and {str(there)[:12]}). Give all machines the same files, then run "
+            "the same command again."
+        )

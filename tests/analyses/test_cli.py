@@ -3,6 +3,7 @@ import inspect
 import json
 import shutil
 import sys
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from analyses import workflow
 from analyses.cli import app
+from probes.cluster import Cluster, InProcess
 from probes.linear.properties import label_occurrences
 from tests.analyses.treebanks import write_treebank
 from tests.tiny import tiny_model
@@ -163,6 +165,55 @@ def test_a_treebank_is_captured_and_probed_on_its_own_split(model_folder, tmp_pa
     assert split["part of speech in the sentence"] == "train, dev, test"
 
 
+@pytest.fixture
+def given_out(monkeypatch):
+    """List the jobs that a cluster is given, as (kind of capture, shard); it works in process."""
+    jobs = []
+
+    class Noting(InProcess):
+        def submit(self, function, /, *args, **options):
+            jobs.extend((job.folder.name, job.shard) for job in args[1])
+            return super().submit(function, *args, **options)
+
+    @contextmanager
+    def open_cluster(scheduler, *, workers, logs):
+        assert (scheduler, workers, logs.name) == ("dask", 3, "logs")
+        yield Cluster(Noting(), is_here=True)
+
+    monkeypatch.setattr(workflow, "open_cluster", open_cluster)
+    return jobs
+
+
+ON_CLUSTER = ["--scheduler", "dask", "--workers", "3"]
+
+
+def test_a_run_gives_its_captures_to_the_cluster(
+    finished, model_folder, given_out, tmp_path, monkeypatch
+):
+    for step in ("_analyse_where_possible", "_write_report", "_print_result"):
+        monkeypatch.setattr(f"analyses.cli.{step}", lambda *_: None)  # they are as ever
+    out = tmp_path / "tiny"
+    shutil.copytree(finished[1], out)
+    before = hash_results(out)
+    for name in ("capture", "capture-words"):
+        (out / name / "shards" / "00000.json").unlink()
+    options = ["--model", str(model_folder), "--out", str(out), *ON_CLUSTER]
+    pairs = ["--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
+    result = runner.invoke(app, ["run", *options, *pairs])
+    assert result.exit_code == 0, result.output
+    assert given_out == [("capture", 0), ("capture-words", 0)]
+    assert hash_results(out) == before
+
+
+def test_a_treebank_is_given_to_the_cluster(model_folder, given_out, tmp_path):
+    write_treebank(tmp_path)
+    options = ["--model", str(model_folder), "--out", str(tmp_path / "out"), *ON_CLUSTER]
+    result = runner.invoke(app, ["capture", *options, "--treebank", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    n_shards = len(list(tmp_path.glob("out/capture/shards/*.json")))
+    assert given_out == [("capture", shard) for shard in range(n_shards)]
+
+
 def test_json_output_is_the_result_and_nothing_else(finished, arguments):
     options, out = arguments
     result = runner.invoke(
@@ -199,6 +250,8 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
         (["analyse", "everything"], "there is no analysis 'everything'"),
         (["analyse", "divergence", "--out", "nowhere"], "holds no capture"),
         (["report", "--out", "nowhere"], "holds no tables"),
+        (["capture", "--text", "a.txt", "--treebank", "b"], "Run it twice, once with each"),
+        (["capture", "--scheduler", "dusk"], "there is no scheduler 'dusk'"),
     ],
 )
 def test_user_errors_exit_1_with_one_clear_message(arguments, told, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """What goes wrong around a capture, of word pairs and of running text alike: nothing is lost.
 
-Kills are in `test_kill`, lost workers and schedulers in `test_text_cluster`.
+Kills are in `test_kill`, lost workers and schedulers in `test_cluster`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from probes.capture import LayerMoments, TextSettings, capture_text, read_layer
 from probes.capture.read import KEY_STAGES
 from probes.capture.text_read import ATTENDED, SAMPLED, RowSample
-from probes.capture.text_shard import capture_shard, read_windows
+from probes.capture.text_shard import read_windows
 from probes.capture.text_windows import draw_numbers, stream_windows
 from probes.errors import StoreMismatchError, TableError, UsageError
 from probes.models import build_model
@@ -252,15 +252,3 @@ def test_too_little_text(model, tmp_path):
     (tmp_path / "a.txt").write_text("The dog.")
     with pytest.raises(TableError, match="holds no text of 8 tokens"):
         capture_text(model, tmp_path / "a.txt", tmp_path / "x", settings=SETTINGS)
-
-
-def test_what_a_killed_worker_left_is_removed(model, text, store, tmp_path, monkeypatch):
-    def capture_and_leave(job):
-        done = capture_shard(job)
-        (job.folder / "shards" / f".{job.shard:05d}.safetensors.abc.safetensors").touch()
-        (job.folder / "shards" / ".tmpAb3xyz").touch()
-        return done
-
-    monkeypatch.setattr("probes.capture.text_run.capture_shard", capture_and_leave)
-    capture_text(model, text, tmp_path, settings=SETTINGS)
-    assert hash_folder(tmp_path) == hash_folder(store.folder)

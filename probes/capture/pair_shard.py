@@ -1,0 +1,82 @@
+"""One shard of a plan's sequences, as any worker makes it from a small description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from probes.capture.batch import BatchRunner, batches
+from probes.capture.plan import Take, TokenSequence
+from probes.capture.read import KeyStage, Reading
+from probes.capture.shards import Advance, ShardJob
+from probes.errors import NonFiniteError
+from probes.models.geometry import Site
+from probes.models.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairJob(ShardJob):
+    """One shard of word pairs, words or a treebank: `sampled` are its queries that keep their x."""
+
+    sequences: tuple[TokenSequence, ...]
+    sampled: frozenset[int]
+    site: Site
+    take: Take
+    key_stage: KeyStage
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """How many tokens are run, beside those of shared prefixes."""
+        return _count_tokens(self.sequences)
+
+    def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
+        """Run the sequences; `advance` hears of the tokens of every batch."""
+        runner = BatchRunner(
+            model,
+            site=self.site,
+            key_stage=self.key_stage,
+            take=self.take,
+            sampled=self.sampled,
+        )
+        readings = []
+        with runner.attached():
+            for batch in batches(self.sequences, self.batch_size):
+                readings.append(runner.run(batch))
+                advance(_count_tokens(batch))
+        tensors = _merge(readings, dtype=getattr(torch, self.dtype))
+        _check_finite(tensors, model.name)
+        return tensors
+
+
+def _count_tokens(sequences: Iterable[TokenSequence]) -> int:
+    return sum(len(sequence.ids) - sequence.prefix_length for sequence in sequences)
+
+
+def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Concatenate the batches' rows and add up their moments, layer by layer."""
+    merged = {"query_count": torch.tensor([sum(len(r.attention[0]) for r in readings)]).double()}
+    for layer in range(len(readings[0].k)):
+        for name in ("k", "v", "x", "x_query"):
+            rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
+            merged[f"{name}.{layer}"] = rows.to("cpu", dtype)
+        weights = torch.cat([reading.attention[layer] for reading in readings])
+        merged[f"attention.{layer}"] = weights.float().cpu()
+        moments = torch.stack([reading.query_moment[layer] for reading in readings])
+        merged[f"query_moment.{layer}"] = moments.sum(0).cpu()
+    return merged
+
+
+def _check_finite(tensors: dict[str, Tensor], name: str) -> None:
+    for kind in ("x", "k", "v", "attention"):
+        for layer in range(sum(key.startswith(f"{kind}.") for key in tensors)):
+            bad = ~torch.isfinite(tensors[f"{kind}.{layer}"]).flatten(1).all(dim=1)
+            if bad.any():
+                raise NonFiniteError(
+                    f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row "
+                    f"{int(bad.nonzero()[0])} of the shard, {int(bad.sum())} rows in all). Nothing "
+                    "of this shard was stored. Check the weights, or run in float32."
+                )

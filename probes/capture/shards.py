@@ -1,0 +1,76 @@
+"""Shards of a capture as a map: one job a shard, made by any process that can load the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from probes.capture.store import open_store, remove_leftovers
+from probes.capture.worker import ModelReference, borrowing, lending
+from probes.cluster import Cluster, map_jobs
+from probes.models.model import Model
+from probes.progress import progress_bar
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob(ABC):
+    """One shard, as a worker is given it: small to send, and all that the shard follows from."""
+
+    folder: Path
+    shard: int
+    batch_size: int
+    model: ModelReference
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How much work it is, in the units of the progress bar."""
+
+    @abstractmethod
+    def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
+        """Run the model and return the shard's tensors; `advance` hears of what is done."""
+
+
+def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, unit: str) -> None:
+    """Make the shards of one folder, with a progress bar, wherever the cluster has its workers.
+
+    In this process the bar moves with every batch; elsewhere, when a worker tells of a finished
+    shard. What workers left that were killed while they wrote is removed at the end.
+
+    Parameters
+    ----------
+    model
+        That of the jobs' references (`probes.capture.worker.refer_to`).
+    jobs
+        At least one, all of the same folder.
+    unit
+        What the jobs' sizes count.
+
+    Raises
+    ------
+    ClusterError
+        If the cluster is lost.
+    KvprobesError
+        Whatever a job raises; finished shards are kept.
+    """
+    total = sum(job.size for job in jobs)
+    with lending(model), progress_bar("Capturing", total=total, unit=unit) as advance:
+        if cluster.is_here:
+            map_jobs(partial(make_shard, advance=advance), jobs, cluster)
+        else:
+            map_jobs(make_shard, jobs, cluster, on_done=advance)
+    remove_leftovers(jobs[0].folder)
+
+
+def make_shard(job: ShardJob, *, advance: Advance = lambda _: None) -> int:
+    """Make one shard and write it; returns its size."""
+    with borrowing(job.model) as model:
+        open_store(job.folder).write_shard(job.shard, job.read(model, advance))
+    return job.size
