@@ -6,13 +6,9 @@ import torch
 from probes.errors import TableError, UsageError
 from probes.linear.inputs import join_pairs, read_inputs
 from probes.linear.measure import Design, measure_heads
-from probes.linear.properties import (
-    label_identity,
-    label_occurrences,
-    label_pairs,
-    label_words,
-    list_properties,
-)
+from probes.linear.pair_properties import label_pairs
+from probes.linear.properties import label_occurrences, label_words
+from probes.linear.shipped_properties import label_identity, list_properties
 from probes.similarity.spaces import read_metrics
 from probes.words import load_lexicon
 from tests.similarity.captures import capture_tiny

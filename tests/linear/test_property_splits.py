@@ -7,7 +7,8 @@ import torch
 
 from probes.errors import TableError
 from probes.linear.measure import ONE_PENALTY, Design, measure_heads
-from probes.linear.properties import label_occurrences, label_pairs
+from probes.linear.pair_properties import label_pairs
+from probes.linear.properties import label_occurrences
 
 
 def make_occurrences(*, sees_head=True, n=400):
