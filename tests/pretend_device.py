@@ -1,9 +1,9 @@
 """A pretended accelerator: tensors that say they are elsewhere and mix with no tensor of the CPU.
 
 There is no GPU where the tests run, yet code that assumes the CPU (a tensor made without
-``device=``, ``.numpy()`` without ``.cpu()``) should fail there. Inside `pretending`, ``DEVICE`` is a
-device: its tensors are computed on the CPU, but an operation that would mix the two is an error, as
-it is with CUDA; single numbers and indices from the CPU are allowed, as they are there.
+``device=``, ``.numpy()`` without ``.cpu()``) should fail there. Inside `pretending`, ``DEVICE`` is
+a device: its tensors are computed on the CPU, but an operation that would mix the two is an error,
+as it is with CUDA; single numbers and indices from the CPU are allowed, as they are there.
 """
 
 from __future__ import annotations
