@@ -208,5 +208,5 @@ def _wrap(name: str) -> list[str]:
     words = name.split()
     if len(name) < 12 or len(words) < 2:
         return [name]
-    half = (len(words) + 1) // 2
-    return [" ".join(words[:half]), " ".join(words[half:])]
+    breaks = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
+    return list(min(breaks, key=lambda lines: max(map(len, lines))))
