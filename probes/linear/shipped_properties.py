@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 N_IDENTITIES = 100
+FEWEST_PAIRS = 100  # only a fifth has both its words in one of five folds, and is tested
 TREEBANK = {
     "upos": "part of speech in the sentence",
     "deprel": "dependency relation",
@@ -78,7 +79,7 @@ def list_properties(
             )
     for name, make in makers.items():
         try:
-            found.append(make())
+            found.append(_require_pairs(make()))
         except TableError as error:
             left_out[name] = str(error)
     return found, left_out
@@ -120,7 +121,7 @@ def list_word_properties(store: Store, name: str) -> tuple[list[Property], dict[
                     queries=queries,
                     templates=templates,
                 )
-                found.append(wanted)
+                found.append(_require_pairs(wanted))
             except TableError as error:
                 left_out[full] = str(error)
     return found, left_out
@@ -145,3 +146,11 @@ def label_identity(occurrences: pd.DataFrame, *, count: int = N_IDENTITIES) -> P
     return label_occurrences(
         "identity", occurrences, labels, split_by=(TEMPLATE,), min_words=1, max_classes=count
     )
+
+
+def _require_pairs(wanted: Property) -> Property:
+    """Refuse properties of so few pairs that resamples of their words may leave none of them."""
+    count = int(wanted.units.max()) + 1
+    if wanted.of_pairs and count < FEWEST_PAIRS:
+        raise TableError(f"{wanted.name}: {count} pairs; at least {FEWEST_PAIRS} are needed.")
+    return wanted

@@ -118,3 +118,18 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
         assert found.code is not None
     with pytest.raises(UsageError, match="no basis"):
         read_inputs.__wrapped__(store, 1, basis="odd", metrics=read_metrics(store)[1], seed=0)
+
+
+def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
+    store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=60)
+    occurrences, queries, pairs = (store.table(n) for n in ("occurrences", "queries", "pairs"))
+    labelled = pairs.assign(human_similarity=np.arange(60.0), relatedness=["a", "b"] * 30)
+    found, left_out = list_properties(occurrences, queries, labelled)
+    assert "60 pairs; at least 100" in left_out["human similarity"]
+    assert "60 pairs; at least 100" in left_out["relatedness of two"]
+    assert not any(wanted.of_pairs for wanted in found)
+    twice = pd.concat([labelled, labelled.rename(columns={"m1": "m2", "m2": "m1"})])
+    found, _ = list_properties(occurrences, queries, twice.reset_index(drop=True))
+    scores = next(wanted for wanted in found if wanted.name == "human similarity")
+    assert scores.is_number
+    assert sorted(set(scores.labels.tolist())) == list(range(60))

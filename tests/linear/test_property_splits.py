@@ -106,6 +106,12 @@ def test_a_corpus_split_takes_the_place_of_folds():
     (splits,) = design.splits
     assert splits.tested().tolist() == [name == "test" for name in split]
     assert len(design.penalties) == 5
+    tested = sorted(set(found.units[splits.tested()].tolist()))
+    weights = design.weights(20)
+    assert weights.shape == (20, 50)
+    assert weights.sum(1).tolist() == [len(tested)] * 20  # words that only train weigh nothing
+    assert set(weights.sum(0).nonzero()[:, 0].tolist()) <= set(tested)
+    assert len(tested) < 50
     without = Design.of(label(occurrences.assign(split=np.where(split == "dev", "", split))))
     assert without.penalties == ONE_PENALTY
     assert label(occurrences.assign(split="train")).split is None
