@@ -45,6 +45,16 @@ def test_folds_keep_words_and_head_nouns_apart_where_the_head_is_seen():
     assert bool(Design.of(alone).splits[0].tested().all())
 
 
+def test_a_word_without_head_noun_is_kept_apart_by_itself_alone():
+    occurrences = make_occurrences()
+    occurrences["head"] = occurrences["head"].where(np.arange(400) % 3 > 0)
+    found = label(occurrences)
+    without = torch.tensor(occurrences["head"].isna().to_numpy())
+    assert torch.equal(found.groups[without, 0], found.groups[without, 1])
+    names = set(occurrences["word"]) | set(occurrences["head"].dropna())
+    assert len(torch.unique(found.groups)) == len(names)
+
+
 def test_a_head_noun_that_leaks_the_label_is_no_help_on_unseen_head_nouns():
     occurrences = make_occurrences(n=3000)
     random = torch.Generator().manual_seed(0)
