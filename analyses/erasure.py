@@ -30,6 +30,8 @@ from probes.stats.bootstrap import interval, resample_words
 from probes.stats.folds import Splits, word_folds
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from probes.capture.store import Store
     from probes.linear.properties import Property
     from probes.models.model import Model
@@ -99,6 +101,13 @@ def compute(
     table = pd.DataFrame(rows)
     table.insert(0, "model", store.manifest["model"])
     return {"losses": table}
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the rise of the loss."""
+    from analyses.figures.erasure import draw_losses
+
+    return {"losses": draw_losses(tables["losses"])}
 
 
 def _choose_sentences(
@@ -219,7 +228,9 @@ def main(
     if not folder.holds(NAME, inputs):
         model = load_model(store.manifest["model"])
         folder.write_tables(NAME, compute(model, store, settings=settings), inputs)
-    print(folder.read_tables(NAME)["losses"].round(4).to_string(index=False))
+    tables = folder.read_tables(NAME)
+    folder.write_figures(NAME, draw(tables))
+    print(tables["losses"].round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def test_there_is_a_row_for_the_property_each_control_and_their_difference(losse
         f"{what} {kind}" for what in "kv" for kind in kinds
     ]
     assert set(losses["n_words"]) == {12}
+    (axes,) = erasure.draw({"losses": losses})["losses"].axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [
+        f"{what}, {kind}" for what in ("values", "keys") for kind in reversed(kinds[:3])
+    ]
     for _, rows in losses.groupby("what"):
         value = rows.set_index("erased")["value"]
         controls = value[["control 1", "control 2"]].mean()

@@ -29,6 +29,8 @@ def test_folds_keep_words_and_head_nouns_apart_where_the_head_is_seen():
     occurrences = make_occurrences()
     design = Design.of(label(occurrences), refits=2)
     assert design.wanted.split_by == "word and head noun"
+    first, second = design.splits
+    assert not torch.equal(first.cell, second.cell)  # a refit has other folds
     for splits in design.splits:
         for fit in splits.outer:
             train, test = (
