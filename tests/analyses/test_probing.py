@@ -105,6 +105,8 @@ def test_an_untrained_model_stands_beside_the_trained_one(tables, store, tmp_pat
     )
     rows = found["heads"].query("what == 'untrained v' and layer == 1")
     assert list(rows["value"]) == pytest.approx(direct.probing.score.observed.tolist(), abs=1e-6)
+    assert found["heads"].query("what == 'untrained v'")["bits"].isna().all()  # takes the longest
+    assert set(found["learning"]["what"]) == {"k", "v", "slice"}
     assert probing.describe_inputs(beside, "hash")["untrained"]
     assert probing.describe_inputs(store, "hash")["untrained"] is None
     assert set(probing.draw(found)) >= {"headline", "maps"}
@@ -118,6 +120,13 @@ def test_an_untrained_model_stands_beside_the_trained_one(tables, store, tmp_pat
     shown = table.rows[0][table.columns.index("untrained values")]
     assert shown.value == f"{summary['untrained v']:.3f}"
     assert "untrained model" in section.explanation[-1]
+
+
+def test_an_untrained_capture_of_other_sentences_does_not_stand_beside(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "capture")
+    other = tiny_model("llama", n_layers=3, seed=5)
+    capture_tiny(other, tmp_path / "capture-untrained", n_pairs=40)
+    assert probing.describe_inputs(open_whole_store(tmp_path / "capture"), "")["untrained"] is None
 
 
 def test_spread_over_refits_is_that_of_the_paired_difference(store):
