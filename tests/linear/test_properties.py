@@ -8,9 +8,14 @@ from probes.linear.inputs import join_pairs, read_inputs
 from probes.linear.measure import Design, measure_heads
 from probes.linear.pair_properties import label_pairs
 from probes.linear.properties import label_occurrences, label_words
-from probes.linear.shipped_properties import label_identity, list_properties
+from probes.linear.shipped_properties import (
+    label_identity,
+    list_properties,
+    list_word_properties,
+)
 from probes.similarity.spaces import read_metrics
 from probes.words import load_lexicon
+from tests.analyses.related_words import make_relations, write_words
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -90,6 +95,18 @@ def test_pairs_join_their_occurrences():
         pair = pairs.iloc[int(unit)]
         assert list(occurrences["word"][members.numpy()]) == [pair["m1"], pair["m2"]]
         assert found.classes[label] == pair["kind"]
+    lost = pd.DataFrame(
+        {"head": "h", "m1": "w00", "m2": [f"lost{n}" for n in range(9)], "kind": "z"}
+    )
+    more = label_pairs(
+        "kind",
+        pd.concat([pairs, lost], ignore_index=True),
+        "kind",
+        occurrences=occurrences,
+        queries=queries,
+        min_pairs=5,
+    )
+    assert more.classes == ("x", "y")  # pairs that were not captured make no class
     weights = Design.of(found, folds=3).weights(7)
     assert weights.shape == (7, len(pairs))
     x = torch.randn(2, 60, 4)
@@ -133,3 +150,28 @@ def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
     scores = next(wanted for wanted in found if wanted.name == "human similarity")
     assert scores.is_number
     assert sorted(set(scores.labels.tolist())) == list(range(60))
+
+
+def test_relations_and_human_scores_are_those_of_the_pairs_of_one_part_of_speech(tmp_path):
+    pairs = make_relations().assign(score=np.arange(240.0))
+    store = write_words(tmp_path, pairs)
+    found, left_out = list_word_properties(store, "mine")
+    assert not left_out
+    assert [wanted.name for wanted in found] == [
+        f"{what} of two {words} (mine)"
+        for what in ("relation", "human similarity")
+        for words in ("nouns", "verbs")
+    ]
+    words = store.table("occurrences")["word"]
+    for wanted, column, pos in zip(
+        found, ("relation", "relation", "score", "score"), "nvnv", strict=True
+    ):
+        own = pairs[pairs["pos"] == pos].reset_index(drop=True)
+        assert len(wanted.labels) == 2 * len(own)  # two templates
+        for members, label, unit in zip(
+            wanted.occurrences, wanted.labels, wanted.units, strict=True
+        ):
+            pair = own.iloc[int(unit)]
+            assert list(words[members.numpy()]) == [pair["w1"], pair["w2"]]
+            said = float(label) if wanted.is_number else wanted.classes[label]
+            assert said == pair[column]
