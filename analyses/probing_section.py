@@ -77,8 +77,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         tables=(
             ShownTable(
                 "Scores of linear probes, means over heads.",
-                "Intervals: 95 %, words resampled; the spread over refits is in the table "
-                "probing.summary. Bold: the difference excludes 0.",
+                "Intervals: 95 %, words resampled; the spread over refits is in the next table. "
+                "Bold: the difference excludes 0.",
                 (
                     *("property", "score", "keys", "values", "values, less keys"),
                     *("random slice of x", *(UNTRAINED[what] for what in untrained)),
@@ -107,7 +107,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 def _show(own: pd.DataFrame, what: str, column: str) -> Entry:
     """Print a column of one property's row; None where it has none."""
     rows = select(own, what=what)
-    return show_number(float(rows[column].iloc[0]), decimals=3) if len(rows) else None
+    decimals = 4 if column == "refit_sd" else 3
+    return show_number(float(rows[column].iloc[0]), decimals=decimals) if len(rows) else None
 
 
 def _answer(summary: pd.DataFrame) -> list[str]:
