@@ -23,10 +23,11 @@ from analyses.tables.probing import (
     to_latex,
 )
 from analyses.untrained import open_untrained
+from analyses.word_captures import HUMAN, WORDS, find_word_captures
 from probes.errors import TableError
 from probes.linear.inputs import Basis, read_inputs
 from probes.linear.measure import Design, HeadMeasurements, measure_heads
-from probes.linear.properties import list_properties
+from probes.linear.shipped_properties import list_properties, list_word_properties
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.spaces import HeadMetrics, read_metrics
@@ -71,6 +72,7 @@ def compute(
     *,
     settings: ProbingSettings | None = None,
     properties: Sequence[Property] | None = None,
+    device: str = "cpu",
 ) -> dict[str, pd.DataFrame]:
     """Probe every head's keys, values and an equally wide random slice of x for every property.
 
@@ -81,8 +83,11 @@ def compute(
         A capture of the untrained model of the same sentences, in ``capture-untrained`` beside it,
         is taken in where it is there.
     properties
-        What to probe for; by default all that the shipped tables and `pairs` say of its words
-        (`probes.linear.properties.list_properties`).
+        What to probe for; by default all that the shipped tables and `pairs` say of its words, and
+        the relations and human scores of the pairs in the captures of single words beside it
+        (`probes.linear.shipped_properties`).
+    device
+        Where the probes are fitted. Another one may round differently.
 
     Returns
     -------
@@ -108,16 +113,22 @@ def compute(
     settings = settings or ProbingSettings()
     left_out: dict[str, str] = {}
     if properties is None:
-        found, left_out = list_properties(store.table("occurrences"), store.table("queries"), pairs)
-        properties = found
-    if not properties:
+        sources, left_out = _list_all(store, pairs)
+    else:
+        sources = [(store, list(properties))]
+    if not any(wanted for _, wanted in sources):
         raise TableError(
             "no property of the captured words is known: "
             + "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         )
-    designs = [_design(wanted, settings) for wanted in properties]
-    measured = _measure(store, designs, settings)
-    whole = _measure_whole(store, designs, settings)
+    designs: list[Design] = []
+    measured: list[dict[str, list[HeadMeasurements]]] = []
+    whole: list[dict[int, HeadMeasurements]] = []
+    for source, wanted in sources:
+        own = [_design(one, settings) for one in wanted]
+        designs += own
+        measured += _measure(source, own, settings, device) if own else []
+        whole += _measure_whole(source, own, settings, device) if own else []
     weights = [design.weights(settings.resamples) for design in designs]
     place = {
         "model": store.manifest["model"],
@@ -144,8 +155,10 @@ def describe_inputs(
     from probes.words.tables import data_folder
 
     untrained = open_untrained(store)
+    words = _find_word_captures(store)
     return {
         "capture": store.identity_hash,
+        "words": {name: other.identity_hash for name, other in words.items()},
         "untrained": None if untrained is None else untrained.identity_hash,
         "pairs": pairs_hash,
         "lexicon": hash_file(data_folder() / "lexicon.tsv"),
@@ -166,6 +179,31 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return drawn
 
 
+def _list_all(
+    store: Store, pairs: pd.DataFrame
+) -> tuple[list[tuple[Store, list[Property]]], dict[str, str]]:
+    """List what can be probed for in a capture, and in those of single words beside it."""
+    properties, left_out = list_properties(
+        store.table("occurrences"), store.table("queries"), pairs
+    )
+    sources = [(store, properties)]
+    for name, words in _find_word_captures(store).items():
+        found, missing = list_word_properties(
+            words, "" if name == WORDS else name.removeprefix(HUMAN)
+        )
+        sources.append((words, found))
+        left_out |= missing
+    return sources, left_out
+
+
+def _find_word_captures(store: Store) -> dict[str, Store]:
+    """Open the captures of single words that are there; `kvprobes run` makes them."""
+    try:
+        return find_word_captures(store)
+    except TableError:
+        return {}
+
+
 def _design(wanted: Property, settings: ProbingSettings) -> Design:
     return Design.of(
         wanted,
@@ -178,7 +216,7 @@ def _design(wanted: Property, settings: ProbingSettings) -> Design:
 
 
 def _measure(
-    store: Store, designs: list[Design], settings: ProbingSettings
+    store: Store, designs: list[Design], settings: ProbingSettings, device: str
 ) -> list[dict[str, list[HeadMeasurements]]]:
     """Measure every layer: for each design, what -> a measurement a layer.
 
@@ -191,7 +229,8 @@ def _measure(
 
     def read(source: Store, layer: int, metrics: HeadMetrics) -> dict[str, Tensor]:
         basis: Basis = settings.basis  # type: ignore[assignment]
-        return read_inputs(source, layer, basis=basis, metrics=metrics, seed=settings.seed)
+        inputs = read_inputs(source, layer, basis=basis, metrics=metrics, seed=settings.seed)
+        return {what: x.to(device) for what, x in inputs.items()}
 
     def measure(layer: int) -> list[dict[str, HeadMeasurements]]:
         inputs = read(store, layer, metrics[layer])
@@ -216,7 +255,7 @@ def _measure(
 
 
 def _measure_whole(
-    store: Store, designs: list[Design], settings: ProbingSettings
+    store: Store, designs: list[Design], settings: ProbingSettings, device: str
 ) -> list[dict[int, HeadMeasurements]]:
     """Probe all of x at a few layers, with one fit each: for each design, layer -> measurement.
 
@@ -224,11 +263,12 @@ def _measure_whole(
     """
     chosen = torch.linspace(0, store.n_layers - 1, settings.x_layers).round().int().tolist()
     layers = list(dict.fromkeys(chosen))
-
+    if all(design.wanted.of_pairs for design in designs):
+        return [{} for _ in designs]
     single = [replace(design, splits=design.splits[:1]) for design in designs]
 
     def measure(layer: int) -> list[HeadMeasurements | None]:
-        x = store.read("x", layer)[None]
+        x = store.read("x", layer)[None].to(device)
         return [
             None if design.wanted.of_pairs else measure_heads(x, design, with_code=False)
             for design in single

@@ -11,13 +11,20 @@ from analyses.answers import join, show
 from analyses.figures.common import select
 from analyses.sections import Entry, Section, ShownTable, show_first, show_number
 
-WHAT = {"k": "keys", "v": "values", "slice": "random slice of x"}
+UNTRAINED = {"untrained k": "untrained keys", "untrained v": "untrained values"}
+EFFORTS = (
+    *(("k", "selectivity"), ("v", "selectivity")),
+    *(("k", "compression"), ("v", "compression"), ("slice", "compression")),
+    *(("k", "refit_sd"), ("v", "refit_sd"), ("v - k", "refit_sd")),
+)
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe what keys know that values do not, and the reverse."""
     summary = tables["summary"]
     rows: list[tuple[Entry, ...]] = []
+    efforts: list[tuple[Entry, ...]] = []
+    untrained = [what for what in UNTRAINED if what in set(summary["what"])]
     for name in summary["property"].unique():
         own = select(summary, property=str(name))
         keys = select(own, what="k").iloc[0]
@@ -25,9 +32,11 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             show_first(select(own, what=what), decimals=3, signed=" - " in what)
             for what in ("k", "v", "v - k", "slice")
         ]
+        cells += [_show(own, what, "value") for what in untrained]
         beside = [show_number(float(keys[c]), decimals=3) for c in ("majority", "control")]
         score = "R²" if keys["score"] == "r2" else str(keys["score"])
         rows.append((str(name), score, *cells, *beside))
+        efforts.append((str(name), *(_show(own, what, column) for what, column in EFFORTS)))
     return Section(
         anchor="probing",
         title="Linear probes: what keys know that values do not, and the reverse",
@@ -36,6 +45,14 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "and as many random directions of x. Folds are split by word, so nothing is scored on "
             "a word that was fitted. The control task gives every word a random label: what a "
             "probe scores there it has learned by heart.",
+            *(
+                (
+                    "The untrained model is the same architecture as its code initialises it, "
+                    "reading the same sentences: what it knows needs no training.",
+                )
+                if untrained
+                else ()
+            ),
         ),
         answer=tuple(_answer(summary)),
         captions={
@@ -60,17 +77,38 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         tables=(
             ShownTable(
                 "Scores of linear probes, means over heads.",
-                "Intervals: 95 %, words resampled; the spread over refits is in the table "
-                "probing.summary. Bold: the difference excludes 0.",
+                "Intervals: 95 %, words resampled; the spread over refits is in the next table. "
+                "Bold: the difference excludes 0.",
                 (
                     *("property", "score", "keys", "values", "values, less keys"),
-                    *("random slice of x", "majority", "control (keys)"),
+                    *("random slice of x", *(UNTRAINED[what] for what in untrained)),
+                    *("majority", "control (keys)"),
                 ),
                 tuple(rows),
                 n_words=2,
             ),
+            ShownTable(
+                "Selectivity, description length and the spread over refits, means over heads.",
+                "Selectivity: the score less that of the control task. Compression: how many times "
+                "shorter the labels' online code is than without a probe; 1 if nothing is learned. "
+                "Spread over refits: standard deviation of the mean over heads with other folds, "
+                "which the intervals do not hold.",
+                (
+                    *("property", "selectivity of keys", "selectivity of values"),
+                    *("compression by keys", "compression by values", "compression by slice"),
+                    *("spread of keys", "spread of values", "spread of values, less keys"),
+                ),
+                tuple(efforts),
+            ),
         ),
     )
+
+
+def _show(own: pd.DataFrame, what: str, column: str) -> Entry:
+    """Print a column of one property's row; None where it has none."""
+    rows = select(own, what=what)
+    decimals = 4 if column == "refit_sd" else 3
+    return show_number(float(rows[column].iloc[0]), decimals=decimals) if len(rows) else None
 
 
 def _answer(summary: pd.DataFrame) -> list[str]:

@@ -89,12 +89,13 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
 def draw_maps(differences: pd.DataFrame) -> Figure:
     """Draw value minus key for every property, layer and kv head.
 
-    A dot marks heads whose difference is not significant at a false discovery rate of 5 %.
+    A dot marks heads whose difference is not significant at a false discovery rate of 5 %, or, of
+    pairs, whose interval includes 0.
 
     Parameters
     ----------
     differences
-        With ``property, comparison, layer, kv_head, value, q``.
+        With ``property, comparison, layer, kv_head, value, ci_low, ci_high, q``.
     """
     chosen = differences[differences["comparison"] == "v - k"]
     names = list(dict.fromkeys(chosen["property"]))
@@ -116,7 +117,9 @@ def draw_maps(differences: pd.DataFrame) -> Figure:
                 edgecolors="white",
                 linewidth=0.25,
             )
-            unsure = rows[~(rows["q"] < 0.05)]
+            # Pairs have no q, as those that share a word cannot be exchanged one by one.
+            spans_zero = (rows["ci_low"] <= 0) & (rows["ci_high"] >= 0)
+            unsure = rows[(rows["q"] >= 0.05).where(rows["q"].notna(), spans_zero)]
             axes.plot(
                 unsure["kv_head"],
                 unsure["layer"],
@@ -134,7 +137,8 @@ def draw_maps(differences: pd.DataFrame) -> Figure:
                 spine.set_visible(False)
         panels[0].set_ylabel("layer")
         bar = figure.colorbar(mesh, ax=list(panels), orientation="horizontal", aspect=50, pad=0.02)
-        bar.set_label("value \N{MINUS SIGN} key (accuracy or R²); dots: not significant, q ≥ .05")
+        note = "dots: q ≥ .05 (of pairs: the interval includes 0)"
+        bar.set_label(f"value \N{MINUS SIGN} key (accuracy or R²); {note}")
         bar.outline.set_linewidth(0.4)
         return figure
 
@@ -204,5 +208,5 @@ def _wrap(name: str) -> list[str]:
     words = name.split()
     if len(name) < 12 or len(words) < 2:
         return [name]
-    half = (len(words) + 1) // 2
-    return [" ".join(words[:half]), " ".join(words[half:])]
+    breaks = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
+    return list(min(breaks, key=lambda lines: max(map(len, lines))))

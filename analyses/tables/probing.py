@@ -59,6 +59,7 @@ def tabulate_differences(
         for one, other in _compared(scores):
             a, b = scores[one], scores[other]
             low, high = interval(a.resample(resamples) - b.resample(resamples))
+            refits = _stack_refits(found[one]) - _stack_refits(found[other])
             tested = compare_scores(a, b, samples=FLIPS, seed=seed)
             # Pairs that share a word cannot be exchanged one by one: intervals only.
             known = np.nan if design.wanted.of_pairs else 1.0
@@ -73,6 +74,7 @@ def tabulate_differences(
                     p=known * _flat(tested.p),
                     q=known * _flat(tested.q),
                     p_family=known * _flat(tested.p_family),
+                    refit_sd=_flat(_spread(refits)),
                 )
             )
     first = ["property", "score", "comparison"]
@@ -90,15 +92,15 @@ def tabulate_summary(
     rows: list[dict[str, Any]] = []
     for design, found, inputs, resamples in zip(designs, measured, whole, weights, strict=True):
         place = {"property": design.wanted.name, "score": _name_score(design)}
-        observed, samples = {}, {}
+        observed, samples, refits = {}, {}, {}
         for what, layers in found.items():
             score = _stack_scores(layers)
             observed[what] = score.observed
             samples[what] = score.resample(resamples).mean((1, 2))
             beside = {n: float(v.mean()) for n, v in _beside(layers).items()}
             # The spread of the mean over heads, not the mean of the heads' spreads.
-            refits = torch.stack([layer.refits for layer in layers]).mean((0, 2))
-            beside["refit_sd"] = float(refits.std()) if len(refits) > 1 else np.nan
+            refits[what] = _stack_refits(layers).mean((1, 2))
+            beside["refit_sd"] = float(_spread(refits[what]))
             best = float(score.observed.max())
             rows.append(
                 {**place, "what": what, "layer": -1}
@@ -111,6 +113,7 @@ def tabulate_summary(
             rows.append(
                 {**place, "what": f"{one} - {other}", "layer": -1}
                 | _summarise(gap.mean(), samples[one] - samples[other])
+                | {"refit_sd": float(_spread(refits[one] - refits[other]))}
             )
         for layer, measurement in inputs.items():
             score = measurement.probing.score
@@ -172,7 +175,8 @@ def tabulate_properties(designs: Sequence[Design], left_out: dict[str, str]) -> 
 def to_latex(summary: pd.DataFrame) -> str:
     """Write the summary as a LaTeX table (booktabs): keys, values and difference, with intervals.
 
-    Scores are in percent; brackets hold 95 % intervals over words.
+    Scores are in percent; brackets hold 95 % intervals over words. Then the controls: keys and
+    values of the untrained model where it has been captured, the commonest class, random labels.
     """
     chosen = summary[summary["what"].isin(["k", "v", "slice", "v - k"])]
     cells = [
@@ -184,8 +188,18 @@ def to_latex(summary: pd.DataFrame) -> str:
     )
     keys = chosen[chosen["what"] == "k"].set_index("property")
     table = table[[name for name in NAMES if name in table]].rename(columns=NAMES)
-    for column, name in (("majority", "majority"), ("control", "control")):
-        table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in keys[column]]
+    untrained = {
+        f"untrained {NAMES[what]}": summary[summary["what"] == f"untrained {what}"]
+        for what in ("k", "v")
+    }
+    controls = {
+        name: rows.set_index("property")["value"].reindex(keys.index)
+        for name, rows in untrained.items()
+        if len(rows)
+    }
+    controls |= {name: keys[name] for name in ("majority", "control")}
+    for name, values in controls.items():
+        table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in values]
     table.index.name = table.columns.name = None
     return table.style.to_latex(
         hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
@@ -200,7 +214,6 @@ def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
     missing = torch.full_like(score, torch.nan)
     codes = [layer.code for layer in layers if layer.code is not None]
     balanced = [p.balanced.observed for p in probings if p.balanced is not None]
-    refits = torch.stack([layer.refits for layer in layers])
     return {
         "balanced": torch.stack(balanced) if balanced else missing,
         "majority": torch.stack([p.majority.observed.expand(score.shape[1]) for p in probings]),
@@ -210,13 +223,23 @@ def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
         "compression": torch.stack([code.compression[:, 0] for code in codes])
         if codes
         else missing,
-        "refit_sd": refits.std(1) if refits.shape[1] > 1 else missing,
+        "refit_sd": _spread(_stack_refits(layers)),
     }
 
 
 def _compared(whats: Collection[str]) -> list[tuple[str, str]]:
     """List the comparisons of what has been probed."""
     return [pair for pair in COMPARISONS if set(pair) <= set(whats)]
+
+
+def _stack_refits(layers: Sequence[HeadMeasurements]) -> Tensor:
+    """Return the scores with other folds, [refit, layer, head]; the same folds for every input."""
+    return torch.stack([layer.refits for layer in layers], 1)
+
+
+def _spread(refits: Tensor) -> Tensor:
+    """Return the standard deviation over refits, NaN where there is but one."""
+    return refits.std(0) if len(refits) > 1 else torch.full_like(refits[0], torch.nan)
 
 
 def _stack_scores(layers: Sequence[HeadMeasurements]) -> WordScore:

@@ -18,9 +18,11 @@ _submodules = [
     "inputs",
     "logistic",
     "measure",
+    "pair_properties",
     "properties",
     "resampled",
     "ridge",
+    "shipped_properties",
     "training_sets",
 ]
 _attributes = {

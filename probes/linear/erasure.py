@@ -76,6 +76,7 @@ def fit_eraser(
     n, d = x.shape[-2:]
     if n < 2 or len(labels) != n:
         raise UsageError(f"{len(labels)} labels for {n} vectors; give one each, for 2 or more.")
+    labels = labels.to(x.device)
     z = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels)
     mean = x.double().mean(-2)
     centred = x.double() - mean[..., None, :]

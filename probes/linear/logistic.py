@@ -20,7 +20,8 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.stats.checks import require_finite
 
-FORCING = 0.3  # a Newton system is solved to this part of its right-hand side
+FORCING = 0.3  # a Newton system is solved to this part of its right-hand side,
+SUFFICIENT = 0.8  # or to this part of the tolerance, beyond which it would be solved for nothing
 MAX_INNER = 50
 HALVINGS = 30
 
@@ -189,7 +190,9 @@ class LogisticProblem:
                 if len(live) == 0:
                     break
             going = active[:, live]
-            direction, change = self._newton_direction(gradient, point, inverse, going)
+            direction, change = self._newton_direction(
+                gradient, point, inverse, going, 2 * self.n * SUFFICIENT * tolerance
+            )
             point, moved = self._search(
                 point, change, direction, (gradient * direction).sum((2, 3))
             )
@@ -226,7 +229,7 @@ class LogisticProblem:
         return 1 / (spread * scatter[:, None, None] + point.ridge)
 
     def _newton_direction(
-        self, gradient: Tensor, point: _Point, inverse: Tensor, active: Tensor
+        self, gradient: Tensor, point: _Point, inverse: Tensor, active: Tensor, enough: float
     ) -> tuple[Tensor, Tensor]:
         """Solve H d = -g by conjugate gradients; return d and the logits' change X d."""
         probabilities = point.probabilities
@@ -235,7 +238,7 @@ class LogisticProblem:
         direction = torch.zeros_like(gradient)
         change = torch.zeros_like(probabilities)
         size = (residual * search).sum((2, 3))
-        goal = FORCING**2 * size
+        goal = (FORCING**2 * size).clamp(min=enough)
         for _ in range(MAX_INNER):
             along = self._forward(search)
             curved = probabilities * along

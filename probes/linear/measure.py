@@ -79,11 +79,17 @@ class Design:
         )
 
     def weights(self, resamples: int) -> Float[Tensor, "resample unit"]:
-        """Draw the resamples: of the words; a pair weighs the product of its two words' counts."""
+        """Draw the resamples: of the words tested; a pair weighs the product of its words' counts.
+
+        A treebank's words that are only trained on are no part of the score, and weigh nothing.
+        """
         own = self.wanted.unit_words
         if own is None:
-            n_units = int(self.wanted.units.max()) + 1
-            return resample_words(n_units, resamples=resamples, seed=self.seed)
+            tested = torch.unique(self.wanted.units[self.splits[0].tested()])
+            drawn = resample_words(len(tested), resamples=resamples, seed=self.seed)
+            weights = drawn.new_zeros(resamples, int(self.wanted.units.max()) + 1)
+            weights[:, tested] = drawn
+            return weights
         counts = resample_words(int(own.max()) + 1, resamples=resamples, seed=self.seed)
         return pair_weights(counts, own[:, 0], own[:, 1])
 

@@ -26,7 +26,10 @@ FOUNDING = (
     ("network", frozenset({"neural", "social"})),
     ("网络", frozenset({"神经", "社交"})),
 )
-NUMERIC = ("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2")
+NUMERIC = (
+    *("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2"),
+    "human_similarity",
+)
 APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
 
@@ -44,7 +47,8 @@ def load_pairs(
     source
         The name of a shipped table ("compound_pairs", "compound_pairs_zh", "seed_pairs"), the path
         of a TSV, CSV or parquet file, or a frame. Columns `head`, `m1` and `m2` are needed;
-        `pair_id` is made up where it is absent; all others are kept.
+        `pair_id` is made up where it is absent; all others are kept, as text unless the shipped
+        tables have them as numbers. `human_similarity` is a number as well.
     limit
         At most so many pairs, drawn with `seed`; the founding pair (network: neural, social; in
         Chinese 网络: 神经, 社交) is always among them where the table has it. The table's order is

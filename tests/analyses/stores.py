@@ -45,6 +45,7 @@ def write_store(
             "occurrence": range(n),
             "word": words["word"].to_numpy(),
             "template_id": words["template_id"].to_numpy(),
+            "head": None,
             "first_token": 1,
             "last_token": 1 + words["word"].str.len().to_numpy() % 2,
         }

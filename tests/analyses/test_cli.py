@@ -161,8 +161,9 @@ def test_a_treebank_is_captured_and_probed_on_its_own_split(model_folder, tmp_pa
     result = runner.invoke(app, ["analyse", "probing", *options])
     assert result.exit_code == 0, result.output
     properties = pd.read_parquet(tmp_path / "out" / "tables" / "probing.properties.parquet")
-    split = properties.set_index("property")["split_by"]
-    assert split["part of speech in the sentence"] == "train, dev, test"
+    found = properties.set_index("property").loc["part of speech in the sentence"]
+    assert found["split_by"] == "train, dev, test"
+    assert (found["n_rows"], found["n_tested"], found["folds"]) == (110 * 6, 30 * 6, 1)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -8,8 +9,9 @@ from analyses import probing
 from analyses.workflow import open_whole_store
 from probes.errors import TableError
 from probes.linear.measure import Design, measure_heads
-from probes.linear.properties import list_properties
+from probes.linear.shipped_properties import list_properties
 from probes.similarity.spaces import read_heads
+from tests.analyses.related_words import make_relations, write_words
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -52,6 +54,9 @@ def test_differences_and_means_are_those_of_the_heads(tables):
     for name, mean in heads["k"].groupby("property").mean().items():
         assert summary[name, "k"] == pytest.approx(mean)
         assert summary[name, "v - k"] == pytest.approx(rows[name].mean())
+    refits = tables["heads"].set_index(["property", "what"])["refit_sd"]
+    assert (refits.dropna() >= 0).all()
+    assert tables["differences"]["refit_sd"].notna().all()
     tested = tables["differences"].dropna(subset="p")
     assert (tested["q"] >= tested["p"] - 1e-12).all()
 
@@ -100,9 +105,71 @@ def test_an_untrained_model_stands_beside_the_trained_one(tables, store, tmp_pat
     )
     rows = found["heads"].query("what == 'untrained v' and layer == 1")
     assert list(rows["value"]) == pytest.approx(direct.probing.score.observed.tolist(), abs=1e-6)
+    assert found["heads"].query("what == 'untrained v'")["bits"].isna().all()  # takes the longest
+    assert set(found["learning"]["what"]) == {"k", "v", "slice"}
     assert probing.describe_inputs(beside, "hash")["untrained"]
     assert probing.describe_inputs(store, "hash")["untrained"] is None
     assert set(probing.draw(found)) >= {"headline", "maps"}
+    latex = probing.to_latex(found["summary"])
+    assert "& untrained keys & untrained values & majority & control" in latex
+    row = next(line for line in latex.splitlines() if line.startswith(wanted[0].name))
+    cells = [cell.replace("\\", "").strip() for cell in row.split("&")]
+    assert cells[5:7] == [f"{100 * summary[f'untrained {what}']:.1f}" for what in ("k", "v")]
+    section = probing.describe(found, {})
+    table = section.tables[0]
+    shown = table.rows[0][table.columns.index("untrained values")]
+    assert shown.value == f"{summary['untrained v']:.3f}"
+    assert "untrained model" in section.explanation[-1]
+
+
+def test_an_untrained_capture_of_other_sentences_does_not_stand_beside(store, tmp_path):
+    shutil.copytree(store.folder, tmp_path / "capture")
+    other = tiny_model("llama", n_layers=3, seed=5)
+    capture_tiny(other, tmp_path / "capture-untrained", n_pairs=40)
+    assert probing.describe_inputs(open_whole_store(tmp_path / "capture"), "")["untrained"] is None
+
+
+def test_spread_over_refits_is_that_of_the_paired_difference(store):
+    wanted, _ = list_properties(*(store.table(n) for n in ("occurrences", "queries", "pairs")))
+    found = probing.compute(store, store.table("pairs"), settings=SETTINGS, properties=wanted[:1])
+    design = Design.of(wanted[0], refits=2, folds=3)
+    layers = [
+        {
+            what: measure_heads(read_heads(store, what, layer), design, with_code=False).refits
+            for what in ("k", "v")
+        }
+        for layer in range(3)
+    ]
+    gaps = np.stack([(refits["v"] - refits["k"]).numpy() for refits in layers])
+    rows = found["differences"].query("comparison == 'v - k'")
+    assert list(rows["refit_sd"]) == pytest.approx(gaps.std(1, ddof=1).ravel().tolist(), abs=1e-9)
+    summary = found["summary"].set_index("what")["refit_sd"]
+    assert summary["v - k"] == pytest.approx(gaps.mean((0, 2)).std(ddof=1), abs=1e-9)
+    once = probing.compute(
+        store,
+        store.table("pairs"),
+        settings=probing.ProbingSettings(resamples=10, refits=1, folds=3, code=False),
+        properties=wanted[:1],
+    )
+    assert once["differences"]["refit_sd"].isna().all()
+
+
+def test_relations_of_single_words_are_probed_where_they_are_captured(tmp_path):
+    main = capture_tiny(tiny_model("llama"), tmp_path / "capture", n_pairs=30)
+    pairs = main.table("pairs")
+    words = write_words(tmp_path, make_relations())
+    settings = probing.ProbingSettings(resamples=10, refits=1, code=False, x_layers=1)
+    tables = probing.compute(main, pairs, settings=settings)
+    rows = tables["properties"].set_index("property")
+    assert rows.loc["relation of two nouns", "classes"] == "alike both, alike keys"
+    assert rows.loc["relation of two verbs", "n_units"] == 120
+    assert rows.loc["relation of two verbs", "split_by"] == "both words"
+    heads = tables["heads"].query("layer == 0").groupby(["property", "what"])["value"].mean()
+    nouns, verbs = heads["relation of two nouns"], heads["relation of two verbs"]
+    assert nouns["v"] > nouns["k"] + 0.1  # the two relations differ in how alike values are
+    assert verbs["v"] > verbs["k"] + 0.1
+    inputs = probing.describe_inputs(main, "hash")
+    assert inputs["words"] == {"capture-words": words.identity_hash}
 
 
 def test_inputs_name_the_lexicon(store):

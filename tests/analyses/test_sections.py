@@ -50,7 +50,10 @@ def make_probing(gap, slice_score=0.4):
         ("v - k", *gap),
     ]
     table = pd.DataFrame(rows, columns=["what", "value", "ci_low", "ci_high"])
-    return table.assign(property="colour", score="accuracy", majority=0.3, control=0.31)
+    return table.assign(
+        **{"property": "colour", "score": "accuracy", "majority": 0.3, "control": 0.31},
+        **{"selectivity": table["value"] - 0.31, "compression": 1.5, "refit_sd": 0.012},
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,11 @@ def test_probes_say_where_a_blind_slice_knows_most():
     section = describe_probing({"summary": summary}, {})
     assert section.answer[-1].startswith("A random slice of x")
     assert section.tables[0].rows[0][5] == Shown("0.900", "0.300 to 0.500")
+    efforts = section.tables[1]
+    row = dict(zip(efforts.columns, efforts.rows[0], strict=True))
+    assert row["selectivity of keys"] == Shown("0.290")
+    assert row["compression by values"] == Shown("1.500")
+    assert row["spread of values, less keys"] == Shown("0.0120")
 
 
 def make_substitution(low, high):

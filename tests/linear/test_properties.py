@@ -6,15 +6,16 @@ import torch
 from probes.errors import TableError, UsageError
 from probes.linear.inputs import join_pairs, read_inputs
 from probes.linear.measure import Design, measure_heads
-from probes.linear.properties import (
+from probes.linear.pair_properties import label_pairs
+from probes.linear.properties import label_occurrences, label_words
+from probes.linear.shipped_properties import (
     label_identity,
-    label_occurrences,
-    label_pairs,
-    label_words,
     list_properties,
+    list_word_properties,
 )
 from probes.similarity.spaces import read_metrics
 from probes.words import load_lexicon
+from tests.analyses.related_words import make_relations, write_words
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -94,6 +95,18 @@ def test_pairs_join_their_occurrences():
         pair = pairs.iloc[int(unit)]
         assert list(occurrences["word"][members.numpy()]) == [pair["m1"], pair["m2"]]
         assert found.classes[label] == pair["kind"]
+    lost = pd.DataFrame(
+        {"head": "h", "m1": "w00", "m2": [f"lost{n}" for n in range(9)], "kind": "z"}
+    )
+    more = label_pairs(
+        "kind",
+        pd.concat([pairs, lost], ignore_index=True),
+        "kind",
+        occurrences=occurrences,
+        queries=queries,
+        min_pairs=5,
+    )
+    assert more.classes == ("x", "y")  # pairs that were not captured make no class
     weights = Design.of(found, folds=3).weights(7)
     assert weights.shape == (7, len(pairs))
     x = torch.randn(2, 60, 4)
@@ -122,3 +135,43 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
         assert found.code is not None
     with pytest.raises(UsageError, match="no basis"):
         read_inputs.__wrapped__(store, 1, basis="odd", metrics=read_metrics(store)[1], seed=0)
+
+
+def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
+    store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=60)
+    occurrences, queries, pairs = (store.table(n) for n in ("occurrences", "queries", "pairs"))
+    labelled = pairs.assign(human_similarity=np.arange(60.0), relatedness=["a", "b"] * 30)
+    found, left_out = list_properties(occurrences, queries, labelled)
+    assert "60 pairs; at least 100" in left_out["human similarity"]
+    assert "60 pairs; at least 100" in left_out["relatedness of two"]
+    assert not any(wanted.of_pairs for wanted in found)
+    twice = pd.concat([labelled, labelled.rename(columns={"m1": "m2", "m2": "m1"})])
+    found, _ = list_properties(occurrences, queries, twice.reset_index(drop=True))
+    scores = next(wanted for wanted in found if wanted.name == "human similarity")
+    assert scores.is_number
+    assert sorted(set(scores.labels.tolist())) == list(range(60))
+
+
+def test_relations_and_human_scores_are_those_of_the_pairs_of_one_part_of_speech(tmp_path):
+    pairs = make_relations().assign(score=np.arange(240.0))
+    store = write_words(tmp_path, pairs)
+    found, left_out = list_word_properties(store, "mine")
+    assert not left_out
+    assert [wanted.name for wanted in found] == [
+        f"{what} of two {words} (mine)"
+        for what in ("relation", "human similarity")
+        for words in ("nouns", "verbs")
+    ]
+    words = store.table("occurrences")["word"]
+    for wanted, column, pos in zip(
+        found, ("relation", "relation", "score", "score"), "nvnv", strict=True
+    ):
+        own = pairs[pairs["pos"] == pos].reset_index(drop=True)
+        assert len(wanted.labels) == 2 * len(own)  # two templates
+        for members, label, unit in zip(
+            wanted.occurrences, wanted.labels, wanted.units, strict=True
+        ):
+            pair = own.iloc[int(unit)]
+            assert list(words[members.numpy()]) == [pair["w1"], pair["w2"]]
+            said = float(label) if wanted.is_number else wanted.classes[label]
+            assert said == pair[column]

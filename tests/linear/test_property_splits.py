@@ -7,7 +7,8 @@ import torch
 
 from probes.errors import TableError
 from probes.linear.measure import ONE_PENALTY, Design, measure_heads
-from probes.linear.properties import label_occurrences, label_pairs
+from probes.linear.pair_properties import label_pairs
+from probes.linear.properties import label_occurrences
 
 
 def make_occurrences(*, sees_head=True, n=400):
@@ -28,6 +29,8 @@ def test_folds_keep_words_and_head_nouns_apart_where_the_head_is_seen():
     occurrences = make_occurrences()
     design = Design.of(label(occurrences), refits=2)
     assert design.wanted.split_by == "word and head noun"
+    first, second = design.splits
+    assert not torch.equal(first.cell, second.cell)  # a refit has other folds
     for splits in design.splits:
         for fit in splits.outer:
             train, test = (
@@ -42,6 +45,16 @@ def test_folds_keep_words_and_head_nouns_apart_where_the_head_is_seen():
     alone = label(occurrences, split_by=("word",))
     assert alone.split_by == "word"
     assert bool(Design.of(alone).splits[0].tested().all())
+
+
+def test_a_word_without_head_noun_is_kept_apart_by_itself_alone():
+    occurrences = make_occurrences()
+    occurrences["head"] = occurrences["head"].where(np.arange(400) % 3 > 0)
+    found = label(occurrences)
+    without = torch.tensor(occurrences["head"].isna().to_numpy())
+    assert torch.equal(found.groups[without, 0], found.groups[without, 1])
+    names = set(occurrences["word"]) | set(occurrences["head"].dropna())
+    assert len(torch.unique(found.groups)) == len(names)
 
 
 def test_a_head_noun_that_leaks_the_label_is_no_help_on_unseen_head_nouns():
@@ -105,6 +118,12 @@ def test_a_corpus_split_takes_the_place_of_folds():
     (splits,) = design.splits
     assert splits.tested().tolist() == [name == "test" for name in split]
     assert len(design.penalties) == 5
+    tested = sorted(set(found.units[splits.tested()].tolist()))
+    weights = design.weights(20)
+    assert weights.shape == (20, 50)
+    assert weights.sum(1).tolist() == [len(tested)] * 20  # words that only train weigh nothing
+    assert set(weights.sum(0).nonzero()[:, 0].tolist()) <= set(tested)
+    assert len(tested) < 50
     without = Design.of(label(occurrences.assign(split=np.where(split == "dev", "", split))))
     assert without.penalties == ONE_PENALTY
     assert label(occurrences.assign(split="train")).split is None

@@ -18,11 +18,15 @@ def frame(*rows: tuple[str, str, str]) -> pd.DataFrame:
 
 
 def test_ids_are_made_up_and_other_columns_kept() -> None:
-    table = frame(*GOOD).assign(note=["a", "b", "c"], wup=["0.5", "", "1"])
+    table = frame(*GOOD).assign(
+        note=["a", "b", "c"], wup=["0.5", "", "1"], human_similarity=["3", "", "2.5"]
+    )
     pairs = load_pairs(table)
-    assert list(pairs.columns) == ["pair_id", "head", "m1", "m2", "note", "wup"]
+    assert list(pairs.columns) == [
+        *("pair_id", "head", "m1", "m2", "note", "wup", "human_similarity"),
+    ]
     assert list(pairs["pair_id"]) == ["p00000", "p00001", "p00002"]
-    assert pairs["wup"].dtype == "float64"
+    assert pairs["wup"].dtype == pairs["human_similarity"].dtype == "float64"
     assert "pair_id" not in table.columns
 
 

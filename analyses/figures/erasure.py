@@ -1,0 +1,54 @@
+"""The figure of `analyses.erasure`: what the model loses with a property, beside controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analyses.figures.common import letter
+from analyses.figures.probing import KINDS
+from analyses.style import COLOURS, PAGE, house_style, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_losses(losses: pd.DataFrame) -> Figure:
+    """Draw the rise of the loss with each property erased from keys or values, and with controls.
+
+    Parameters
+    ----------
+    losses
+        With ``property, what, erased, value, ci_low, ci_high``.
+    """
+    names = list(dict.fromkeys(losses["property"]))
+    with house_style():
+        figure = new_figure(PAGE, 2.4)
+        panels = np.atleast_1d(figure.subplots(1, len(names)))
+        for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
+            labels: list[str] = []
+            for what in ("v", "k"):
+                rows = losses[(losses["property"] == name) & (losses["what"] == what)]
+                word, colour, marker = KINDS[what]
+                for row in rows[rows["erased"] != "property - controls"][::-1].itertuples():
+                    is_control = row.erased != "property"
+                    axes.errorbar(
+                        row.value,
+                        len(labels),
+                        xerr=[
+                            [max(row.value - row.ci_low, 0)],
+                            [max(row.ci_high - row.value, 0)],
+                        ],
+                        color=COLOURS["grey"] if is_control else colour,
+                        marker=marker,
+                        markersize=3.6,
+                        elinewidth=0.9,
+                    )
+                    labels.append(f"{word}, {row.erased}")
+            axes.axvline(0, color=COLOURS["grey"], linewidth=0.7, linestyle=(0, (4, 2)))
+            axes.set_yticks(range(len(labels)), labels if number == 0 else [""] * len(labels))
+            axes.set_xlabel("rise of the loss, nats a token")
+            letter(axes, "abcdefgh"[number], name)
+        return figure

@@ -1,0 +1,156 @@
+"""What the shipped tables, a treebank or the user's scores say of a capture's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from probes.errors import TableError
+from probes.linear.pair_properties import label_pairs, label_word_pairs
+from probes.linear.properties import TEMPLATE, Property, label_occurrences, label_words
+from probes.words.lexicon import load_lexicon
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
+
+N_IDENTITIES = 100
+FEWEST_PAIRS = 100  # only a fifth has both its words in one of five folds, and is tested
+TREEBANK = {
+    "upos": "part of speech in the sentence",
+    "deprel": "dependency relation",
+    "head_distance": "distance to syntactic head",
+}
+PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives"}
+SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
+
+
+def list_properties(
+    occurrences: pd.DataFrame,
+    queries: pd.DataFrame,
+    pairs: pd.DataFrame,
+    *,
+    pair_columns: Sequence[str] = ("relatedness", "glove_cos", "human_similarity"),
+) -> tuple[list[Property], dict[str, str]]:
+    """List what the shipped tables say of a capture's words, and what they do not, with reasons.
+
+    Part of speech, semantic field (of the noun), frequency (log10), word identity (among
+    `N_IDENTITIES` words, recognised in a template not trained on), position (tokens before the
+    word), and of captures in which the word has seen its head, the head noun and the distance to
+    it; of pairs, the columns of their table; of a treebank, what it says of each word.
+
+    Returns
+    -------
+    properties, left_out
+    """
+    lexicon = load_lexicon()
+    lexicon["part_of_speech"] = lexicon["pos"].map(SPEECH).fillna("")
+    found: list[Property] = []
+    left_out: dict[str, str] = {}
+    by_word = {"part of speech": "part_of_speech", "semantic field": "noun_lexname"}
+    heads = occurrences["head"]
+    distance = occurrences["occurrence"].map(queries.groupby("occurrence")["distance"].first())
+    numbers = {
+        "position": occurrences["first_token"].astype(float),
+        "distance to head": distance.where(heads.notna()).astype(float),
+    }
+    makers: dict[str, Callable[[], Property]] = {
+        name: partial(label_words, name, occurrences, lexicon, column)
+        for name, column in {**by_word, "frequency": "z"}.items()
+    }
+    makers["identity"] = partial(label_identity, occurrences)
+    makers["head noun"] = partial(
+        label_occurrences, "head noun", occurrences, heads, split_by=("word",)
+    )
+    for name, labels in numbers.items():
+        makers[name] = partial(label_occurrences, name, occurrences, labels)
+    for column, name in TREEBANK.items():
+        if column in occurrences:
+            makers[name] = partial(label_occurrences, name, occurrences, occurrences[column])
+    names = {"relatedness": "relatedness of two", "glove_cos": "similarity of two"}
+    for column in pair_columns:
+        if column in pairs:
+            name = names.get(column, column.replace("_", " "))
+            makers[name] = partial(
+                label_pairs, name, pairs, column, occurrences=occurrences, queries=queries
+            )
+    for name, make in makers.items():
+        try:
+            found.append(_require_pairs(make()))
+        except TableError as error:
+            left_out[name] = str(error)
+    return found, left_out
+
+
+def list_word_properties(store: Store, name: str) -> tuple[list[Property], dict[str, str]]:
+    """List what is known of the pairs of a capture of single words, part of speech by part.
+
+    The relation of two words (synonym, antonym and so on), or human scores of their similarity.
+    Within a part of speech, since the relations of each are others: a probe could tell many from
+    what part of speech the words are.
+
+    Parameters
+    ----------
+    store
+        Of `probes.capture.plan_words`, whose pairs have a column ``relation`` or ``score``.
+    name
+        What tells its properties from those of other captures; "" adds nothing.
+
+    Returns
+    -------
+    properties, left_out
+    """
+    occurrences, queries = store.table("occurrences"), store.table("queries")
+    pairs, templates = store.table("pairs"), store.table("templates")
+    found: list[Property] = []
+    left_out: dict[str, str] = {}
+    for column, called in (("relation", "relation"), ("score", "human similarity")):
+        if column not in pairs:
+            continue
+        for part, rows in pairs.groupby("pos", sort=True):
+            full = f"{called} of two {PLURALS[str(part)]}" + (f" ({name})" if name else "")
+            try:
+                wanted = label_word_pairs(
+                    full,
+                    rows.reset_index(drop=True),
+                    column,
+                    occurrences=occurrences,
+                    queries=queries,
+                    templates=templates,
+                )
+                found.append(_require_pairs(wanted))
+            except TableError as error:
+                left_out[full] = str(error)
+    return found, left_out
+
+
+def label_identity(occurrences: pd.DataFrame, *, count: int = N_IDENTITIES) -> Property:
+    """Ask which of `count` words it is, in a template that was not trained on.
+
+    Raises
+    ------
+    TableError
+        If there is one template only, or fewer than 2 words are in all of them.
+    """
+    n_templates = occurrences["template_id"].nunique()
+    seen = occurrences.groupby("word")["template_id"].nunique()
+    words = sorted(seen.index[seen == n_templates])
+    if n_templates < 2 or len(words) < 2:
+        raise TableError("identity: words in at least 2 templates are needed.")
+    order = np.random.default_rng(0).permutation(len(words))[:count]
+    chosen = {words[place] for place in order}
+    labels = occurrences["word"].where(occurrences["word"].isin(chosen))
+    return label_occurrences(
+        "identity", occurrences, labels, split_by=(TEMPLATE,), min_words=1, max_classes=count
+    )
+
+
+def _require_pairs(wanted: Property) -> Property:
+    """Refuse properties of so few pairs that resamples of their words may leave none of them."""
+    count = int(wanted.units.max()) + 1
+    if wanted.of_pairs and count < FEWEST_PAIRS:
+        raise TableError(f"{wanted.name}: {count} pairs; at least {FEWEST_PAIRS} are needed.")
+    return wanted
