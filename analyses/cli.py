@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from analyses import text_capture as options_of_text
+from analyses.explaining import explaining_errors
 from analyses.options import (
     BatchSize,
     Device,
@@ -43,7 +42,6 @@ from analyses.workflow import (
     treebank_capture_step,
     word_capture_step,
 )
-from probes.errors import KvprobesError
 from probes.models.bundled import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -244,6 +242,23 @@ def swap(
 
 
 @app.command()
+def erase(
+    model: Model = DEFAULT_MODEL,
+    words: Annotated[int, typer.Option(min=2, help="In so many sentences, a word each.")] = 400,
+    out: Out = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Erase a property from keys, or values: what the model loses when no probe can find it."""
+    from analyses.erasure import ErasureSettings, erase_step
+
+    folder = CaptureOptions(model, out=out).folder
+    with explaining_errors():
+        erase_step(folder, settings=ErasureSettings(words=words, seed=seed), device=device)
+        _print_section(folder, "erasure")
+
+
+@app.command()
 def tie(
     preset: Annotated[str, typer.Option(help="smoke, laptop (under an hour) or gpu.")] = "laptop",
     text: Annotated[str | None, typer.Option(help="Your own: a .txt file, or a folder.")] = None,
@@ -309,21 +324,6 @@ def doctor(
             print_checks(checks, {name: site.describe() for name, site in loaded.sites.items()})
         refuse_unfaithful(model, checks)
         _say(f"{model} is read exactly: {len(checks)} checks passed")
-
-
-@contextmanager
-def explaining_errors() -> Iterator[None]:
-    """Print an error of ours and exit 1; exit 130 on Ctrl-C. Anything else is a bug, and shows."""
-    try:
-        yield
-    except KvprobesError as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo(
-            "\nInterrupted. Nothing is lost: the same command goes on where it stood.", err=True
-        )
-        raise typer.Exit(130) from error
 
 
 def run_analysis_script(name: str) -> None:

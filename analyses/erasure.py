@@ -9,6 +9,7 @@ words; the probes and the model are tried on the other. As a script: ``python -m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from probes.errors import TableError
+from analyses.erasure_section import describe
+from analyses.units import Units
+from probes.errors import StoreMismatchError, TableError
 from probes.linear.control import draw_control_labels
 from probes.linear.erasure import Eraser, fit_eraser
 from probes.linear.erasure_loss import measure_erasure_loss
@@ -32,11 +35,15 @@ from probes.stats.folds import Splits, word_folds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from analyses.results import ResultFolder
     from probes.capture.store import Store
     from probes.linear.properties import Property
     from probes.models.model import Model
 
+__all__ = ["ErasureSettings", "compute", "describe", "describe_inputs", "draw", "erase_step"]
+
 NAME = "erasure"
+WHAT: tuple[Literal["k", "v"], ...] = ("k", "v")
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,11 @@ class ErasureSettings:
 
 
 def compute(
-    model: Model, store: Store, *, settings: ErasureSettings | None = None
+    model: Model,
+    store: Store,
+    *,
+    settings: ErasureSettings | None = None,
+    folder: Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Erase each property from keys and from values, and measure probes and loss.
 
@@ -65,6 +76,8 @@ def compute(
         The captured model, causal.
     store
         Its capture of word pairs, with keys as projected (see `probes.linear.erasure_loss`).
+    folder
+        Where finished parts are kept; a run that was killed goes on from them.
 
     Returns
     -------
@@ -86,7 +99,8 @@ def compute(
     occurrences, queries = store.table("occurrences"), store.table("queries")
     known, left_out = list_properties(occurrences, queries, store.table("pairs"))
     by_name = {wanted.name: wanted for wanted in known if wanted.classes and not wanted.of_pairs}
-    rows: list[dict[str, Any]] = []
+    units = Units(folder, describe_inputs(store, settings))
+    parts: list[pd.DataFrame] = []
     total = 2 * len(settings.properties) * (1 + settings.controls)
     with progress_bar("Erasing", total=total, unit="erasers") as advance:
         for name in settings.properties:
@@ -96,9 +110,22 @@ def compute(
             wanted = by_name[name]
             half = word_folds(wanted.units, 2, settings.seed)
             sentences = _choose_sentences(wanted, half == 1, occurrences, queries, settings)
-            for what in ("k", "v"):
-                rows += _measure(model, store, wanted, half, sentences, what, settings, advance)
-    table = pd.DataFrame(rows)
+            for what in WHAT:
+
+                def make(
+                    wanted: Property = wanted,
+                    half: Tensor = half,
+                    sentences: pd.DataFrame = sentences,
+                    what: Literal["k", "v"] = what,
+                ) -> pd.DataFrame:
+                    return _measure(model, store, wanted, half, sentences, what, settings, advance)
+
+                unit = f"{name.replace(' ', '-')}-{what}"
+                found = units.find_table(unit)
+                parts.append(units.table(unit, make) if found is None else found)
+                if found is not None:
+                    advance(1 + settings.controls)
+    table = pd.concat(parts, ignore_index=True)
     table.insert(0, "model", store.manifest["model"])
     return {"losses": table}
 
@@ -132,8 +159,8 @@ def _measure(
     sentences: pd.DataFrame,
     what: Literal["k", "v"],
     settings: ErasureSettings,
-    advance: Any,
-) -> list[dict[str, Any]]:
+    advance: Callable[[int], None],
+) -> pd.DataFrame:
     """Erase the property and its controls from keys, or from values."""
     fitted, tried = half == 0, half == 1
     controls = draw_control_labels(
@@ -177,7 +204,7 @@ def _measure(
                 **{"n_words": len(sentences), "n_tokens": rows[0]["n_tokens"]},
             }
         )
-    return rows
+    return pd.DataFrame(rows)
 
 
 def _fit(store: Store, what: Literal["k", "v"], rows: Tensor, labels: Tensor) -> dict[int, Eraser]:
@@ -213,27 +240,54 @@ def _summarise(value: Tensor, samples: Tensor) -> dict[str, float]:
     return {"value": float(value), "ci_low": float(low), "ci_high": float(high)}
 
 
-def main(
-    out: Path = Path("results/smollm2-135m-instruct"), words: int = 400, seed: int = 0
-) -> None:
-    """Erase from the model captured in a result folder; print and keep the table."""
-    from analyses.results import ResultFolder
-    from analyses.workflow import open_whole_store
-    from probes.models import load_model
+def describe_inputs(store: Store, settings: ErasureSettings | None = None) -> dict[str, Any]:
+    """Name everything the tables follow from, for their manifest."""
+    return {
+        "capture": store.identity_hash,
+        "settings": asdict(settings or ErasureSettings()),
+    }
 
-    folder = ResultFolder(out)
+
+def erase_step(
+    folder: ResultFolder, *, settings: ErasureSettings | None = None, device: str = "cpu"
+) -> bool:
+    """Compute and draw into the result folder of a capture, unless it is there.
+
+    Returns
+    -------
+    Whether anything had to be computed.
+
+    Raises
+    ------
+    StoreError
+        If there is no whole capture.
+    StoreMismatchError
+        If the capture's model has other weights now.
+    """
+    from analyses.workflow import open_whole_store
+    from probes.models.load import load_model
+
+    settings = settings or ErasureSettings()
     store = open_whole_store(folder.capture)
-    settings = ErasureSettings(words=words, seed=seed)
-    inputs = {"capture": store.identity_hash, "settings": asdict(settings)}
-    if not folder.holds(NAME, inputs):
-        model = load_model(store.manifest["model"])
-        folder.write_tables(NAME, compute(model, store, settings=settings), inputs)
-    tables = folder.read_tables(NAME)
-    folder.write_figures(NAME, draw(tables))
-    print(tables["losses"].round(4).to_string(index=False))
+    inputs = describe_inputs(store, settings)
+    is_new = not folder.holds(NAME, inputs)
+    if is_new:
+        model = load_model(store.manifest["model"], device=device)
+        captured = store.manifest["identity"]["weights"]
+        if model.weights_hash != captured:
+            raise StoreMismatchError(
+                f"{model.name} has other weights ({model.weights_hash[:12]}) than when it was "
+                f"captured into {folder.capture} ({captured[:12]}). Capture it again, with --out."
+            )
+        units = folder.path / "units" / NAME
+        folder.write_tables(NAME, compute(model, store, settings=settings, folder=units), inputs)
+    folder.write_figures(NAME, draw(folder.read_tables(NAME)))
+    return is_new
 
 
 if __name__ == "__main__":
     import typer
 
-    typer.run(main)
+    from analyses.cli import erase
+
+    typer.run(erase)

@@ -39,7 +39,7 @@ ANALYSES = {
 }
 """Analysis -> the class of its settings; each is a module of this package."""
 
-FROM_MODEL = ("substitution", "swaps", "weights", "tying")
+FROM_MODEL = ("substitution", "swaps", "erasure", "weights", "tying")
 """Those with commands of their own (the weights: by `capture_step`); `tying` trains its models."""
 
 OF_TEXT = ("running_text",)

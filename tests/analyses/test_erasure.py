@@ -1,10 +1,12 @@
 """Erasing a property from a captured model: probes, loss and controls, on words held out."""
 
+import pandas as pd
 import pytest
 import torch
 
 from analyses import erasure
-from probes.errors import TableError
+from analyses.results import ResultFolder
+from probes.errors import StoreMismatchError, TableError
 from probes.linear import draw_control_labels, fit_eraser
 from probes.linear.erasure_loss import measure_erasure_loss
 from probes.linear.shipped_properties import list_properties
@@ -48,7 +50,7 @@ def test_there_is_a_row_for_the_property_each_control_and_their_difference(losse
         controls = value[["control 1", "control 2"]].mean()
         assert value["property - controls"] == pytest.approx(value["property"] - controls)
         assert (rows["ci_low"] <= rows["ci_high"]).all()
-        assert rows["probe_before"].dropna().nunique() == 1
+        assert len(set(rows["probe_before"].dropna())) == 1
 
 
 @pytest.mark.parametrize("number", [0, 2])
@@ -105,3 +107,58 @@ def test_refuses_what_is_no_property_of_classes(model, store):
     for name in ("frequency", "colour"):
         with pytest.raises(TableError, match=f"{name} cannot be erased"):
             erasure.compute(model, store, settings=erasure.ErasureSettings(properties=(name,)))
+
+
+def test_a_killed_run_goes_on_from_its_parts(model, store, losses, tmp_path, monkeypatch):
+    calls = []
+
+    def stop_after_keys(*arguments):
+        calls.append(arguments[5])
+        if arguments[5] == "v" and len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    measure = erasure._measure
+    monkeypatch.setattr(erasure, "_measure", stop_after_keys)
+    with pytest.raises(KeyboardInterrupt):
+        erasure.compute(model, store, settings=SETTINGS, folder=tmp_path)
+    again = erasure.compute(model, store, settings=SETTINGS, folder=tmp_path)["losses"]
+    pd.testing.assert_frame_equal(again, losses)
+    assert calls == ["k", "v", "v"]
+
+
+def test_the_step_computes_once_and_refuses_other_weights(model, store, tmp_path, monkeypatch):
+    folder = ResultFolder(tmp_path)
+    folder.capture.symlink_to(store.folder, target_is_directory=True)
+    loaded = [tiny_model("llama", n_layers=2, seed=8), model]
+    monkeypatch.setattr("probes.models.load.load_model", lambda *_, **__: loaded.pop(0))
+    with pytest.raises(StoreMismatchError, match="has other weights"):
+        erasure.erase_step(folder, settings=SETTINGS)
+    assert erasure.erase_step(folder, settings=SETTINGS)
+    assert not erasure.erase_step(folder, settings=SETTINGS)
+    assert folder.figure_path("erasure", "losses", "png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (0.01, 0.03, "costs the model more than as many other directions (0.020 nats"),
+        (-0.03, -0.01, "costs the model less than as many other directions"),
+        (-0.01, 0.03, "costs the model neither clearly more nor less than as many other"),
+    ],
+)
+def test_the_answer_follows_the_difference_from_controls(losses, low, high, told):
+    changed = losses.copy()
+    rows = changed["erased"] == "property - controls"
+    changed.loc[rows, ["value", "ci_low", "ci_high"]] = 0.02, low, high
+    section = erasure.describe({"losses": changed}, {})
+    assert [told in sentence for sentence in section.answer] == [True, True]
+    assert section.answer[0].startswith("Without part of speech in the keys a probe gets")
+    assert len(section.tables[0].rows[0]) == len(section.tables[0].columns)
+
+
+def test_without_controls_the_rise_itself_is_told(losses):
+    alone = losses[losses["erased"] != "property - controls"]
+    alone = alone[~alone["erased"].str.startswith("control")]
+    [first, _] = erasure.describe({"losses": alone}, {}).answer
+    assert "other directions" not in first
