@@ -16,7 +16,7 @@ def test_glibc_is_told_the_threshold(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: library)
     memory.return_large_blocks(1 << 22)
-    assert library.told == [(-3, 1 << 22)]
+    assert library.told == [(-3, 1 << 22), (-1, 64 << 20)]
 
 
 def test_other_libraries_are_left_alone(monkeypatch):

@@ -140,6 +140,6 @@ def test_too_few_pairs_are_refused(model):
 
 
 def test_presets():
-    assert swaps.choose_settings("full").templates == 3
+    assert swaps.choose_settings("full").templates == 2
     with pytest.raises(UsageError, match="quick or full"):
         swaps.choose_settings("medium")
