@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +23,12 @@ class Figure:
     value: float
     low: float = math.nan
     high: float = math.nan
+
+    @classmethod
+    def of(cls, row: pd.Series[Any]) -> Figure:
+        """Read ``value``, ``ci_low`` and ``ci_high``; without the last two there is no interval."""
+        low, high = (float(row.get(name, math.nan)) for name in ("ci_low", "ci_high"))
+        return cls(float(row["value"]), low, high)
 
     @property
     def bounded(self) -> bool:
@@ -56,9 +63,7 @@ def find(
     ]
     if rows.empty or pd.isna(rows["value"].iloc[0]):
         return None
-    row = rows.iloc[0]
-    low, high = (float(row[name]) if name in row else math.nan for name in ("ci_low", "ci_high"))
-    return Figure(float(row["value"]), low, high)
+    return Figure.of(rows.iloc[0])
 
 
 def show(number: float, decimals: int = 2) -> str:

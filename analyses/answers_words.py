@@ -59,8 +59,8 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     first = ranking.iloc[0]
     text = (
         f"Of {len(ranking)} relations, {_name(first['relation'])} come first: the percentile of "
-        f"their keys less that of their values is {_tell(_read(first), 1)} percentage points above "
-        "that of matched controls"
+        f"their keys less that of their values is {_tell(Figure.of(first), 1)} percentage points "
+        "above that of matched controls"
     )
     if contrasts.empty:
         return text + "."
@@ -254,7 +254,7 @@ def _find_relation(
         & (summary["space"] == space)
         & (summary["of"] == "related - control")
     ]
-    return _read(rows.iloc[0])
+    return Figure.of(rows.iloc[0])
 
 
 def _find_meaning(
@@ -275,11 +275,7 @@ def _find_meaning(
         & (summary["condition"] == condition)
         & (summary["measure"] == measure)
     ]
-    return _read(rows.iloc[0])
-
-
-def _read(row: pd.Series) -> Figure:
-    return Figure(*(float(row[name]) for name in ("value", "ci_low", "ci_high")))
+    return Figure.of(rows.iloc[0])
 
 
 def _name(relation: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,20 +112,15 @@ def compute(
             half = word_folds(wanted.units, 2, settings.seed)
             sentences = _choose_sentences(wanted, half == 1, occurrences, queries, settings)
             for what in WHAT:
-
-                def make(
-                    wanted: Property = wanted,
-                    half: Tensor = half,
-                    sentences: pd.DataFrame = sentences,
-                    what: Literal["k", "v"] = what,
-                ) -> pd.DataFrame:
-                    return _measure(model, store, wanted, half, sentences, what, settings, advance)
-
                 unit = f"{name.replace(' ', '-')}-{what}"
+                place = (wanted, half, sentences, what)
+                make = partial(_measure, model, store, *place, settings, advance)
                 found = units.find_table(unit)
-                parts.append(units.table(unit, make) if found is None else found)
-                if found is not None:
+                if found is None:
+                    found = units.table(unit, make)
+                else:
                     advance(1 + settings.controls)
+                parts.append(found)
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "model", store.manifest["model"])
     return {"losses": table}

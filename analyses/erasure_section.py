@@ -9,7 +9,7 @@ import pandas as pd
 
 from analyses.answers import Figure, show, show_interval
 from analyses.figures.common import select
-from analyses.sections import Entry, Section, ShownTable, show_number
+from analyses.sections import Entry, Section, ShownTable, show_first, show_number
 
 SIDES = {"k": "keys", "v": "values"}
 
@@ -23,6 +23,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         for what, side in SIDES.items():
             own = select(losses, property=name, what=what)
             erased = select(own, erased="property").iloc[0]
+            gaps = select(own, erased="property - controls")
             controls = own[own["erased"].str.startswith("control")]
             accuracies = [erased["probe_before"], erased["probe_after"]]
             accuracies += [controls["probe_after"].mean(), erased["majority"]]
@@ -30,12 +31,12 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 (
                     f"{name}, {side}",
                     *(show_number(100 * float(share), decimals=1) for share in accuracies),
-                    _show_rise(erased),
+                    show_first(select(own, erased="property"), decimals=3),
                     show_number(float(controls["value"].mean()), decimals=3),
-                    *(_show_rise(row) for row in _gap(own)),
+                    show_first(gaps, decimals=3, signed=True),
                 )
             )
-            answer.append(_answer(name, side, erased, _gap(own)))
+            answer.append(_answer(name, side, erased, gaps))
     numbers = losses.iloc[0]
     return Section(
         anchor="erasure",
@@ -80,26 +81,15 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     )
 
 
-def _gap(own: pd.DataFrame) -> list[pd.Series[Any]]:
-    """Return the row of the difference from the controls, if there are controls."""
-    return [row for _, row in select(own, erased="property - controls").iterrows()]
-
-
-def _show_rise(row: pd.Series[Any]) -> Entry:
-    signed = row["erased"] == "property - controls"
-    numbers = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
-    return show_number(*numbers, decimals=3, signed=signed)
-
-
-def _answer(name: str, side: str, erased: pd.Series[Any], gaps: list[pd.Series[Any]]) -> str:
+def _answer(name: str, side: str, erased: pd.Series[Any], gaps: pd.DataFrame) -> str:
     """Say by rule what erasing does to probes and loss."""
     text = (
         f"Without {name} in the {side} a probe gets {100 * float(erased['probe_after']):.0f} % "
         f"right, where it got {100 * float(erased['probe_before']):.0f} % and the commonest class "
         f"gives {100 * float(erased['majority']):.0f} %; "
     )
-    row, versus = (gaps[0], "than as many other directions") if gaps else (erased, "")
-    rise = Figure(*(float(row[column]) for column in ("value", "ci_low", "ci_high")))
+    rise = Figure.of(erased if gaps.empty else gaps.iloc[0])
+    versus = "" if gaps.empty else "than as many other directions"
     if rise.sign == 0:
         change = f"that costs the model neither clearly more nor less {versus}"
     else:

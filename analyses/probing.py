@@ -116,7 +116,8 @@ def compute(
         sources, left_out = _list_all(store, pairs)
     else:
         sources = [(store, list(properties))]
-    if not any(wanted for _, wanted in sources):
+    sources = [(source, wanted) for source, wanted in sources if wanted]
+    if not sources:
         raise TableError(
             "no property of the captured words is known: "
             + "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -127,8 +128,8 @@ def compute(
     for source, wanted in sources:
         own = [_design(one, settings) for one in wanted]
         designs += own
-        measured += _measure(source, own, settings, device) if own else []
-        whole += _measure_whole(source, own, settings, device) if own else []
+        measured += _measure(source, own, settings, device)
+        whole += _measure_whole(source, own, settings, device)
     weights = [design.weights(settings.resamples) for design in designs]
     place = {
         "model": store.manifest["model"],

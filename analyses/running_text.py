@@ -8,6 +8,7 @@ so the text may be of any length. As a script: ``python -m analyses.running_text
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,7 +108,7 @@ def compute(
             metric_root(value_metrics[f"value_metric.{layer}"].double()),
         )
         random = torch.Generator().manual_seed(settings.seed * store.n_layers + layer)
-        return whole.count, measure_layer(parts, *roots, generator=random)
+        return whole.count, _measure_layer(parts, *roots, generator=random)
 
     with progress_bar("Measuring the text", total=store.n_layers, unit="layers") as advance:
         found = map_threads(measure, range(store.n_layers), on_done=advance)
@@ -123,7 +124,7 @@ def compute(
     return tables
 
 
-def measure_layer(
+def _measure_layer(
     parts: list[LayerMoments], key_root: Tensor, value_root: Tensor, *, generator: torch.Generator
 ) -> Figures:
     """Measure one layer, on the whole text and without each fold."""
@@ -135,9 +136,8 @@ def measure_layer(
         slices = torch.randn(shape, generator=generator, dtype=torch.float64)
     found: Figures = {}
     for space in SPACES:
-        functional = space == "functional"
         left, right = (
-            root if functional else torch.eye(root.shape[-1]).double().expand_as(root)
+            root if space == "functional" else torch.eye(root.shape[-1]).double().expand_as(root)
             for root in (key_root, value_root)
         )
         sides = {
@@ -166,9 +166,7 @@ def _measure_without_each(folded: list[CrossMoments]) -> dict[str, np.ndarray]:
     subsets = [folded] + [folded[:f] + folded[f + 1 :] for f in range(len(folded))]
     figures: dict[str, list[Tensor]] = {name: [] for name in MEASURES}
     for subset in subsets:
-        whole = subset[0]
-        for part in subset[1:]:
-            whole = whole.merge(part)
+        whole = reduce(CrossMoments.merge, subset)
         correlations = canonical_correlations_from_moments(whole)
         figures["tieability"].append(tieability_from_moments(subset)[0])
         figures["linear_cka"].append(linear_cka_from_moments(whole))

@@ -109,5 +109,4 @@ def _state(summary: pd.DataFrame, condition: str) -> str:
 
 def _find(summary: pd.DataFrame, condition: str) -> Figure:
     rows = select(summary, space="functional", measure="tieability", condition=condition)
-    row = rows.iloc[0]
-    return Figure(float(row["value"]), float(row["ci_low"]), float(row["ci_high"]))
+    return Figure.of(rows.iloc[0])

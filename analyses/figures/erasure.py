@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analyses.figures.common import letter
+from analyses.figures.common import draw_points, letter
 from analyses.figures.probing import KINDS
 from analyses.style import COLOURS, PAGE, house_style, new_figure
 
@@ -30,23 +30,15 @@ def draw_losses(losses: pd.DataFrame) -> Figure:
         for number, (axes, name) in enumerate(zip(panels, names, strict=True)):
             labels: list[str] = []
             for what in ("v", "k"):
-                rows = losses[(losses["property"] == name) & (losses["what"] == what)]
                 word, colour, marker = KINDS[what]
-                for row in rows[rows["erased"] != "property - controls"][::-1].itertuples():
-                    is_control = row.erased != "property"
-                    axes.errorbar(
-                        row.value,
-                        len(labels),
-                        xerr=[
-                            [max(row.value - row.ci_low, 0)],
-                            [max(row.ci_high - row.value, 0)],
-                        ],
-                        color=COLOURS["grey"] if is_control else colour,
-                        marker=marker,
-                        markersize=3.6,
-                        elinewidth=0.9,
-                    )
-                    labels.append(f"{word}, {row.erased}")
+                rows = losses[(losses["property"] == name) & (losses["what"] == what)]
+                rows = rows[rows["erased"] != "property - controls"][::-1]
+                place = len(labels) + np.arange(len(rows))
+                is_control = (rows["erased"] != "property").to_numpy()
+                for some, shade in ((is_control, COLOURS["grey"]), (~is_control, colour)):
+                    style = {"color": shade, "marker": marker}
+                    draw_points(axes, place[some], rows[some], "trained", flat=True, **style)
+                labels += [f"{word}, {erased}" for erased in rows["erased"]]
             axes.axvline(0, color=COLOURS["grey"], linewidth=0.7, linestyle=(0, (4, 2)))
             axes.set_yticks(range(len(labels)), labels if number == 0 else [""] * len(labels))
             axes.set_xlabel("rise of the loss, nats a token")
