@@ -48,8 +48,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         caveats=(
             "Neighbouring tokens are alike, and a frequent token counts as often as it comes: a "
             "linear map may learn a table of the commonest words by heart. Folds are stretches of "
-            "the text, not words, so this tieability is higher than that of the word pairs, "
-            "which is held out by word.",
+            "the text, not words, so some of this tieability may be of words that it was fitted "
+            "on; that of the word pairs is held out by word.",
             "A random slice of x can predict values well because values are a linear map of x.",
         ),
         captions={
