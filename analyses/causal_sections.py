@@ -208,9 +208,9 @@ def _answer_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> list[str]:
         versus = "more than" if low > 0 else "less than" if high < 0 else "not distinguishably from"
         sentences.append(
             f"In that the word pairs differ {versus} random matched words (difference of the "
-            f"index {show(value)}, {show(low)} to {show(high)})."
+            f"index {show(value, 3)}, {show(low, 3)} to {show(high, 3)})."
             if versus != "not distinguishably from"
             else "Random matched words do the same: the index differs by "
-            f"{show(value)} ({show(low)} to {show(high)})."
+            f"{show(value, 3)} ({show(low, 3)} to {show(high, 3)})."
         )
     return sentences
