@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probes.errors import UsageError
-from probes.linear.training_sets import TrainingSets, add_cells
+from probes.linear.training_sets import HeldOutSets, TrainingSets
 from probes.stats.checks import require_finite
 from probes.stats.folds import Splits
 from probes.stats.leave_group_out import leave_group_out
@@ -98,14 +98,12 @@ def cross_validate_ridge(
     head, (n_tasks, _, width) = x.shape[:-2], targets.shape
     rows = x.reshape(-1, *x.shape[-2:])
     values = targets.to(rows).movedim(0, 1).flatten(1)  # [occurrence, task * column]
-    level = values.mean(0)
     step = max(1, _BYTES // (rows.element_size() * rows.shape[1] * rows.shape[2]))
     parts = [
-        _cross_validate(block, values - level, n_tasks, splits, grid)
-        for block in torch.split(rows, step)
+        _cross_validate(block, values, n_tasks, splits, grid) for block in torch.split(rows, step)
     ]
     predicted, choice = (torch.cat(found) for found in zip(*parts, strict=True))
-    predicted = torch.unflatten(predicted + level, -1, (n_tasks, width)).movedim(2, 1)
+    predicted = torch.unflatten(predicted, -1, (n_tasks, width)).movedim(2, 1)
     penalty = grid[choice].reshape(*head, *choice.shape[1:])
     return predicted.reshape(*head, *predicted.shape[1:]).cpu(), penalty.cpu()
 
@@ -113,10 +111,12 @@ def cross_validate_ridge(
 def _cross_validate(
     x: Tensor, values: Tensor, n_tasks: int, splits: Splits, grid: Tensor
 ) -> tuple[Tensor, Int[Tensor, "row task fold"]]:
-    order = splits.cell.argsort(stable=True).to(x.device)  # a cell is a slice, and costs no copy
+    order = splits.cell.argsort(stable=True)  # so that a cell is a slice, and costs no copy
+    cell, order = splits.cell[order], order.to(x.device)
     x, values = x.index_select(1, order), values[order]
-    x -= x.mean(1, keepdim=True)  # moments lose precision when the mean is large
-    cell = splits.cell.sort().values
+    centre = values.mean(0)
+    values -= centre  # moments lose precision when the mean is large
+    x -= x.mean(1, keepdim=True)
     moments = FoldMoments.of(x, values.expand(len(x), -1, -1), cell, splits.n_cells)
     width = values.shape[-1] // n_tasks
     columns = [slice(task * width, (task + 1) * width) for task in range(n_tasks)]
@@ -124,7 +124,7 @@ def _cross_validate(
     sets = TrainingSets.of(moments, [fit.train for fit in splits.outer])
     parts = [sets.solve(grid[choice[:, task]], own) for task, own in enumerate(columns)]
     weights = torch.cat(parts, -1)
-    level = sets.value_mean - (sets.key_mean[..., None, :] @ weights)[..., 0, :]
+    level = sets.intercept(weights) + centre
     predicted = x.new_full((len(x), *values.shape), torch.nan)
     ends = torch.bincount(cell, minlength=splits.n_cells).cumsum(0).tolist()
     for fold, fit in enumerate(splits.outer):
@@ -144,19 +144,11 @@ def _choose(
     inner = moments.key.new_zeros(len(grid), n_rows, splits.n_folds, n_tasks)
     if len(grid) > 1:
         sets = TrainingSets.of(moments, [fit.train for fit in splits.inner])
-        tests = [
-            (number, fold, cells)
-            for number, fit in enumerate(splits.inner)
-            for fold, cells in fit.tests
-        ]
-        distinct = sorted({cells for _, _, cells in tests})
-        chosen = [number for number, _, _ in tests]
-        folds = torch.tensor([fold for _, fold, _ in tests], device=grid.device)
-        sums = sets.around_means(
-            add_cells(moments, distinct), chosen, [distinct.index(cells) for _, _, cells in tests]
-        )
+        tests = HeldOutSets.of(moments, [[cells for _, cells in fit.tests] for fit in splits.inner])
+        folds = torch.tensor([fold for fit in splits.inner for fold, _ in fit.tests])
         for place, penalty in enumerate(grid):
-            error = sums.error(sets.solve(penalty)[:, chosen])
+            weights = sets.solve(penalty)
+            error = tests.error(weights, sets.intercept(weights)).flatten(1, 2)
             by_task = torch.unflatten(error, -1, (n_tasks, -1)).sum(-1)
-            inner[place].index_add_(1, folds, by_task)
+            inner[place].index_add_(1, folds.to(grid.device), by_task)
     return inner.argmin(0).mT

@@ -63,45 +63,61 @@ class TrainingSets:
         factor, _ = torch.linalg.cholesky_ex(system)
         return torch.cholesky_solve(self.cross[..., columns], factor)
 
-    def around_means(
-        self, test: FoldMoments, sets: Sequence[int], tests: Sequence[int]
-    ) -> HeldOutSums:
-        """Sum up test sets around the means of the training sets that are tested on them.
-
-        Parameters
-        ----------
-        test
-            The moments of the test sets.
-        sets, tests
-            Pairs of a training set and a test set.
-        """
-        key_mean, value_mean = self.key_mean[:, sets], self.value_mean[:, sets]
-        key, value, count = test.key[:, tests], test.value[:, tests], test.count[tests, None]
-        key_gap, value_gap = count * key_mean - key, count * value_mean - value
-        return HeldOutSums(
-            test.key_key[:, tests]
-            - key[..., :, None] * key_mean[..., None, :]
-            + key_mean[..., :, None] * key_gap[..., None, :],
-            test.key_value[:, tests]
-            - key[..., :, None] * value_mean[..., None, :]
-            + key_mean[..., :, None] * value_gap[..., None, :],
-            test.value_value[:, tests] + value_mean * (value_gap - value),
-        )
+    def intercept(
+        self, weights: Float[Tensor, "row set d_key d_value"]
+    ) -> Float[Tensor, "row set d_value"]:
+        """Make the fits pass through the means."""
+        return self.value_mean - (self.key_mean[..., None, :] @ weights)[..., 0, :]
 
 
 @dataclass(frozen=True)
-class HeldOutSums:
-    """Sums of (k - m)(k - m)', (k - m)(v - n)' and (v - n)^2 over tests."""
+class HeldOutSets:
+    """Sums over the sets that each training set is tested on, equally many for all.
 
-    scatter: Float[Tensor, "row test d_key d_key"]
-    cross: Float[Tensor, "row test d_key d_value"]
-    total: Float[Tensor, "row test d_value"]
+    ``scatter`` K'K and ``cross`` K'V of a training set's tests stand one under the other, so that
+    one product with its weights serves all of them.
+    """
+
+    count: Float[Tensor, "set test"]
+    key: Float[Tensor, "row set test d_key"]
+    value: Float[Tensor, "row set test d_value"]
+    scatter: Float[Tensor, "row set test_and_d_key d_key"]
+    cross: Float[Tensor, "row set test_and_d_key d_value"]
+    squares: Float[Tensor, "row set test d_value"]
+
+    @classmethod
+    def of(cls, moments: FoldMoments, tests: Sequence[Sequence[Sequence[int]]]) -> HeldOutSets:
+        """Add up the cells of each training set's tests."""
+        distinct = sorted({tuple(cells) for own in tests for cells in own})
+        union = add_cells(moments, distinct)
+        place = torch.tensor([[distinct.index(tuple(cells)) for cells in own] for own in tests])
+        place = place.to(union.count.device)
+        return cls(
+            union.count[place],
+            union.key[:, place],
+            union.value[:, place],
+            union.key_key[:, place].flatten(2, 3),
+            union.key_value[:, place].flatten(2, 3),
+            union.value_value[:, place],
+        )
 
     def error(
-        self, weights: Float[Tensor, "row test d_key d_value"]
-    ) -> Float[Tensor, "row test d_value"]:
-        """Sum up the squared error of a linear map of k - m on every column."""
-        return self.total + (weights * (self.scatter @ weights - 2 * self.cross)).sum(-2)
+        self,
+        weights: Float[Tensor, "row set d_key d_value"],
+        intercept: Float[Tensor, "row set d_value"],
+    ) -> Float[Tensor, "row set test d_value"]:
+        """Sum up the squared error of b + k W on every column of each test set.
+
+        It is sum v^2 + W'(K'K W - 2 K'V) + n b^2 - 2 b (sum v - sum k W).
+        """
+        level = intercept[:, :, None]
+        slope = torch.baddbmm(
+            self.cross.flatten(0, 1), self.scatter.flatten(0, 1), weights.flatten(0, 1), beta=-2
+        )
+        by_test = slope.reshape(*self.key.shape, -1)
+        from_weights = (by_test * weights[:, :, None]).sum(-2)
+        from_level = level * (self.count[..., None] * level - 2 * (self.value - self.key @ weights))
+        return self.squares + from_weights + from_level
 
 
 def add_cells(moments: FoldMoments, sets: Sequence[Sequence[int]]) -> FoldMoments:

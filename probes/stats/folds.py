@@ -171,7 +171,9 @@ class Splits:
 
     def rows(self, cells: Collection[int]) -> Bool[Tensor, "occurrence"]:
         """Mark the occurrences of some cells."""
-        return torch.isin(self.cell, torch.tensor(sorted(cells), device=self.cell.device))
+        marked = torch.zeros(self.n_cells, dtype=torch.bool, device=self.cell.device)
+        marked[list(cells)] = True
+        return marked[self.cell]
 
     def tested(self) -> Bool[Tensor, "occurrence"]:
         """Mark the occurrences that some fold tests; those of pairs across folds are not."""

@@ -2,10 +2,11 @@
 
 import torch
 
-from probes.linear.training_sets import TrainingSets, add_cells
+from probes.linear.training_sets import HeldOutSets, TrainingSets
 from probes.stats.ridge import FoldMoments
 
-SETS, TESTS = [(0, 1), (1, 2, 3)], [(2,), (0, 3)]
+SETS = [(0, 1), (1, 2, 3)]
+TESTS = [[(2,), (0, 3)], [(0,), (2,)]]  # of each set
 
 
 def make():
@@ -17,25 +18,28 @@ def make():
     return keys, values, cell, FoldMoments.of(keys, values, cell, 4)
 
 
-def test_held_out_errors_are_sums_of_squares_around_the_training_means():
+def test_held_out_errors_are_sums_of_squares_around_the_predictions():
     keys, values, cell, moments = make()
     sets = TrainingSets.of(moments, SETS)
     weights = sets.solve(torch.tensor(0.3).double())
-    sums = sets.around_means(add_cells(moments, TESTS), [0, 1, 1], [0, 0, 1])
-    error = sums.error(weights[:, [0, 1, 1]])
-    assert error.shape == (2, 3, 3)
+    intercept = sets.intercept(weights)
+    error = HeldOutSets.of(moments, TESTS).error(weights, intercept)
+    assert error.shape == (2, 2, 2, 3)
     for row in range(2):
-        for place, (one, other) in enumerate(((0, 0), (1, 0), (1, 1))):
-            train, test = (torch.isin(cell, torch.tensor(c)) for c in (SETS[one], TESTS[other]))
+        for place, (cells, tests) in enumerate(zip(SETS, TESTS, strict=True)):
+            train = torch.isin(cell, torch.tensor(cells))
             level, mean = values[row, train].mean(0), keys[row, train].mean(0)
             centred = keys[row, train] - mean
             penalty = 0.3 * centred.square().sum() / 4
             system = centred.mT @ centred + penalty * torch.eye(4).double()
             fit = torch.linalg.solve(system, centred.mT @ (values[row, train] - level))
-            torch.testing.assert_close(weights[row, one], fit)
-            guess = level + (keys[row, test] - mean) @ fit
-            wanted = (values[row, test] - guess).square().sum(0)
-            torch.testing.assert_close(error[row, place], wanted)
+            torch.testing.assert_close(weights[row, place], fit)
+            torch.testing.assert_close(intercept[row, place], level - mean @ fit)
+            for number, held_out in enumerate(tests):
+                mine = torch.isin(cell, torch.tensor(held_out))
+                guess = level + (keys[row, mine] - mean) @ fit
+                wanted = (values[row, mine] - guess).square().sum(0)
+                torch.testing.assert_close(error[row, place, number], wanted)
 
 
 def test_a_penalty_that_rounding_would_swallow_is_raised_and_constant_keys_get_no_weight():
