@@ -210,7 +210,7 @@ def _answer_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> list[str]:
             f"In that the word pairs differ {versus} random matched words (difference of the "
             f"index {show(value, 3)}, {show(low, 3)} to {show(high, 3)})."
             if versus != "not distinguishably from"
-            else "Random matched words do the same: the index differs by "
+            else "Random matched words cannot be told from them in that: the index differs by "
             f"{show(value, 3)} ({show(low, 3)} to {show(high, 3)})."
         )
     return sentences

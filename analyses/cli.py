@@ -120,7 +120,7 @@ def capture(
     options = CaptureOptions(*settings, scheduler=scheduler, workers=workers)
     of_text = options_of_text.TextOptions(text, column, window, rows, without_x, shard_bytes)
     with explaining_errors():
-        options_of_text.refuse_both(text, treebank)
+        options_of_text.refuse_mixed(text, treebank, pairs, templates)
         with options.open_cluster() as cluster:
             if text is not None:
                 store = options_of_text.text_capture_step(options, of_text, _say, cluster)

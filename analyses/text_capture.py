@@ -65,18 +65,23 @@ class TextOptions:
     shard_bytes: int | None = None
 
 
-def refuse_both(text: Path | None, treebank: Path | None) -> None:
-    """Refuse to capture a text and a treebank in one command.
+def refuse_mixed(
+    text: Path | None, treebank: Path | None, pairs: str | None, templates: str | None
+) -> None:
+    """Refuse to capture more than one of a text, a treebank and word pairs in one command.
 
     Raises
     ------
     UsageError
-        If both are given.
+        If several are given.
     """
-    if text is not None and treebank is not None:
+    given = {"--text": text, "--treebank": treebank, "--pairs": pairs, "--templates": templates}
+    named = [f"{name} {value}" for name, value in given.items() if value is not None]
+    if len(named) > 1 and (text is not None or treebank is not None):
         raise UsageError(
-            f"--text {text} and --treebank {treebank} were both given, but a command captures one. "
-            "Run it twice, once with each; both may have the same --out."
+            f"{' and '.join(named)} were given together, but a command captures either word pairs "
+            "in templates, or a treebank, or a text. Run it once for each; all may have the same "
+            "--out."
         )
 
 

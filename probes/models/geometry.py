@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from probes.errors import UsageError
+from probes.errors import NonFiniteError, UsageError
 from probes.models.layer import AttentionLayer
 from probes.models.rotary import Rotation
 
@@ -137,6 +137,11 @@ class AttentionGeometry:
         """Return the singular values of each head's W_Q, W_K, W_V and W_O, the largest first.
 
         Float32, by the names ``query``, ``key``, ``value`` and ``output``.
+
+        Raises
+        ------
+        NonFiniteError
+            If a weight is NaN or infinite.
         """
         found = self._layer(layer)
         weights = {
@@ -145,6 +150,12 @@ class AttentionGeometry:
             "value": found.value.weights(),
             "output": found.output_weights(),
         }
+        for name, matrix in weights.items():
+            if not bool(matrix.isfinite().all()):
+                raise NonFiniteError(
+                    f"The {name} weights of layer {found.index} ({self.site}) hold NaN or infinite "
+                    "numbers; finite ones are needed. Load the model anew, in a wider precision."
+                )
         return {
             name: torch.linalg.svdvals(matrix.to(torch.float64)).float()
             for name, matrix in weights.items()

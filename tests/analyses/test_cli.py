@@ -166,6 +166,23 @@ def test_a_treebank_is_captured_and_probed_on_its_own_split(model_folder, tmp_pa
     assert (found["n_rows"], found["n_tested"], found["folds"]) == (110 * 6, 30 * 6, 1)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"--text": "a.txt", "--treebank": "b"},
+        {"--text": "a.txt", "--pairs": "seed_pairs"},
+        {"--treebank": "b", "--templates": "2"},
+    ],
+)
+def test_a_command_captures_one_thing(given, tmp_path):
+    flags = [word for pair in given.items() for word in pair]
+    refused = runner.invoke(app, ["capture", "--out", str(tmp_path / "out"), *flags])
+    assert refused.exit_code == 1
+    message = " ".join(refused.stderr.split())
+    assert " and ".join(f"{name} {value}" for name, value in given.items()) in message
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def given_out(monkeypatch):
     """List the jobs that a cluster is given, as (kind of capture, shard); it works in process."""
@@ -251,7 +268,6 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
         (["analyse", "everything"], "there is no analysis 'everything'"),
         (["analyse", "divergence", "--out", "nowhere"], "holds no capture"),
         (["report", "--out", "nowhere"], "holds no tables"),
-        (["capture", "--text", "a.txt", "--treebank", "b"], "Run it twice, once with each"),
         (["capture", "--scheduler", "dusk"], "there is no scheduler 'dusk'"),
     ],
 )

@@ -147,7 +147,12 @@ def make_swaps(index, gap):
 @pytest.mark.parametrize(
     ("index", "gap", "first", "second"),
     [
-        ((0.3, 0.2, 0.4), (0.0, -0.1, 0.1), "values carry more", "Random matched words do the"),
+        (
+            (0.3, 0.2, 0.4),
+            (0.0, -0.1, 0.1),
+            "values carry more",
+            "Random matched words cannot be told from them",
+        ),
         ((-0.3, -0.4, -0.2), (0.2, 0.1, 0.3), "keys carry more, against", "differ more than"),
         ((0.0, -0.1, 0.1), (-0.2, -0.3, -0.1), "cannot be told apart", "differ less than"),
     ],

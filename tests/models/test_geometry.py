@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from probes.errors import UnsupportedModelError, UsageError
+from probes.errors import NonFiniteError, UnsupportedModelError, UsageError
 from probes.models import Model
 from probes.models.sites import read_sites
 from tests.tiny import ARCHITECTURES, GROUPED, tiny_model
@@ -155,6 +155,14 @@ def test_splits_are_views():
 def test_a_layer_that_does_not_exist():
     with pytest.raises(UsageError, match=r"layer 2 does not exist.*0 to 1"):
         tiny_model().geometry.key_weights(2)
+
+
+def test_weights_that_are_not_finite_have_no_spectra():
+    geometry = tiny_model("llama", n_layers=2).geometry
+    geometry.value_weights(1)[0, 0, 0] = torch.nan  # a view of the parameter
+    assert geometry.spectra(0)["value"].isfinite().all()
+    with pytest.raises(NonFiniteError, match="value weights of layer 1"):
+        geometry.spectra(1)
 
 
 def test_scales_that_differ_by_layer_are_read_by_layer():
