@@ -21,10 +21,11 @@ from torch import Tensor
 
 from analyses.erasure_section import describe
 from analyses.units import Units
+from probes.causal.edits import EditedPart, editable_layers
+from probes.causal.erasure import measure_erasure_loss
 from probes.errors import StoreMismatchError, TableError
 from probes.linear.control import draw_control_labels
 from probes.linear.erasure import Eraser, fit_eraser
-from probes.linear.erasure_loss import measure_erasure_loss
 from probes.linear.evaluate import probe_labels
 from probes.linear.shipped_properties import list_properties
 from probes.parallel import map_threads
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["ErasureSettings", "compute", "describe", "describe_inputs", "draw", "erase_step"]
 
 NAME = "erasure"
-WHAT: tuple[Literal["k", "v"], ...] = ("k", "v")
+PARTS: dict[Literal["k", "v"], EditedPart] = {"k": "key", "v": "value"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def compute(
     model
         The captured model, causal.
     store
-        Its capture of word pairs, with keys as projected (see `probes.linear.erasure_loss`).
+        Its capture of word pairs, with keys as projected (see `probes.causal.erasure`).
     folder
         Where finished parts are kept; a run that was killed goes on from them.
 
@@ -93,7 +94,7 @@ def compute(
     ------
     TableError
         If a property cannot be had of the captured words, or is a number.
-    UsageError
+    UnsupportedModelError
         If the model is not causal.
     """
     settings = settings or ErasureSettings()
@@ -111,7 +112,7 @@ def compute(
             wanted = by_name[name]
             half = word_folds(wanted.units, 2, settings.seed)
             sentences = _choose_sentences(wanted, half == 1, occurrences, queries, settings)
-            for what in WHAT:
+            for what in PARTS:
                 unit = f"{name.replace(' ', '-')}-{what}"
                 place = (wanted, half, sentences, what)
                 make = partial(_measure, model, store, *place, settings, advance)
@@ -172,7 +173,12 @@ def _measure(
     for number, labels in enumerate([wanted.labels[fitted], *controls]):
         erasers = _fit(store, what, wanted.occurrences[fitted], labels)
         loss = measure_erasure_loss(
-            model, list(sentences["sentence"]), erasers, what=what, spans=spans, clean_sums=clean
+            model,
+            list(sentences["sentence"]),
+            {layer: erasers[layer] for layer in editable_layers(model.geometry)},
+            part=PARTS[what],
+            spans=spans,
+            clean_sums=clean,
         )
         clean = loss.clean_sums
         rises.append(torch.tensor(loss.rise))

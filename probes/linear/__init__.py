@@ -12,7 +12,6 @@ _submodules = [
     "cross_validation",
     "description_length",
     "erasure",
-    "erasure_loss",
     "estimators",
     "evaluate",
     "inputs",

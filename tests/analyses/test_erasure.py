@@ -6,9 +6,9 @@ import torch
 
 from analyses import erasure
 from analyses.results import ResultFolder
+from probes.causal import measure_erasure_loss
 from probes.errors import StoreMismatchError, TableError
 from probes.linear import draw_control_labels, fit_eraser
-from probes.linear.erasure_loss import measure_erasure_loss
 from probes.linear.shipped_properties import list_properties
 from probes.similarity.spaces import read_heads
 from probes.stats import word_folds
@@ -74,7 +74,7 @@ def test_loss_is_that_of_erasers_of_the_other_half_of_the_words(model, store, lo
     }
     spans = [(row.first_token, row.last_token) for row in sentences.itertuples()]
     found = measure_erasure_loss(
-        model, list(sentences["sentence"]), erasers, what="v", spans=spans, batch_size=5
+        model, list(sentences["sentence"]), erasers, part="value", spans=spans, batch_size=5
     )
     name = f"control {number}" if number else "property"
     row = losses[(losses["what"] == "v") & (losses["erased"] == name)].iloc[0]

@@ -1,23 +1,26 @@
 """What a property is worth to the model: its loss when the property is erased from keys or values.
 
-The hook sits on the projection (keys before QK-norm and rotation), so fit the erasers on keys that
+Keys are edited as they are projected (before QK-norm and rotation), so fit the erasers on keys that
 were captured with ``key_stage="projected"``; where a model has no QK-norm, "normed" is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from probes.causal.edits import Edit, EditedPart, Made, intervening
+from probes.causal.losses import Scorer
 from probes.errors import UsageError
-from probes.linear.erasure import Eraser
 from probes.models.model import Model
+
+Erase = Callable[[Tensor], Tensor]
+"""Vectors [kv_head, occurrence, d], erased: a `probes.linear.Eraser`, or anything like it."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,13 @@ class ErasureLoss:
         return (weights @ rise) / (weights @ self.counts.to(weights))
 
 
+@torch.inference_mode()
 def measure_erasure_loss(
     model: Model,
     texts: Sequence[str],
-    erasers: Mapping[int, Eraser],
+    erasers: Mapping[int, Erase],
     *,
-    what: Literal["k", "v"],
+    part: EditedPart,
     spans: Sequence[tuple[int, int]] | None = None,
     clean_sums: Float[Tensor, "text"] | None = None,
     batch_size: int = 16,
@@ -73,8 +77,8 @@ def measure_erasure_loss(
     Parameters
     ----------
     erasers
-        Layer -> an eraser for all its kv heads, from vectors [kv_head, occurrence, d].
-    what
+        Layer -> an eraser for all its kv heads (`probes.linear.fit_eraser`).
+    part
         Whether keys or values are erased.
     spans
         Of each text, the first and last token to erase at (such as those of the word that the
@@ -84,15 +88,13 @@ def measure_erasure_loss(
 
     Raises
     ------
+    UnsupportedModelError
+        If the model is not causal.
     UsageError
-        If the model is not causal, a layer does not exist, spans are not one for each text, or no
-        token is to be predicted.
+        If a layer does not exist or makes no keys of its own, spans are not one for each text, or
+        no token is to be predicted.
     """
-    if not model.geometry.causal:
-        raise UsageError(f"{model.name} predicts no next token; give a causal model.")
-    wrong = [layer for layer in erasers if not 0 <= layer < model.geometry.n_layers]
-    if wrong:
-        raise UsageError(f"There is no layer {wrong[0]}; there are {model.geometry.n_layers}.")
+    scorer = Scorer(model)
     if spans is not None and len(spans) != len(texts):
         raise UsageError(f"{len(spans)} spans for {len(texts)} texts; give each text one.")
     batches = [
@@ -103,53 +105,38 @@ def measure_erasure_loss(
     if not bool(counts.any()):
         raise UsageError("No text has two tokens; give texts to predict.")
     if clean_sums is None:
-        clean_sums = torch.cat([_sum_losses(model, batch) for batch in batches])
+        clean_sums = torch.cat([_sum_losses(scorer, batch) for batch in batches])
     erased = []
     for batch in batches:
-        with erasing(model, erasers, what=what, where=batch.changed):
-            erased.append(_sum_losses(model, batch))
+        edits = make_erasing_edits(erasers, part=part, where=batch.changed)
+        with intervening(model.geometry, edits):
+            erased.append(_sum_losses(scorer, batch))
     return ErasureLoss(clean_sums, torch.cat(erased), counts)
 
 
-@contextmanager
-def erasing(
-    model: Model,
-    erasers: Mapping[int, Eraser],
+def make_erasing_edits(
+    erasers: Mapping[int, Erase],
     *,
-    what: Literal["k", "v"],
-    where: Bool[Tensor, "text position"] | None = None,
-) -> Iterator[None]:
-    """Erase from the keys or values of some layers while the block runs.
+    part: EditedPart,
+    where: Bool[Tensor, "row position"] | None = None,
+) -> list[Edit]:
+    """Make the edits that erase from the keys or values of some layers, for `intervening`.
 
     Parameters
     ----------
     where
         The tokens to erase at, of one batch; by default all of every batch.
     """
-    with ExitStack() as stack:
-        for layer, eraser in erasers.items():
-            attention = model.geometry.layers[layer]
-            projection = attention.key if what == "k" else attention.value
-            columns = projection.columns
 
-            def erase(
-                _module: Any,
-                _inputs: Any,
-                output: Tensor,
-                eraser: Eraser = eraser,
-                columns: Tensor = columns,
-            ) -> Tensor:
-                heads = output[..., columns.to(output.device)]  # [..., kv_head, d_head]
-                flat = heads.reshape(-1, *columns.shape).transpose(0, 1)
-                erased = eraser(flat.float()).transpose(0, 1).reshape(heads.shape)
-                if where is not None:
-                    erased = torch.where(where[..., None, None].to(heads.device), erased, heads)
-                changed = output.clone()
-                changed[..., columns.to(output.device)] = erased.to(output.dtype)
-                return changed
+    def change(made: Made, erase: Erase) -> Tensor:
+        heads = made.key if part == "key" else made.value  # [row, position, kv_head, d]
+        flat = heads.movedim(2, 0).flatten(1, 2)
+        erased = erase(flat.float()).reshape(-1, *heads.shape[:2], heads.shape[-1]).movedim(0, 2)
+        return erased if where is None else torch.where(where[..., None, None], erased, heads)
 
-            stack.callback(projection.module.register_forward_hook(erase).remove)
-        yield
+    return [
+        Edit(part, partial(change, erase=erase), layer=layer) for layer, erase in erasers.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -178,9 +165,6 @@ def _lay_out(model: Model, texts: Sequence[str], spans: Sequence[tuple[int, int]
     return _Batch(*(part.to(model.device) for part in (ids, mask, changed, counted)))
 
 
-@torch.inference_mode()
-def _sum_losses(model: Model, batch: _Batch) -> Float[Tensor, "text"]:
-    logits = model.hf(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits
-    chances = logits[:, :-1].float().log_softmax(-1)
-    losses = -chances.gather(-1, batch.ids[:, 1:, None])[..., 0]
-    return torch.where(batch.counted, losses, 0.0).double().sum(1).cpu()
+def _sum_losses(scorer: Scorer, batch: _Batch) -> Float[Tensor, "text"]:
+    losses = scorer.score(batch.ids, batch.mask)[:, :-1]
+    return torch.where(batch.counted.cpu(), losses, 0.0).double().sum(1)
