@@ -83,8 +83,8 @@ def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
         back.tick_params(labelleft=False)
         rise.set_xscale("symlog", linthresh=0.01, linscale=0.5)
         rise.set_xticks([0, 0.01, 0.1, 1, 10], ["0", ".01", ".1", "1", "10"])
-        lowest = float(summary["ci_low"].min())
-        rise.set_xlim(left=min(1.5 * lowest, -0.002))
+        lowest, highest = float(summary["ci_low"].min()), float(summary["ci_high"].max())
+        rise.set_xlim(min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
         rise.axvline(0, color=COLOURS["grey"], lw=0.6)
         rise.set_xlabel("rise of cross-entropy (nats a token)")
         lowest = float(summary.loc[summary["kind"].isin(["keys", "slice"]), "recovered"].min())
@@ -187,7 +187,7 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
             bar.set_label("rise, one head (nats a token)")
             bar.outline.set_visible(False)
             ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
-            bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks], minor=False)
+            bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
         for kind, (label, colour, marker) in KINDS.items():
             mine = select(layers, kind=kind).sort_values("layer")
             if len(mine):
