@@ -44,7 +44,7 @@ Human = Annotated[
         "word2, score). Those of an installed gensim are found."
     ),
 ]
-Preset = Annotated[str, typer.Option(help="quick (minutes) or full (an hour or more on 2 cores).")]
+Preset = Annotated[str, typer.Option(help="quick (minutes) or full (one to two hours on 2 cores).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Treebank = Annotated[
     Path | None,
