@@ -101,7 +101,7 @@ def measure_erasure_loss(
         _lay_out(model, texts[start : start + batch_size], spans and spans[start:])
         for start in range(0, len(texts), batch_size)
     ]
-    counts = torch.cat([batch.counted.sum(1).double() for batch in batches]).cpu()
+    counts = torch.cat([batch.counted.sum(1).double() for batch in batches])
     if not bool(counts.any()):
         raise UsageError("No text has two tokens; give texts to predict.")
     if clean_sums is None:
@@ -162,9 +162,9 @@ def _lay_out(model: Model, texts: Sequence[str], spans: Sequence[tuple[int, int]
         changed[row] = (place >= first) & (place <= last) & (mask[row] > 0)
     # Prediction p is of token p + 1, and follows a change at or before p.
     counted = (mask[:, 1:] > 0) & (changed.cumsum(1)[:, :-1] > 0)
-    return _Batch(*(part.to(model.device) for part in (ids, mask, changed, counted)))
+    return _Batch(ids, mask, changed.to(model.device), counted)
 
 
 def _sum_losses(scorer: Scorer, batch: _Batch) -> Float[Tensor, "text"]:
     losses = scorer.score(batch.ids, batch.mask)[:, :-1]
-    return torch.where(batch.counted.cpu(), losses, 0.0).double().sum(1)
+    return torch.where(batch.counted, losses, 0.0).double().sum(1)

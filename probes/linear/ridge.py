@@ -145,10 +145,11 @@ def _choose(
     if len(grid) > 1:
         sets = TrainingSets.of(moments, [fit.train for fit in splits.inner])
         tests = HeldOutSets.of(moments, [[cells for _, cells in fit.tests] for fit in splits.inner])
-        folds = torch.tensor([fold for fit in splits.inner for fold, _ in fit.tests])
+        counted = [fold for fit in splits.inner for fold, _ in fit.tests]
+        folds = torch.tensor(counted, device=grid.device)
         for place, penalty in enumerate(grid):
             weights = sets.solve(penalty)
             error = tests.error(weights, sets.intercept(weights)).flatten(1, 2)
             by_task = torch.unflatten(error, -1, (n_tasks, -1)).sum(-1)
-            inner[place].index_add_(1, folds.to(grid.device), by_task)
+            inner[place].index_add_(1, folds, by_task)
     return inner.argmin(0).mT

@@ -90,8 +90,8 @@ class HeldOutSets:
         """Add up the cells of each training set's tests."""
         distinct = sorted({tuple(cells) for own in tests for cells in own})
         union = add_cells(moments, distinct)
-        place = torch.tensor([[distinct.index(tuple(cells)) for cells in own] for own in tests])
-        place = place.to(union.count.device)
+        numbers = [[distinct.index(tuple(cells)) for cells in own] for own in tests]
+        place = torch.tensor(numbers, device=union.count.device)
         return cls(
             union.count[place],
             union.key[:, place],

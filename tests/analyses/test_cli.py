@@ -180,6 +180,7 @@ def test_a_command_captures_one_thing(given, tmp_path):
     assert refused.exit_code == 1
     message = " ".join(refused.stderr.split())
     assert " and ".join(f"{name} {value}" for name, value in given.items()) in message
+    assert "Run it once for each" in message
     assert not (tmp_path / "out").exists()
 
 
