@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from analyses.cli import app
+from kvprobes.command.cli import app
 from probes.models import load_model
 
 

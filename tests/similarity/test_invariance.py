@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from analyses import divergence
+from analyses.divergence.compute import compute as divergence
 from probes.models import build_model
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model

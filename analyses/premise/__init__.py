@@ -1,0 +1,28 @@
+"""The premise: whether words that a query attends to alike have similar keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyses.shared.given import Need
+from analyses.shared.question import Question
+from analyses.shared.settings import setting
+
+
+@dataclass(frozen=True)
+class PremiseSettings:
+    """How much to compute."""
+
+    resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
+    attended: float = setting(0.25, "The share of the attention weights that counts as high.")
+    seed: int = setting(0, "Of every random choice.")
+
+
+QUESTION = Question(
+    package=__name__,
+    title="The premise",
+    asks="Do words that a query attends to alike have similar keys?",
+    settings=PremiseSettings,
+    needs=frozenset({Need.PAIRS}),
+    in_run=True,
+)

@@ -1,0 +1,112 @@
+"""What the report says of a running text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analyses.shared.numbers import Quantity, show, show_interval
+from analyses.shared.section import Entry, Section, ShownTable, show_first
+from analyses.shared.tables import select
+
+SHOWN = {
+    "tieability": "held-out tieability",
+    "linear_cka": "linear CKA",
+    "canonical_correlation": "canonical correlations",
+}
+NULLS = {"mismatched": "keys of another head", "slice": "a random slice of x as wide as a key"}
+
+
+def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
+    """Describe the tables of `analyses.running_text.compute`."""
+    summary, text = tables["summary"], tables["text"].iloc[0]
+    present = [null for null in NULLS if (summary["condition"] == null).any()]
+    conditions = ("trained", *present, *(f"trained - {null}" for null in present))
+    rows: list[tuple[Entry, ...]] = []
+    for space in ("functional", "centred"):
+        for place, (measure, shown) in enumerate(SHOWN.items()):
+            cells = [
+                show_first(
+                    select(summary, space=space, measure=measure, condition=condition),
+                    signed=" - " in condition,
+                )
+                for condition in conditions
+            ]
+            rows.append(("" if place else space, shown, *cells))
+    return Section(
+        anchor="running-text",
+        title="Every token of a running text",
+        explanation=(
+            f"The same question without word pairs, templates or any choice of words: over all "
+            f"{int(text['tokens']):,} tokens of a text, how far do a head's values follow from its "
+            f"keys? Tieability is held out by {int(text['folds'])} stretches of the text; CKA and "
+            "canonical correlations (mean square) are of the whole text, and plain.",
+        ),
+        answer=tuple(_answer(summary, null) for null in present) or (_answer_alone(summary),),
+        caveats=(
+            "Neighbouring tokens are alike, and a frequent token counts as often as it comes: a "
+            "linear map may learn a table of the commonest words by heart. Folds are stretches of "
+            "the text, not words, so some of this tieability may be of words that it was fitted "
+            "on; that of the word pairs is held out by word.",
+            "A random slice of x can predict values well because values are a linear map of x.",
+        ),
+        captions={
+            "layers": (
+                "Keys and values over all tokens of a running text, by layer, functional space: a "
+                "dot a kv head, lines the means over the heads of a layer; dashed: keys beside "
+                "values of another head; dotted: a random slice of x in the place of the keys.",
+                "Dots by layer of tieability, linear CKA and canonical correlations of every head, "
+                "with lines for trained heads, mismatched heads and random slices.",
+            )
+        },
+        tables=(
+            ShownTable(
+                "Keys and values of a running text, means over heads.",
+                "Intervals: 95 %, by leaving out one stretch of the text at a time. Bold "
+                "differences exclude 0.",
+                (
+                    "space",
+                    "measure",
+                    *("trained", *present),
+                    *(f"trained, less {null}" for null in present),
+                ),
+                tuple(rows),
+                n_words=2,
+            ),
+        ),
+    )
+
+
+def _answer(summary: pd.DataFrame, null: str) -> str:
+    """Say by rule whether a head's own keys tell more of its values than a null does."""
+    gap = _find(summary, f"trained - {null}")
+    if gap.sign > 0:
+        versus = "more than"
+    elif gap.sign < 0:
+        versus = "less than"
+    else:
+        versus = "neither clearly more nor less than"
+    return (
+        f"On running text a linear map of a head's own keys tells {_state(summary, 'trained')} of "
+        f"the variance of its values, {versus} {NULLS[null]} ({_state(summary, null)}; difference "
+        f"{show(gap.value)}, {show_interval(gap)})."
+    )
+
+
+def _answer_alone(summary: pd.DataFrame) -> str:
+    return (
+        f"On running text a linear map of a head's keys tells {_state(summary, 'trained')} of the "
+        "variance of its values; a layer has one kv head and the moments hold no x, so nothing "
+        "stands beside it."
+    )
+
+
+def _state(summary: pd.DataFrame, condition: str) -> str:
+    return show(_find(summary, condition).value)
+
+
+def _find(summary: pd.DataFrame, condition: str) -> Quantity:
+    rows = select(summary, space="functional", measure="tieability", condition=condition)
+    return Quantity.of(rows.iloc[0])

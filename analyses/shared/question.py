@@ -1,0 +1,100 @@
+"""The record of a question: what it asks, what it needs, and where its parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from analyses.shared.given import Given, Need
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from analyses.shared.section import Section
+
+Tables = dict[str, "pd.DataFrame"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question, as the runner, the command line, the report and the docs see it.
+
+    The package holds ``compute.py`` (with ``compute(given, settings)``), ``figures.py`` (with
+    ``draw(tables)``) and ``section.py`` (with ``describe(tables, settings)``). They are imported
+    when they are used, so that a list of all questions costs no torch.
+
+    Attributes
+    ----------
+    package
+        ``__name__`` of the package that holds it; its last part is the question's name.
+    title
+        A few words for headings.
+    asks
+        The question in one plain sentence.
+    settings
+        Its settings class, a frozen dataclass of `setting` fields.
+    needs
+        What has to be there.
+    uses
+        What is read too where it is there.
+    in_run
+        Whether `kvprobes run` asks it.
+    presets
+        Named settings of a question that can take hours.
+    """
+
+    package: str
+    title: str
+    asks: str
+    settings: type[Any]
+    needs: frozenset[Need]
+    uses: frozenset[Need] = frozenset()
+    in_run: bool = False
+    presets: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name, as commands and files have it."""
+        return self.package.rpartition(".")[2]
+
+    def reads(self, need: Need) -> bool:
+        """Whether it reads something, needed or not."""
+        return need in self.needs | self.uses
+
+    def compute(self, given: Given, settings: Any) -> Tables:
+        """Turn what is given into tables."""
+        tables: Tables = self._part("compute").compute(given, settings)
+        return tables
+
+    def draw(self, tables: Tables) -> dict[str, Figure]:
+        """Draw the tables; no model and no capture is needed."""
+        figures: dict[str, Figure] = self._part("figures").draw(tables)
+        return figures
+
+    def describe(self, tables: Tables, settings: Mapping[str, Any]) -> Section:
+        """Say in words what the tables show."""
+        section: Section = self._part("section").describe(tables, settings)
+        return section
+
+    def identify(self, given: Given, settings: Any) -> dict[str, Any]:
+        """Name everything the tables follow from but the settings.
+
+        A ``compute.py`` with ``identify(given, settings)`` adds what only it reads, such as a
+        shipped table.
+        """
+        own = getattr(self._part("compute"), "identify", None)
+        return given.identify() | (own(given, settings) if own else {})
+
+    def to_latex(self, tables: Tables) -> dict[str, str]:
+        """Write tables for a paper: name -> LaTeX; nothing for a question without ``latex.py``."""
+        if find_spec(f"{self.package}.latex") is None:
+            return {}
+        written: dict[str, str] = self._part("latex").to_latex(tables)
+        return written
+
+    def _part(self, name: str) -> Any:
+        return import_module(f"{self.package}.{name}")

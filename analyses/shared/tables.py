@@ -1,0 +1,28 @@
+"""Rows of the result tables: choosing them, and the order of what they name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def present(column: pd.Series[Any], known: Sequence[str]) -> list[str]:
+    """Return the values of a column, the known ones first and in their order."""
+    values = list(dict.fromkeys(column.dropna().astype(str)))
+    return [v for v in known if v in values] + sorted(v for v in values if v not in known)
+
+
+def populations(table: pd.DataFrame) -> list[str]:
+    """Return the populations of pairs in a table: the word pairs, then all pairs."""
+    return present(table.loc[table["population"] != "occurrences", "population"], ("word pairs",))
+
+
+def select(table: pd.DataFrame, **where: str) -> pd.DataFrame:
+    """Keep the rows in which every named column has the given value."""
+    keep = np.ones(len(table), dtype=bool)
+    for column, value in where.items():
+        keep &= (table[column] == value).to_numpy()
+    return table[keep]

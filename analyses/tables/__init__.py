@@ -1,1 +1,0 @@
-"""From measured tensors to tidy tables; one file a kind of table."""

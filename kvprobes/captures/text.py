@@ -1,0 +1,66 @@
+"""The capture of running text, as moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvprobes.captures.find import TEXT
+from kvprobes.captures.options import CaptureOptions
+from probes.cluster import IN_PROCESS, Cluster
+
+if TYPE_CHECKING:
+    from kvprobes.session import Session
+    from probes.capture.store import Store
+
+WINDOW, BATCH = 128, 16
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What the user asks of a running text."""
+
+    source: Path
+    column: str = "text"
+    window: int = WINDOW
+    rows: int = 0
+    without_x: bool = False
+    shard_bytes: int | None = None
+
+
+def capture_running_text(
+    session: Session, options: CaptureOptions, text: TextOptions, cluster: Cluster = IN_PROCESS
+) -> Store:
+    """Capture a text into ``capture-text/``, or go on with or reuse what is there.
+
+    Raises
+    ------
+    KvprobesError
+        For whatever is wrong with the model, the text, the folder or the cluster.
+    """
+    from probes.capture.text_run import capture_text
+    from probes.capture.text_shard import SHARD_BYTES, TextSettings
+
+    settings = TextSettings(
+        key_stage=options.key_stage,
+        window=text.window,
+        rows=text.rows,
+        x=not text.without_x,
+        column=text.column,
+        shard_bytes=text.shard_bytes or SHARD_BYTES,
+        seed=options.seed,
+    )
+    store = capture_text(
+        session.load(options.model),
+        text.source,
+        session.folder.capture_named(TEXT),
+        settings=settings,
+        batch_size=min(options.batch_size, BATCH),
+        cluster=cluster,
+        overwrite=options.overwrite,
+        say=session.say,
+    )
+    counts = [int(part.get_tensor("count.0")) for part in store.open_shards("count.0")]
+    session.say(f"{sum(counts):,} tokens in {store.n_shards} shards")
+    return store

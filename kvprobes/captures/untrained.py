@@ -1,0 +1,48 @@
+"""The capture of the same sentences by the untrained model, which stands beside the trained one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvprobes.captures.find import UNTRAINED, has_sites, open_untrained
+from kvprobes.captures.options import CaptureOptions
+
+if TYPE_CHECKING:
+    from kvprobes.session import Session
+
+
+def capture_untrained(session: Session, options: CaptureOptions) -> None:
+    """Capture the trained capture's sentences with the same architecture at random init.
+
+    Only models with one site are captured so: what an untrained translator writes is noise.
+
+    Raises
+    ------
+    KvprobesError
+        For whatever is wrong with the model or the folder.
+    """
+    from probes.capture.plan import plan_capture
+    from probes.capture.run import CaptureSettings, capture
+    from probes.models.untrained import untrain
+
+    trained, folder = session.store, session.folder.capture_named(UNTRAINED)
+    if open_untrained(session.folder, trained) is not None:
+        session.say(f"Reusing the finished capture in {folder}")
+        return
+    if has_sites(session.folder):
+        return
+    model = untrain(session.load(options.model), seed=options.seed)
+    capture(
+        model,
+        plan_capture(
+            model.tokenizer,
+            trained.table("pairs"),
+            trained.table("templates"),
+            causal=model.geometry.causal,
+        ),
+        folder,
+        settings=CaptureSettings(key_stage=options.key_stage, seed=options.seed),
+        batch_size=options.batch_size,
+        overwrite=True,
+        say=session.say,
+    )

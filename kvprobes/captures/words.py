@@ -1,0 +1,136 @@
+"""Captures of single words beside the main one, which relations and meaning are measured on.
+
+``capture-words/`` holds the words of the relations, ``capture-human-NAME/`` those of a table of
+human scores. Each is a store like the main one, of the same model and settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kvprobes.captures.find import HUMAN, WORDS, suits_words
+from probes.capture.plan_words import list_words, plan_words
+from probes.capture.run import CaptureSettings, capture, hash_table
+from probes.capture.store import Store, open_store
+from probes.cluster import IN_PROCESS, Cluster
+from probes.errors import TableError
+from probes.words.human import find_gensim_tables, name_human_table, read_human_scores
+from probes.words.relations import load_relations, sample_groups
+from probes.words.word_templates import load_word_templates
+
+if TYPE_CHECKING:
+    from kvprobes.session import Session
+
+TEMPLATES = 3
+"""Templates for each part of speech."""
+
+
+def capture_words(
+    session: Session,
+    *,
+    human: Sequence[Path] = (),
+    limit: int | None = None,
+    keep: bool = False,
+    batch_size: int = 128,
+    cluster: Cluster = IN_PROCESS,
+    overwrite: bool = False,
+) -> None:
+    """Capture the words of the relations, and of every table of human scores.
+
+    The model of the main capture is loaded only if something is missing. Tables of human scores are
+    those given and, where the user has gensim, those that come with it.
+
+    Parameters
+    ----------
+    limit
+        At most so many pairs of each relation, and of each table of human scores.
+    keep
+        Go on with the words that a capture was begun with, if the tables hold them all.
+    cluster
+        Where the shards are made.
+
+    Raises
+    ------
+    TableError
+        If the main capture is of words in another script than the relations', which are English.
+    StoreMismatchError
+        If the model is not that of the main capture, or a folder holds other words.
+    """
+    main = session.store
+    if not suits_words(main):
+        raise TableError(
+            f"the relations are between English words, and {main.folder} is a capture of words in "
+            "another script. Capture English pairs to compare relations and meaning."
+        )
+    vocabulary = pd.DataFrame(list_words(load_relations()), columns=["pos", "word"])
+    given = find_gensim_tables() | {name_human_table(path): path for path in human}
+    # All are read first, so that a fault in one is told before anything takes time.
+    tables = {WORDS: load_relations(limit=limit)} | {
+        HUMAN + name: _read_scores(path, vocabulary, limit) for name, path in given.items()
+    }
+    templates = load_word_templates(count=TEMPLATES)
+    for name, pairs in tables.items():
+        folder = session.folder.capture_named(name)
+        if keep:
+            pairs = _keep_begun(folder, pairs)
+        if not overwrite and _is_finished(folder, main, pairs, templates):
+            session.say(f"Reusing the finished capture in {folder}")
+            continue
+        model = session.captured_model()
+        plan = plan_words(
+            model.tokenizer,
+            pairs,
+            templates,
+            causal=model.geometry.causal,
+            take=main.manifest["identity"]["take"],
+            prefix=model.source_prefix,
+        )
+        capture(
+            model,
+            plan,
+            folder,
+            settings=_read_settings(main),
+            batch_size=batch_size,
+            cluster=cluster,
+            overwrite=overwrite,
+            say=session.say,
+        )
+
+
+def _read_scores(path: Path, vocabulary: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+    scores = read_human_scores(path, vocabulary)
+    if limit is None:
+        return scores
+    return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)
+
+
+def _keep_begun(folder: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of the capture in a folder, if there is one and `pairs` holds them all."""
+    if not (folder / "manifest.json").exists():
+        return pairs
+    begun = open_store(folder).table("pairs")
+    if set(begun.columns) != set(pairs.columns):
+        return pairs
+    return begun if len(begun.merge(pairs.drop_duplicates())) == len(begun) else pairs
+
+
+def _read_settings(main: Store) -> CaptureSettings:
+    identity = main.manifest["identity"]
+    names = ("key_stage", "dtype", "query_sample", "seed")
+    return CaptureSettings(**{name: identity[name] for name in names})
+
+
+def _is_finished(folder: Path, main: Store, pairs: pd.DataFrame, templates: pd.DataFrame) -> bool:
+    """Whether a folder holds a whole capture of the same model and settings, and of `pairs`."""
+    if not (folder / "manifest.json").exists():
+        return False
+    store = open_store(folder)
+    same = ("weights", "config", "compute_dtype", "key_stage", "dtype", "query_sample", "seed")
+    wanted = {name: main.manifest["identity"][name] for name in (*same, "take")}
+    wanted |= {"pairs": hash_table(pairs), "templates": hash_table(templates)}
+    identity = store.manifest["identity"]
+    return {name: identity[name] for name in wanted} == wanted and not store.missing_shards()

@@ -1,0 +1,290 @@
+"""The ``kvprobes`` command. It only parses, prints and sets exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyses import find_question
+from kvprobes.captures.options import DEFAULT_STAGE, CaptureOptions
+from kvprobes.captures.text import WINDOW, TextOptions
+from kvprobes.command import options as given
+from kvprobes.command.errors import explaining_errors
+from kvprobes.command.questions import (
+    answer_command,
+    list_command,
+    make_command,
+    make_commands,
+    say,
+)
+from kvprobes.command.settings import gather_settings
+from kvprobes.results import ResultFolder
+from probes.errors import UsageError
+from probes.models.bundled import DEFAULT_MODEL
+
+app = typer.Typer(
+    name="kvprobes",
+    help="Measure what a transformer's keys and values each know, and whether they need to differ.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(make_commands(), name="analyse")
+app.command("questions")(list_command)
+
+
+@app.command()
+def run(
+    model: given.Model = DEFAULT_MODEL,
+    pairs: given.Pairs = None,
+    templates: given.Templates = None,
+    out: given.Out = None,
+    device: given.Device = "cpu",
+    batch_size: given.BatchSize = 128,
+    seed: given.Seed = 0,
+    limit: given.Limit = None,
+    human: given.Human = None,
+    overwrite: given.Overwrite = False,
+    key_stage: given.Stage = DEFAULT_STAGE,
+    scheduler: given.Scheduler = None,
+    workers: given.Workers = 2,
+    asked: given.Set = None,
+    settings: given.Settings = None,
+    as_json: given.Json = False,
+) -> None:
+    """Capture, answer every question and write the report: the whole answer for one model."""
+    from kvprobes import runner
+
+    where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
+    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers)
+    with explaining_errors():
+        folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
+        _print_result(folder, as_json)
+
+
+@app.command()
+def capture(
+    model: given.Model = DEFAULT_MODEL,
+    pairs: given.Pairs = None,
+    templates: given.Templates = None,
+    out: given.Out = None,
+    device: given.Device = "cpu",
+    batch_size: given.BatchSize = 128,
+    seed: given.Seed = 0,
+    limit: given.Limit = None,
+    overwrite: given.Overwrite = False,
+    key_stage: given.Stage = DEFAULT_STAGE,
+    treebank: given.Treebank = None,
+    text: given.RunningText = None,
+    column: given.Column = "text",
+    window: given.Window = WINDOW,
+    rows: given.Rows = 0,
+    without_x: given.WithoutX = False,
+    shard_bytes: given.ShardBytes = None,
+    scheduler: given.Scheduler = None,
+    workers: given.Workers = 2,
+    as_json: given.Json = False,
+) -> None:
+    """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
+
+    With --treebank: at every word of a treebank. With --text: at every token of a running text, as
+    moments.
+    """
+    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.text import capture_running_text
+    from kvprobes.captures.treebank import capture_treebank
+    from kvprobes.session import Session
+
+    where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
+    options = CaptureOptions(*where, scheduler=scheduler, workers=workers)
+    with explaining_errors():
+        _refuse_mixed(text, treebank, pairs, templates)
+        session = Session(options.folder, model=model, device=device, say=say)
+        with options.open_cluster() as cluster:
+            if text is not None:
+                of_text = TextOptions(text, column, window, rows, without_x, shard_bytes)
+                store = capture_running_text(session, options, of_text, cluster)
+            elif treebank is not None:
+                store = capture_treebank(session, options, treebank, cluster)
+            else:
+                store = capture_pairs(session, options, cluster)
+        if as_json:
+            typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
+
+
+def _refuse_mixed(
+    text: Path | None, treebank: Path | None, pairs: str | None, templates: str | None
+) -> None:
+    """Refuse to capture more than one of a text, a treebank and word pairs in one command."""
+    named = {"--text": text, "--treebank": treebank, "--pairs": pairs, "--templates": templates}
+    told = [f"{name} {value}" for name, value in named.items() if value is not None]
+    if len(told) > 1 and (text is not None or treebank is not None):
+        raise UsageError(
+            f"{' and '.join(told)} were given together, but a command captures either word pairs "
+            "in templates, or a treebank, or a text. Run it once for each; all may have the same "
+            "--out."
+        )
+
+
+@app.command()
+def pair(
+    head: Annotated[str, typer.Argument(help="The word that attends: network.")],
+    first: Annotated[str, typer.Argument(help="A word before it: neural.")],
+    second: Annotated[str, typer.Argument(help="Another: social.")],
+    model: given.Model = DEFAULT_MODEL,
+    templates: given.Templates = None,
+    out: given.Out = None,
+    seed: given.Seed = 0,
+    as_json: given.Json = False,
+) -> None:
+    """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
+    from kvprobes.command.printing import print_heads
+    from kvprobes.look_up import look_up, tabulate_heads
+
+    options = CaptureOptions(model, templates=templates, out=out, seed=seed)
+    with explaining_errors():
+        folder, tables = look_up(options, head, first, second, say=say)
+        heads = tabulate_heads(tables)
+        if as_json:
+            typer.echo(heads.to_json(orient="records", indent=2))
+            return
+        print_heads(heads, f"{first} / {second} before {head}")
+        for path in sorted((folder.path / "figures").glob("*.png")):
+            typer.echo(path)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(help="Result folders of finished runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the comparison goes.")] = Path(
+        "results/comparison"
+    ),
+) -> None:
+    """Set models, or key stages, side by side: tables and figures from finished result folders."""
+    from kvprobes.study.comparison import write_comparison
+
+    with explaining_errors():
+        for path in write_comparison([ResultFolder(folder) for folder in folders], out):
+            typer.echo(path)
+
+
+app.command("substitute", help=find_question("substitution").asks)(
+    make_command(find_question("substitution"), preset="quick")
+)
+app.command("swap", help=find_question("swaps").asks)(
+    make_command(find_question("swaps"), preset="quick")
+)
+app.command("erase", help=find_question("erasure").asks)(make_command(find_question("erasure")))
+
+
+@app.command()
+def tie(
+    preset: Annotated[str, typer.Option(help="smoke, laptop (under an hour) or gpu.")] = "laptop",
+    text: Annotated[str | None, typer.Option(help="Your own: a .txt file, or a folder.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="bytes, or that of a model.")] = None,
+    out: given.Out = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, one core each.")] = 2,
+    device: given.Device = "cpu",
+    shipped: Annotated[bool, typer.Option(help="Draw the shipped tables; train nothing.")] = False,
+) -> None:
+    """Train small transformers with K = V and its variants, and say what sharing costs."""
+    from kvprobes.tie import copy_shipped
+
+    folder = ResultFolder(out or Path("results") / f"tie-{'shipped' if shipped else preset}")
+    question = find_question("tying")
+    with explaining_errors():
+        if shipped:
+            copy_shipped(folder)
+            for sentence in folder.describe(question).answer:
+                typer.echo(sentence)
+            return
+        asked = {"preset": preset, "text": text, "tokenizer": tokenizer}
+        answer_command(
+            question,
+            {name: value for name, value in asked.items() if value is not None},
+            model=DEFAULT_MODEL,
+            out=folder.path,
+            device=device,
+            workers=workers,
+        )
+
+
+@app.command()
+def report(model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False) -> None:
+    """Write the report again from the tables and figures in a folder."""
+    folder = CaptureOptions(model, out=out).folder
+    with explaining_errors():
+        from kvprobes.report.page import write_report
+
+        write_report(folder)
+        _print_result(folder, as_json)
+
+
+@app.command()
+def models(as_json: given.Json = False) -> None:
+    """List the models that come as packages, with licence, size and whether they are cached."""
+    from kvprobes.command.printing import print_models
+    from probes.models.bundled import list_models
+
+    with explaining_errors():
+        listed = list_models()
+        if as_json:
+            typer.echo(listed.to_json(orient="records", indent=2))
+        else:
+            print_models(listed)
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="A bundled model, a local folder or a hub name.")],
+    device: given.Device = "cpu",
+    as_json: given.Json = False,
+) -> None:
+    """Check that what is read at every site and stage is what the model uses; exit 1 if not."""
+    from kvprobes.command.printing import print_checks
+
+    with explaining_errors():
+        from probes.models import examine_model, load_model, refuse_unfaithful
+
+        say(f"Loading {model}")
+        loaded = load_model(model, device=device, check=False)
+        checks = examine_model(loaded)
+        if as_json:
+            typer.echo(checks.to_json(orient="records", indent=2))
+        else:
+            print_checks(checks, {name: site.describe() for name, site in loaded.sites.items()})
+        refuse_unfaithful(model, checks)
+        say(f"{model} is read exactly: {len(checks)} checks passed")
+
+
+def run_question_script(name: str) -> None:
+    """Be the command line of ``python -m analyses.NAME``."""
+    with explaining_errors():
+        question = find_question(name)
+    typer.run(make_command(question))
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _print_result(folder: ResultFolder, as_json: bool) -> None:
+    from kvprobes.report.summary import summarise
+
+    result = summarise(folder)
+    if as_json:
+        typer.echo(json.dumps(result, indent=2))
+        return
+    for told in result["answers"].values():
+        typer.echo(f"\n{told['asks']}")
+        for sentence in told["answer"]:
+            typer.echo(f"  {sentence}")
+    typer.echo(f"\nReport: {result['report']}")
+
+
+if __name__ == "__main__":
+    main()

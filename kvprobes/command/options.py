@@ -1,0 +1,119 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvprobes.captures.options import KeyStage
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
+]
+Pairs = Annotated[
+    str | None,
+    typer.Option(
+        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.  "
+        "[default: compound_pairs, or what suits the bundled model]"
+    ),
+]
+Templates = Annotated[
+    str | None,
+    typer.Option(
+        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.  "
+        "[default: 3, or what suits the bundled model]"
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Result folder.  [default: results/MODEL]")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
+Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
+Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
+Stage = Annotated[
+    KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
+]
+Human = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
+        "word2, score). Those of an installed gensim are found."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Treebank = Annotated[
+    Path | None,
+    typer.Option(
+        help="Capture the words of a treebank instead: a folder with *train.conllu, *dev.conllu "
+        "and *test.conllu. `kvprobes analyse probing` then probes on its own split."
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Where captures run: dask (worker processes here), tcp://HOST:PORT (a Dask "
+        "scheduler), or slurm.  [default: this process]",
+        rich_help_panel="Clusters",
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, help="Dask workers, or SLURM jobs, to start.", rich_help_panel="Clusters"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="QUESTION.SETTING=VALUE",
+        help="A setting of a question, such as divergence.resamples=1000; may be given again.",
+    ),
+]
+Settings = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        help="A TOML file with a table for each question: [divergence], then resamples = 1000.",
+    ),
+]
+Text = Annotated[
+    str, typer.Option(help="Text to read: text (the shipped one), a .txt file, or a folder of them.")
+]
+RunningText = Annotated[
+    Path | None,
+    typer.Option(
+        "--text",
+        help="Capture running text instead of word pairs: a .txt, .jsonl or .parquet file, or a "
+        "folder of them. Streamed into moments; memory stays flat.",
+        rich_help_panel="Running text",
+    ),
+]
+Column = Annotated[
+    str, typer.Option(help="Where jsonl and parquet have it.", rich_help_panel="Running text")
+]
+Window = Annotated[
+    int, typer.Option(help="Tokens that are read together.", rich_help_panel="Running text")
+]
+Rows = Annotated[
+    int,
+    typer.Option(
+        help="Also keep x, q, k, v of about so many tokens.", rich_help_panel="Running text"
+    ),
+]
+WithoutX = Annotated[
+    bool,
+    typer.Option(
+        "--without-x",
+        help="Moments of q, k and v only: a fifth of the size.",
+        rich_help_panel="Running text",
+    ),
+]
+ShardBytes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Least text a shard.  [default: 131072]", rich_help_panel="Running text"
+    ),
+]

@@ -1,0 +1,170 @@
+"""Where results go: tables as parquet and CSV, figures as PDF and PNG, and their manifests."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyses.shared.style import house_style
+from probes.errors import StoreError, StoreMismatchError
+from probes.files import hash_file, replacing, write_json, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from analyses.shared.question import Question
+    from analyses.shared.section import Section
+
+FORMAT = 2
+"""Of the tables: raised when a column or a word in one gets another name or meaning."""
+
+PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "matplotlib")
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """``results/<model>``: ``capture/``, ``tables/``, ``figures/`` and ``report.html``.
+
+    An encoder-decoder's folder also has ``capture-decoder/``, ``capture-cross/`` and
+    ``translations/``.
+    """
+
+    path: Path
+
+    @property
+    def capture(self) -> Path:
+        """Where the captured store stands."""
+        return self.path / "capture"
+
+    def capture_named(self, name: str) -> Path:
+        """Where another capture stands: of a ``text``, of ``words``, at another site."""
+        return self.path / f"capture-{name}"
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report stands."""
+        return self.path / "report.html"
+
+    def table_path(self, question: str, table: str) -> Path:
+        """Where a table stands."""
+        return self.path / "tables" / f"{question}.{table}.parquet"
+
+    def figure_path(self, question: str, figure: str, suffix: str) -> Path:
+        """Where a figure stands."""
+        return self.path / "figures" / f"{question}.{figure}.{suffix}"
+
+    def manifest_path(self, question: str) -> Path:
+        """Where the manifest of a question stands."""
+        return self.path / "tables" / f"{question}.manifest.json"
+
+    def write_tables(
+        self, question: str, tables: dict[str, pd.DataFrame], inputs: dict[str, Any]
+    ) -> None:
+        """Write a question's tables, then a manifest that names its inputs, versions and files."""
+        import pyarrow as pa
+        import pyarrow.csv
+
+        files = {}
+        for name, table in tables.items():
+            path = self.table_path(question, name)
+            write_parquet(path, table)
+            with replacing(path.with_suffix(".csv")) as temporary:
+                pyarrow.csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), temporary)
+            files[path.name] = hash_file(path)
+        write_json(
+            self.manifest_path(question),
+            {
+                "question": question,
+                "format": FORMAT,
+                "inputs": inputs,
+                "versions": _versions(),
+                "files": files,
+            },
+        )
+
+    def read_tables(self, question: str) -> dict[str, pd.DataFrame]:
+        """Read a question's tables back; enough to draw every figure, without any model."""
+        import pandas as pd
+
+        tables = {}
+        for name in self.read_manifest(question)["files"]:
+            tables[name.removeprefix(f"{question}.").removesuffix(".parquet")] = pd.read_parquet(
+                self.path / "tables" / name
+            )
+        return tables
+
+    def read_manifest(self, question: str) -> dict[str, Any]:
+        """Read the manifest of a question.
+
+        Raises
+        ------
+        StoreError
+            If the question has not been answered here, or by another version whose tables have
+            other names in them.
+        """
+        path = self.manifest_path(question)
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"{self.path} holds no tables of {question!r}. Run `kvprobes analyse {question}` "
+                "or `kvprobes run` first."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again."
+            ) from error
+        if manifest.get("format") != FORMAT:
+            raise StoreMismatchError(
+                f"the tables of {question!r} in {self.path} were written by another version of "
+                f"kvprobes, with other names in them. Run `kvprobes analyse {question}` or "
+                "`kvprobes run`: they are computed again, and captures are reused."
+            )
+        return manifest
+
+    def has_answer(self, question: str) -> bool:
+        """Whether a question has been answered here, by whatever version."""
+        return self.manifest_path(question).exists()
+
+    def describe(self, question: Question) -> Section:
+        """Say in words what a question's tables show.
+
+        Raises
+        ------
+        StoreError
+            If it has not been answered here.
+        """
+        settings = self.read_manifest(question.name)["inputs"]["settings"]
+        return question.describe(self.read_tables(question.name), settings)
+
+    def holds(self, question: str, inputs: dict[str, Any]) -> bool:
+        """Say whether a question's tables are here, whole, from these inputs and versions."""
+        try:
+            manifest = self.read_manifest(question)
+            return (
+                manifest["inputs"] == json.loads(json.dumps(inputs))
+                and manifest["versions"] == _versions()
+                and all(
+                    hash_file(self.path / "tables" / name) == digest
+                    for name, digest in manifest["files"].items()
+                )
+            )
+        except (StoreError, OSError, KeyError):
+            return False
+
+    def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
+        """Write figures as PDF and PNG, undated, so that the same tables give the same bytes."""
+        undated = {"pdf": dict.fromkeys(("CreationDate", "ModDate")), "png": {}}
+        with house_style():  # resolution and fonts are decided when a figure is saved
+            for name, figure in figures.items():
+                for suffix, metadata in undated.items():
+                    with replacing(self.figure_path(question, name, suffix)) as temporary:
+                        figure.savefig(temporary, metadata=metadata)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in PACKAGES}

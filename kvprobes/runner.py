@@ -1,0 +1,211 @@
+"""The runner: one function answers any question, and `run` asks all that a folder allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyses import find_question, list_questions
+from analyses.shared.given import Need
+from analyses.shared.question import Question, Tables
+from analyses.shared.settings import read_settings
+from kvprobes.captures.options import CaptureOptions
+from kvprobes.results import ResultFolder
+from kvprobes.session import Say, Session
+from kvprobes.timings import note_timing
+from probes.errors import StoreError, StoreMismatchError, TableError, UsageError
+from probes.files import write_text
+from probes.naming import require_known
+
+if TYPE_CHECKING:
+    from analyses.shared.section import Section
+
+Asked = Mapping[str, Mapping[str, Any]]
+"""Question -> setting -> value."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out of one question.
+
+    Attributes
+    ----------
+    tables
+        Name -> table; what each holds is told by the question's ``compute``.
+    settings
+        All settings, those that were asked for and the defaults.
+    is_new
+        Whether anything had to be computed.
+    """
+
+    question: Question
+    tables: Tables
+    settings: Any
+    is_new: bool
+
+    @property
+    def section(self) -> Section:
+        """The answer in words, with captions and tables, as the report shows it."""
+        return self.question.describe(self.tables, asdict(self.settings))
+
+
+def answer(
+    question: str | Question,
+    folder: ResultFolder | Path | Session,
+    *,
+    preset: str | None = None,
+    **settings: Any,
+) -> Answer:
+    """Answer one question from what a result folder holds; write tables, manifest and figures.
+
+    Tables that are there, of the same inputs, settings and versions, are reused. A long question
+    that was interrupted goes on where it stood.
+
+    Parameters
+    ----------
+    question
+        Its name or its record.
+    folder
+        A result folder with the captures that the question needs, or a session on one.
+    preset
+        The named settings to start from, for a question that has some.
+    settings
+        Settings of the question by name; the others have their defaults.
+
+    Raises
+    ------
+    UsageError
+        If the question, the preset or a setting is unknown, or a value does not fit.
+    StoreError
+        If something that the question needs is missing; the message says how to make it.
+    TableError
+        If the data do not allow an answer, for example because there are too few pairs.
+
+    Examples
+    --------
+    >>> answer("premise", Path("results/smollm2-135m-instruct"), resamples=1000)  # doctest: +SKIP
+    """
+    asked = find_question(question) if isinstance(question, str) else question
+    session = folder if isinstance(folder, Session) else Session(folder)
+    chosen = choose_settings(asked, preset, settings)
+    given = session.gather(asked)
+    inputs = asked.identify(given, chosen) | {"settings": asdict(chosen)}
+    results, name = session.folder, asked.name
+    if results.holds(name, inputs):
+        session.say(f"Reusing the tables of {name}")
+        is_new, tables = False, results.read_tables(name)
+    else:
+        _say_if_older(results, name, session.say)
+        session.say(f"Computing: {name}")
+        start = time.monotonic()
+        is_new, tables = True, asked.compute(given, chosen)
+        results.write_tables(name, tables, inputs)
+        note_timing(name, time.monotonic() - start)
+    results.write_figures(name, asked.draw(tables))
+    for table, latex in asked.to_latex(tables).items():
+        write_text(results.table_path(name, table).with_suffix(".tex"), latex)
+    return Answer(asked, tables, chosen, is_new)
+
+
+def choose_settings(question: Question, preset: str | None, asked: Mapping[str, Any]) -> Any:
+    """Return a question's settings: a preset's or the defaults, and over them what was asked for.
+
+    Raises
+    ------
+    UsageError
+        If the preset or a setting is unknown, or a value does not fit.
+    """
+    start: dict[str, Any] = {}
+    if preset is not None:
+        if not question.presets:
+            raise UsageError(f"{question.name} has no presets; leave --preset out.")
+        require_known(f"preset of {question.name}", preset, question.presets)
+        start = dict(question.presets[preset])
+    return read_settings(question.settings, start | dict(asked), of=question.name)
+
+
+def _say_if_older(folder: ResultFolder, name: str, say: Say) -> None:
+    try:
+        folder.read_manifest(name)
+    except StoreMismatchError as error:
+        say(f"Computing again: {error}")
+    except StoreError:
+        return
+
+
+def refuse_unknown(asked: Asked) -> None:
+    """Check the settings of all questions before anything takes time.
+
+    Raises
+    ------
+    UsageError
+        If a question or a setting is unknown, or a value does not fit.
+    """
+    for name, settings in asked.items():
+        choose_settings(find_question(name), None, settings)
+
+
+def run(
+    options: CaptureOptions, *, asked: Asked | None = None, say: Say = lambda _: None
+) -> ResultFolder:
+    """Capture, answer every question of `kvprobes run` that the model allows, write the report.
+
+    The model is loaded once. A question that the data do not allow is left out, and the report says
+    why.
+
+    Parameters
+    ----------
+    options
+        What is captured, of which model, into which folder.
+    asked
+        Settings by question; the others have their defaults.
+
+    Raises
+    ------
+    UsageError
+        If a question or a setting is unknown.
+    KvprobesError
+        For whatever is wrong with the model, the tables or the folder.
+    TableError
+        If no question on the captured words could be answered.
+    """
+    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.untrained import capture_untrained
+    from kvprobes.captures.words import capture_words
+    from kvprobes.report.page import write_report
+
+    asked = asked or {}
+    refuse_unknown(asked)
+    session = Session(
+        options.folder, model=options.model, device=options.device, human=options.human, say=say
+    )
+    with options.open_cluster() as cluster:
+        capture_pairs(session, options, cluster)
+        capture_untrained(session, options)
+        questions = [q for q in list_questions().values() if q.in_run]
+        questions = [q for q in questions if session.find_obstacle(q) is None]
+        if any(Need.WORDS in q.needs for q in questions):
+            capture_words(
+                session,
+                human=options.human,
+                limit=options.limit,
+                batch_size=options.batch_size,
+                cluster=cluster,
+                overwrite=options.overwrite,
+            )
+    left_out: dict[str, TableError] = {}
+    for question in questions:
+        settings = {"seed": options.seed} if "seed" in question.settings.__dataclass_fields__ else {}
+        try:
+            answer(question, session, **(settings | dict(asked.get(question.name, {}))))
+        except TableError as error:
+            say(f"Left out {question.name}: {error}")
+            left_out[question.name] = error
+    on_words = [q.name for q in questions if Need.PAIRS in q.needs]
+    if on_words and set(on_words) <= set(left_out):
+        raise left_out[on_words[0]]
+    write_report(session.folder)
+    return session.folder

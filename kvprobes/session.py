@@ -1,0 +1,178 @@
+"""One command's work in one result folder: every capture is opened, and the model loaded, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyses.shared.given import Given, Need
+from kvprobes.results import ResultFolder
+from probes.errors import StoreError, StoreMismatchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analyses.shared.question import Question
+    from probes.capture.store import Store
+    from probes.models.model import Model
+
+Say = Callable[[str], None]
+
+
+class Session:
+    """A result folder, and what has been opened or loaded for it.
+
+    Parameters
+    ----------
+    folder
+        Where results stand and go.
+    model
+        The name of the model; without it, the one that the folder's capture is of.
+    device
+        Where the model and probes run: ``cpu``, ``cuda``.
+    text
+        What text a question reads that needs one; see `probes.words.load_corpus`.
+    human
+        Tables of human scores whose words are captured too.
+    workers
+        How many processes a question may use.
+    say
+        Called with a sentence on what is done or reused.
+    """
+
+    def __init__(
+        self,
+        folder: ResultFolder | Path,
+        *,
+        model: str | None = None,
+        device: str = "cpu",
+        text: str = "text",
+        human: Sequence[Path] = (),
+        workers: int = 1,
+        say: Say = lambda _: None,
+    ) -> None:
+        self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
+        self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
+        self.say = say
+        self._model_name = model
+        self._model: Model | None = None
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The finished capture of word pairs.
+
+        Raises
+        ------
+        StoreError
+            If there is none, or it is not whole.
+        """
+        from kvprobes.captures.find import open_whole_store
+
+        if self._store is None:
+            self._store = open_whole_store(self.folder.capture)
+        return self._store
+
+    def forget_captures(self) -> None:
+        """Open captures anew when they are next asked for, as they have changed."""
+        self._store = None
+
+    def load(self, name: str | None = None) -> Model:
+        """Load the model, or return it if it has been loaded.
+
+        Raises
+        ------
+        KvprobesError
+            If it cannot be loaded or read exactly, or no model has been named.
+        """
+        from probes.models.load import load_model
+
+        name = name or self._model_name
+        if name is None:
+            name = self.store.manifest["model"]
+        if self._model is None or self._model.name != name:
+            self.say(f"Loading {name}")
+            self._model = load_model(name, device=self.device)
+        return self._model
+
+    def captured_model(self) -> Model:
+        """Load the model of the capture.
+
+        Raises
+        ------
+        StoreMismatchError
+            If it has other weights now.
+        """
+        model = self.load(self.store.manifest["model"])
+        captured = self.store.manifest["identity"]["weights"]
+        if model.weights_hash != captured:
+            raise StoreMismatchError(
+                f"{model.name} now has other weights ({model.weights_hash[:12]}) than those "
+                f"captured in {self.store.folder} ({captured[:12]}). Capture it again, with "
+                "--overwrite or another --out."
+            )
+        return model
+
+    def find_obstacle(self, question: Question) -> str | None:
+        """Say why a question cannot be asked of this folder's captures; None if it can.
+
+        Only what a further capture of the same model could not mend is an obstacle.
+        """
+        from kvprobes.captures.find import has_sites, suits_words
+
+        if Need.SITES in question.needs and not has_sites(self.folder):
+            return "it needs an encoder-decoder"
+        if Need.WORDS in question.needs and not suits_words(self.store):
+            return "it needs English words"
+        return None
+
+    def gather(self, question: Question) -> Given:
+        """Open, capture or load what a question reads.
+
+        Raises
+        ------
+        KvprobesError
+            If something that it needs is missing; the message says how to make it.
+        """
+        from kvprobes.captures import find
+
+        given: dict[str, Any] = {
+            "device": self.device,
+            "workers": self.workers,
+            "parts": self.folder.path / "parts" / question.name,
+        }
+        if question.reads(Need.PAIRS):
+            given["store"] = self.store
+        if question.reads(Need.UNTRAINED):
+            given["untrained"] = find.open_untrained(self.folder, self.store)
+        if Need.SITES in question.needs:
+            given["sites"] = find.open_sites(self.folder, self.store)
+        if Need.WORDS in question.needs:
+            self._capture_words()
+        if question.reads(Need.WORDS):
+            given["words"] = find.find_word_captures(self.folder)
+        if question.reads(Need.TEXT):
+            given["text"] = find.open_text(self.folder)
+        if question.reads(Need.MODEL):
+            both = question.reads(Need.PAIRS)
+            given["model"] = self.captured_model() if both else self.load()
+        if question.reads(Need.CORPUS):
+            from probes.words.texts import load_corpus
+
+            given["corpus"] = load_corpus(self.text)
+        if question.reads(Need.HEADS):
+            given["heads"] = self._read_heads()
+        return Given(**given)
+
+    def _capture_words(self) -> None:
+        from kvprobes.captures.words import capture_words
+
+        capture_words(self, human=self.human, keep=True)
+
+    def _read_heads(self) -> pd.DataFrame | None:
+        try:
+            return self.folder.read_tables("divergence")["heads"]
+        except StoreError:
+            return None
+

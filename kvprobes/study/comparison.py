@@ -1,0 +1,131 @@
+"""Models, or key stages of one model, side by side, from the tables of finished runs.
+
+``compute`` gathers what each run found, ``draw`` draws it; neither needs a model or a capture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from kvprobes.results import ResultFolder
+from probes.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAME = "comparison"
+FIGURES = (
+    ("functional", "word pairs", "dissociation_ratio_5%"),
+    ("functional", "word pairs", "representational_similarity"),
+    ("functional", "occurrences", "tieability"),
+    ("raw", "all pairs", "mean_key_cosine"),
+)
+CONDITIONS = ("trained", "mismatched", "random", "slice")
+
+
+def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
+    """Gather the headline figures of finished runs.
+
+    Returns
+    -------
+    ``summary``
+        ``run, model, key_stage, space, population, measure, condition, value, ci_low, ci_high``:
+        means over heads. A run is named by its model, its key stage, and its folder where two runs
+        would have one name.
+    ``layers``
+        ``run, measure, layer, depth, value, mismatched_mean, random_mean``: means over the heads of
+        a layer; depth goes from 0 (the first layer) to 1.
+
+    Raises
+    ------
+    UsageError
+        If no folder is given, or one twice.
+    StoreError
+        If a folder holds no finished run.
+    """
+    paths = [folder.path.resolve() for folder in folders]
+    if not paths or len(set(paths)) < len(paths):
+        raise UsageError(
+            f"{len(paths)} result folders were given, {len(set(paths))} of them different; give "
+            "each finished run once: kvprobes compare results/a results/b."
+        )
+    tables = [folder.read_tables("divergence") for folder in folders]
+    names = _name_runs(folders, [found["summary"] for found in tables])
+    summaries, layers = [], []
+    for name, found in zip(names, tables, strict=True):
+        summaries.append(_choose(found["summary"]).assign(run=name))
+        layers.append(_average_layers(found["heads"]).assign(run=name))
+    columns = ["run", "model", "key_stage", "space", "population", "measure", "condition"]
+    return {
+        "summary": pd.concat(summaries, ignore_index=True)[
+            [*columns, "value", "ci_low", "ci_high"]
+        ],
+        "layers": pd.concat(layers, ignore_index=True),
+    }
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the runs side by side, whole and by depth, from the tables alone."""
+    from kvprobes.study import figures
+
+    return {
+        "runs": figures.draw_runs(tables["summary"]),
+        "depth": figures.draw_depth(tables["layers"]),
+    }
+
+
+def write_comparison(folders: Sequence[ResultFolder], out: Path) -> list[Path]:
+    """Write the comparison's tables and figures into a folder; return the figures' paths."""
+    tables = compute(folders)
+    target = ResultFolder(out)
+    manifests = {str(f.path): f.read_manifest("divergence")["files"] for f in folders}
+    target.write_tables(NAME, tables, {"runs": manifests})
+    target.write_figures(NAME, draw(tables))
+    return sorted((out / "figures").glob(f"{NAME}.*.png"))
+
+
+def _name_runs(folders: Sequence[ResultFolder], summaries: Sequence[pd.DataFrame]) -> list[str]:
+    """Name each run by model and key stage, and by its folder where that is not enough."""
+    names = [
+        f"{Path(str(s['model'].iloc[0])).name}, {s['key_stage'].iloc[0]} keys" for s in summaries
+    ]
+    return [
+        name if names.count(name) == 1 else f"{name} ({folder.path.name})"
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def _choose(summary: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that the comparison shows, in its order."""
+    parts = [
+        summary[
+            (summary["space"] == space)
+            & (summary["population"] == population)
+            & (summary["measure"] == measure)
+            & summary["condition"].isin(CONDITIONS)
+        ]
+        for space, population, measure in FIGURES
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _average_layers(heads: pd.DataFrame) -> pd.DataFrame:
+    """Average each measure of `FIGURES` that heads have over the heads of each layer."""
+    parts = []
+    for space, population, measure in FIGURES:
+        rows = heads[
+            (heads["space"] == space)
+            & (heads["population"] == population)
+            & (heads["measure"] == measure)
+        ]
+        if rows.empty:
+            continue
+        names = [n for n in ("value", "mismatched_mean", "random_mean") if n in rows]
+        means = rows.groupby("layer", as_index=False)[names].mean()
+        last = max(int(means["layer"].max()), 1)
+        parts.append(means.assign(measure=measure, depth=means["layer"] / last))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,260 @@
+"""The words of a capture by number, and pairs of them: where each stands among its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probes.capture.plan import locate_pairs
+from probes.capture.plan_words import locate_words
+from probes.capture.store import Store
+from probes.errors import TableError, UsageError
+
+FEWEST_PAIRS = 20
+"""Ranks of fewer pairs mean nothing."""
+
+
+@dataclass(frozen=True)
+class CapturedWords:
+    """The words and templates of a capture, as numbers.
+
+    Attributes
+    ----------
+    names
+        Every captured word once, in alphabetical order; a word's number is its place here.
+    template_ids
+        The templates in the order of the capture.
+    word, template
+        The number of each occurrence's word and template.
+    """
+
+    names: tuple[str, ...]
+    template_ids: tuple[str, ...]
+    word: Int[Tensor, " occurrence"]
+    template: Int[Tensor, " occurrence"]
+
+    @classmethod
+    def of(cls, store: Store) -> CapturedWords:
+        """Number the words and templates of a capture."""
+        occurrences = store.table("occurrences")
+        names = tuple(sorted(occurrences["word"].unique()))
+        template_ids = tuple(dict.fromkeys(store.table("queries")["template_id"]))
+        return cls(
+            names,
+            template_ids,
+            torch.tensor(pd.Index(names).get_indexer(occurrences["word"])),
+            torch.tensor(pd.Index(template_ids).get_indexer(occurrences["template_id"])),
+        )
+
+    def number(self, words: Sequence[str] | NDArray[Any]) -> Int[Tensor, " word"]:
+        """Return the number of each word, -1 where it has not been captured."""
+        return torch.tensor(pd.Index(self.names).get_indexer(np.asarray(words, dtype=object)))
+
+    def whole_words(self) -> tuple[Int[Tensor, " whole"], Int[Tensor, "whole template"]]:
+        """Return the words that stand in every template: their numbers, and their rows.
+
+        In a model that sees both ways a word has an occurrence before each of its heads; the first
+        stands for it.
+        """
+        rows = torch.full((len(self.names), len(self.template_ids)), -1)
+        for row in range(len(self.word) - 1, -1, -1):
+            rows[self.word[row], self.template[row]] = row
+        whole = torch.nonzero((rows >= 0).all(dim=1)).squeeze(1)
+        return whole, rows[whole]
+
+
+@dataclass(frozen=True)
+class LocatedPairs:
+    """Pairs of words of one capture: their table, their rows, their words.
+
+    Attributes
+    ----------
+    captured
+        The words and templates of the capture.
+    table
+        A row a pair, with an index that counts from 0.
+    left, right
+        The rows of each pair's words in every template; -1 where a word was lost.
+    left_word, right_word
+        The number of each word in `captured`; -1 where it was never captured.
+    left_query, right_query
+        The rows of the queries that attend to each word; -1 where it was lost.
+    """
+
+    captured: CapturedWords
+    table: pd.DataFrame
+    left: Int[Tensor, "pair template"]
+    right: Int[Tensor, "pair template"]
+    left_word: Int[Tensor, " pair"]
+    right_word: Int[Tensor, " pair"]
+    left_query: Int[Tensor, "pair template"] | None = None
+    right_query: Int[Tensor, "pair template"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    @classmethod
+    def of(cls, store: Store, *, sides: tuple[str, str] | None = None) -> LocatedPairs:
+        """Locate the pairs that a capture was made for, those with a lost word too.
+
+        Parameters
+        ----------
+        store
+            A capture of word pairs in templates (``head, m1, m2``), or of single words (``pos, w1,
+            w2``).
+        sides
+            Which two columns hold the words; by default m1 and m2, or w1 and w2.
+
+        Raises
+        ------
+        TableError
+            If the capture's pairs have no such columns.
+        """
+        pairs = store.table("pairs").reset_index(drop=True)
+        first, second = sides or (("m1", "m2") if "m1" in pairs else ("w1", "w2"))
+        missing = [name for name in (first, second) if name not in pairs]
+        if missing:
+            raise TableError(
+                f"the pairs of the capture in {store.folder} have no column {missing[0]!r}, only "
+                f"{', '.join(map(str, pairs.columns))}. Capture a table of word pairs."
+            )
+        captured, queries = CapturedWords.of(store), store.table("queries")
+        words = [pairs[side].to_numpy(dtype=object) for side in (first, second)]
+        attending = None
+        if "head" in pairs:
+            chosen = pairs.rename(columns={first: "m1", second: "m2"})
+            rows = locate_pairs(chosen, queries, captured.template_ids)
+            by_query = queries.assign(occurrence=np.arange(len(queries)))
+            attending = locate_pairs(chosen, by_query, captured.template_ids)
+        else:
+            templates = store.table("templates")
+            rows = tuple(  # type: ignore[assignment]
+                locate_words(pairs["pos"], side, queries, templates) for side in words
+            )
+        located = cls(
+            captured,
+            pairs,
+            *(torch.tensor(side) for side in rows),
+            *(captured.number(side) for side in words),
+        )
+        if attending is None:
+            return located
+        left, right = (torch.tensor(side) for side in attending)
+        return replace(located, left_query=left, right_query=right)
+
+    @classmethod
+    def draw(cls, captured: CapturedWords, *, count: int, seed: int) -> LocatedPairs:
+        """Draw random pairs of two different words that stand in every template.
+
+        Raises
+        ------
+        TableError
+            If fewer than two words do.
+        """
+        numbers, rows = captured.whole_words()
+        return cls.draw_from(captured, numbers, rows, count=count, seed=seed)
+
+    @classmethod
+    def draw_from(
+        cls,
+        captured: CapturedWords,
+        numbers: Int[Tensor, " word"],
+        rows: Int[Tensor, "word template"],
+        *,
+        count: int,
+        seed: int,
+    ) -> LocatedPairs:
+        """Draw random pairs of two different words from some words and their rows.
+
+        Raises
+        ------
+        TableError
+            If there are fewer than two words.
+        """
+        if len(numbers) < 2:
+            raise TableError(
+                f"{len(numbers)} captured words stand in every template; random pairs need 2 or "
+                "more. Give more pairs."
+            )
+        random = np.random.default_rng(seed)
+        first = random.integers(len(numbers), size=count)
+        second = (first + random.integers(1, len(numbers), size=count)) % len(numbers)
+        return cls(
+            captured,
+            pd.DataFrame(index=range(count)),
+            rows[first],
+            rows[second],
+            numbers[first],
+            numbers[second],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[LocatedPairs]) -> LocatedPairs:
+        """Put pairs of one capture behind each other; their queries are not kept.
+
+        Raises
+        ------
+        UsageError
+            If there is nothing to join.
+        """
+        if not parts:
+            raise UsageError("there are no lists of pairs to join; give one or more.")
+        return cls(
+            parts[0].captured,
+            pd.concat([part.table for part in parts], ignore_index=True),
+            *(
+                torch.cat([getattr(part, name) for part in parts])
+                for name in ("left", "right", "left_word", "right_word")
+            ),
+        )
+
+    @property
+    def left_name(self) -> NDArray[Any]:
+        """The first word of each pair."""
+        return np.array(self.captured.names, dtype=object)[self.left_word.numpy()]
+
+    @property
+    def right_name(self) -> NDArray[Any]:
+        """The second word of each pair."""
+        return np.array(self.captured.names, dtype=object)[self.right_word.numpy()]
+
+    @property
+    def whole(self) -> Bool[Tensor, " pair"]:
+        """Which pairs have both words in every template."""
+        return ((self.left >= 0) & (self.right >= 0)).all(dim=1)
+
+    def take(self, rows: Int[Tensor, " chosen"] | Bool[Tensor, " pair"] | slice) -> LocatedPairs:
+        """Keep some pairs, by their numbers, by a mask or as a slice."""
+        chosen = torch.arange(len(self))[rows]
+        names = ("left", "right", "left_word", "right_word", "left_query", "right_query")
+        kept = {name: getattr(self, name) for name in names}
+        return replace(
+            self,
+            table=self.table.iloc[chosen.numpy()].reset_index(drop=True),
+            **{name: None if rows is None else rows[chosen] for name, rows in kept.items()},
+        )
+
+    def take_whole(self, *, at_least: int = FEWEST_PAIRS) -> LocatedPairs:
+        """Keep the pairs that have both words in every template.
+
+        Raises
+        ------
+        TableError
+            If fewer than `at_least` do.
+        """
+        found = int(self.whole.sum())
+        if found < at_least:
+            raise TableError(
+                f"only {found} of {len(self)} pairs can be compared in all of the templates "
+                f"{', '.join(self.captured.template_ids)}; ranks need at least {at_least} to mean "
+                "anything. The capture's losses.parquet says what was lost; give more pairs."
+            )
+        return self.take(self.whole)

@@ -1,0 +1,117 @@
+"""The premise on a real tiny capture, and the sentences on figures that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from analyses.premise.compute import PremiseSettings, compute, describe, draw
+from probes.capture import locate_pairs
+from probes.errors import TableError
+from tests.similarity.captures import capture_tiny
+from tests.tiny import tiny_model
+
+SETTINGS = PremiseSettings(resamples=40, attended=0.4)
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory):
+    store = capture_tiny(tiny_model("llama", seed=2), tmp_path_factory.mktemp("capture"))
+    return store, store.table("pairs")
+
+
+@pytest.fixture(scope="module")
+def tables(captured):
+    return compute(*captured, settings=SETTINGS)
+
+
+def belong(figures, count):
+    """By how much each belongs to the `count` highest; ties at the edge share what is left."""
+    edge = figures.sort(descending=True).values[count - 1]
+    above, tied = figures > edge, figures == edge
+    return above.double() + tied * (count - int(above.sum())) / int(tied.sum())
+
+
+def test_the_lift_is_a_share_of_pairs_counted_by_hand(captured, tables):
+    store, pairs = captured
+    queries = store.table("queries")
+    left, right = locate_pairs(pairs, queries, ["t00", "t01"])
+    where = {(row.template_id, row.head, row.modifier): row.query for row in queries.itertuples()}
+    attention = store.read("attention", 1)
+
+    def attend(side):
+        rows = [
+            [where[template, head, word] for template in ("t00", "t01")]
+            for head, word in zip(pairs["head"], pairs[side], strict=True)
+        ]
+        return attention[torch.tensor(rows)].mean(1)  # [pair, head]
+
+    weights = torch.cat([attend("m1"), attend("m2")])
+    keys = store.read("k", 1)[:, 1]  # kv head 1, read by query heads 2 and 3
+    cosines = torch.cosine_similarity(keys[torch.tensor(left)], keys[torch.tensor(right)], dim=-1)
+    s_k, n = cosines.mean(1), len(pairs)
+    similar = belong(s_k, n // 10)
+    both = total = 0
+    for head in (2, 3):
+        high = belong(weights[:, head], round(0.4 * 2 * n))
+        total += float((high[:n] * high[n:]).sum())
+        both += float((high[:n] * high[n:] * similar).sum())
+    own = tables["heads"].query("layer == 1 and kv_head == 1 and space == 'raw'")
+    found = own.query("measure == 'premise_lift_10%'")["value"].item()
+    assert found == pytest.approx(both / total / 0.1, abs=1e-9)
+
+
+def test_means_and_differences_are_over_heads(tables):
+    summary, heads = tables["summary"], tables["heads"]
+    place = "space == 'functional' and measure == 'premise_lift_5%'"
+    value = summary.query(f"{place} and condition == 'trained'")["value"].item()
+    assert value == pytest.approx(heads.query(place)["value"].mean())
+    other = summary.query(f"{place} and condition == 'mismatched'")["value"].item()
+    gap = summary.query(f"{place} and condition == 'trained - mismatched'")
+    assert gap["value"].item() == pytest.approx(value - other)
+    assert gap["ci_low"].item() <= gap["value"].item() <= gap["ci_high"].item()
+
+
+@pytest.mark.parametrize(
+    ("lift", "gap", "start", "end"),
+    [
+        ((1.5, 1.2, 1.8), (0.2, 0.1, 0.3), "The premise holds", "more than for the keys of"),
+        ((1.1, 0.9, 1.3), (0.0, -0.1, 0.1), "The premise cannot be told", "no differently from"),
+        ((0.6, 0.5, 0.7), (-0.2, -0.3, -0.1), "The opposite of the premise", "less than for the"),
+    ],
+)
+def test_answers_by_rule(tables, lift, gap, start, end):
+    summary = tables["summary"].copy()
+    for condition, figures in (("trained", lift), ("trained - mismatched", gap)):
+        own = (
+            (summary["space"] == "functional")
+            & (summary["measure"] == "premise_lift_5%")
+            & (summary["condition"] == condition)
+        )
+        summary.loc[own, ["value", "ci_low", "ci_high"]] = figures
+    [sentence] = describe({**tables, "summary": summary}, {}).answer
+    assert sentence.startswith(start)
+    assert end in sentence
+
+
+def test_draws_and_describes_one_kv_head_a_layer(tables):
+    heads = tables["heads"].drop(columns="mismatched_mean")
+    summary = tables["summary"].query("condition == 'trained'")
+    one = {"heads": heads, "summary": summary}
+    assert "single kv head" in describe(one, {}).answer[0]
+    assert set(draw(one)) == set(draw(tables)) == {"lift"}
+
+
+def test_a_head_whose_resamples_hold_no_attended_pair_has_no_interval(captured):
+    store, pairs = captured
+    heads = compute(store, pairs, settings=PremiseSettings(resamples=60, attended=0.05))["heads"]
+    bare = heads["ci_low"].isna()
+    assert bare.any()
+    assert (bare == heads["ci_high"].isna()).all()
+
+
+def test_too_few_pairs_are_refused(captured):
+    store, pairs = captured
+    with pytest.raises(TableError, match="only 5 of 5 pairs"):
+        compute(store, pairs.iloc[np.arange(5)], settings=SETTINGS)

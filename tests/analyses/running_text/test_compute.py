@@ -1,0 +1,187 @@
+"""The analysis of streamed moments against rows that were kept, one head at a time."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.linalg
+import torch
+
+from kvprobes.results import ResultFolder
+from analyses.running_text.compute import (
+    RunningTextSettings,
+    compute,
+    describe,
+    describe_inputs,
+    draw,
+)
+from kvprobes.captures.pairs import analyse_step
+from probes.capture import TextSettings, capture_text
+from probes.errors import StoreError, TableError
+from probes.models import build_model
+from probes.similarity import tieability_from_moments
+from probes.similarity.moments import CrossMoments
+from tests.architectures import build_hf
+from tests.capture.texts import write_texts
+from tests.tiny import tiny_model, tiny_tokenizer
+
+SETTINGS = TextSettings(window=16, rows=10**6, dtype="float32", shard_bytes=500)
+FOLDS = 5
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write_texts(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def store(text, tmp_path_factory):
+    """A capture that keeps the rows of all its tokens beside the moments."""
+    return capture_text(
+        tiny_model("llama"), text, tmp_path_factory.mktemp("out"), settings=SETTINGS
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(store):
+    return compute(store, settings=RunningTextSettings(folds=FOLDS))
+
+
+def read_rows(store, layer):
+    """Return q, k, v of every token by fold, each [token, head, d] in float64."""
+    bounds = np.linspace(0, store.n_shards, FOLDS + 1).astype(int)
+    shards = [
+        {name: shard.get_tensor(f"rows.{name}.{layer}").double() for name in "qkv"}
+        for shard in store.open_shards(f"rows.k.{layer}")
+    ]
+    return [
+        {name: torch.cat([shard[name] for shard in shards[first:last]]) for name in "qkv"}
+        for first, last in itertools.pairwise(bounds)
+    ]
+
+
+def in_functional_space(store, rows, layer, key_head, value_head):
+    """Turn one head's keys and values by matrix roots of scipy."""
+    q = torch.cat([fold["q"] for fold in rows]).numpy()
+    group = q.shape[1] // rows[0]["k"].shape[1]
+    mine = q[:, key_head * group : (key_head + 1) * group].reshape(-1, q.shape[-1])
+    S = mine.T @ mine / len(mine) * store.number("logit_scale", layer) ** 2
+    G = store.read_constants()[f"value_metric.{layer}"][value_head].double().numpy()
+    root_S, root_G = (np.real(scipy.linalg.sqrtm(metric)) for metric in (S, G))
+    return [
+        (fold["k"][:, key_head].numpy() @ root_S, fold["v"][:, value_head].numpy() @ root_G)
+        for fold in rows
+    ]
+
+
+def measure(folded):
+    k, v = (np.concatenate(parts) for parts in zip(*folded, strict=True))
+    k, v = k - k.mean(0), v - v.mean(0)
+    cka = np.linalg.norm(k.T @ v) ** 2 / np.linalg.norm(k.T @ k) / np.linalg.norm(v.T @ v)
+    angles = np.cos(scipy.linalg.subspace_angles(k, v)) ** 2
+    parts = [CrossMoments.of(*(torch.from_numpy(part)[None] for part in fold)) for fold in folded]
+    return {
+        "tieability": float(tieability_from_moments(parts)[0]),
+        "linear_cka": cka,
+        "canonical_correlation": angles.mean(),
+    }
+
+
+def read(tables, **where):
+    query = " and ".join(f"{name} == {value!r}" for name, value in where.items())
+    return tables["heads"].query(query).iloc[0]
+
+
+@pytest.mark.parametrize(("layer", "head"), [(0, 1), (1, 0)])
+def test_every_measure_equals_that_of_the_rows(store, tables, layer, head):
+    rows = read_rows(store, layer)
+    assert sum(len(fold["k"]) for fold in rows) == tables["text"]["tokens"].item()
+    own = measure(in_functional_space(store, rows, layer, head, head))
+    other = measure(in_functional_space(store, rows, layer, head, 1 - head))
+    for name, expected in own.items():
+        row = read(tables, layer=layer, kv_head=head, space="functional", measure=name)
+        assert row["trained"] == pytest.approx(expected, abs=2e-4)
+        assert row["mismatched"] == pytest.approx(other[name], abs=2e-4)
+        assert abs(own[name] - other[name]) > 2e-3  # or else the test could not tell them apart
+    plain = [(fold["k"][:, head].numpy(), fold["v"][:, head].numpy()) for fold in rows]
+    row = read(tables, layer=layer, kv_head=head, space="centred", measure="linear_cka")
+    assert row["trained"] == pytest.approx(measure(plain)["linear_cka"], abs=1e-4)
+
+
+def test_means_and_their_differences(tables):
+    summary = tables["summary"].query("space == 'functional' and measure == 'tieability'")
+    value = summary.set_index("condition")["value"]
+    heads = tables["heads"].query("space == 'functional' and measure == 'tieability'")
+    assert value["trained"] == pytest.approx(heads["trained"].mean())
+    assert value["slice"] == pytest.approx(heads["slice"].mean())
+    assert value["trained - slice"] == pytest.approx(value["trained"] - value["slice"])
+    assert (summary["ci_low"] < summary["value"]).all()
+    assert (summary["ci_high"] > summary["value"]).all()
+
+
+def test_keys_that_are_the_values_tell_everything(text, tmp_path):
+    model = tiny_model("gpt2", seed=3)
+    for layer in model.geometry.layers:
+        module, k, v = layer.key_module, layer.key.columns, layer.value.columns
+        with torch.no_grad():
+            module.weight[:, v] = module.weight[:, k]
+            module.bias[v] = module.bias[k]
+    store = capture_text(model, text, tmp_path, settings=SETTINGS)
+    tables = compute(store, settings=RunningTextSettings(folds=4))
+    summary = tables["summary"].set_index(["space", "measure", "condition"])
+    assert summary.loc["centred", "tieability", "trained"]["value"] > 0.999
+    assert summary.loc["centred", "linear_cka", "trained"]["value"] == pytest.approx(1)
+    assert summary.loc["centred", "linear_cka", "mismatched"]["value"] < 0.9
+    [first, second] = describe(tables, {}).answer
+    assert "tells 1.00 of the variance of its values, more than keys of another head" in first
+    assert "more than a random slice of x" in second
+
+
+def test_nothing_stands_beside_one_head_without_x(text, tmp_path):
+    model = build_model(build_hf("gpt_bigcode"), tiny_tokenizer(), name="one")
+    settings = TextSettings(window=16, shard_bytes=500, x=False)
+    tables = compute(capture_text(model, text, tmp_path, settings=settings))
+    assert set(tables["summary"]["condition"]) == {"trained"}
+    assert "nothing stands beside it" in describe(tables, {}).answer[0]
+    assert set(draw(tables)) == {"layers"}
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.1, 0.3, "more than"), (-0.3, -0.1, "less than"), (-0.1, 0.1, "neither clearly more nor")],
+)
+def test_the_answer_follows_the_interval(tables, low, high, told):
+    summary = tables["summary"].copy()
+    rows = summary["condition"] == "trained - mismatched"
+    summary.loc[rows, ["ci_low", "ci_high"]] = low, high
+    assert told in describe(tables | {"summary": summary}, {}).answer[0]
+
+
+def test_too_few_shards(text, tmp_path):
+    settings = TextSettings(window=16, shard_bytes=10**6)
+    store = capture_text(tiny_model("llama"), text, tmp_path, settings=settings)
+    with pytest.raises(TableError, match=r"in \d shards, and intervals need at least 4"):
+        compute(store)
+
+
+def test_the_step_writes_and_reuses(store, tables, tmp_path, monkeypatch):
+    said: list[str] = []
+    folder = ResultFolder(tmp_path)
+    with pytest.raises(StoreError, match="kvprobes capture --text"):
+        analyse_step(folder, "running_text", seed=0, say=said.append)
+    folder.text_capture.symlink_to(store.folder, target_is_directory=True)
+    for _ in range(2):
+        analyse_step(folder, "running_text", seed=0, say=said.append)
+    assert said == ["Analysing: running_text", "Reusing the tables of running_text"]
+    assert folder.figure_path("running_text", "layers", "png").stat().st_size > 10_000
+    inputs = folder.read_manifest("running_text")["inputs"]
+    assert inputs == describe_inputs(store, RunningTextSettings(seed=0))
+    pd.testing.assert_frame_equal(
+        compute(store, settings=RunningTextSettings())["heads"],
+        folder.read_tables("running_text")["heads"],
+    )

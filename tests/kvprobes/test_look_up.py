@@ -1,0 +1,73 @@
+"""One pair looked up, in a capture that holds it and by a capture of its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from kvprobes import look_up as module
+from analyses.attention_example.compute import ExampleSettings, compute
+from kvprobes.command.cli import app
+from probes.capture.store import open_store
+from tests.tiny import tiny_model
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model = tiny_model("llama", n_layers=2)
+    model.hf.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    out = tmp_path_factory.mktemp("results") / "tiny"
+    common = ["--model", str(folder), "--templates", "1", "--out", str(out)]
+    captured = runner.invoke(app, ["capture", *common, "--pairs", "seed_pairs"])
+    assert captured.exit_code == 0, captured.output
+    return common, out
+
+
+def test_a_captured_pair_is_ranked_among_the_captured_pairs(options):
+    common, out = options
+    result = runner.invoke(app, ["pair", "network", "neural", "social", *common])
+    assert result.exit_code == 0, result.output
+    assert "does not hold this pair" not in result.output
+    assert "neural / social before network" in result.output
+    place = out / "lookups" / "network-neural-social"
+    assert not (place / "capture").exists()
+    assert str(place / "figures" / "attention_example.similarity.png") in result.output
+    told = json.loads(
+        runner.invoke(app, ["pair", "network", "neural", "social", *common, "--json"]).stdout
+    )
+    store = open_store(out / "capture")
+    similarity = compute(store, store.table("pairs"), settings=ExampleSettings())["similarity"]
+    expected = similarity.query("space == 'functional' and population == 'word pairs'")
+    assert [row["value_percentile"] for row in told] == pytest.approx(
+        expected["value_percentile"].tolist()
+    )
+    assert len(told) == 2 * 2  # layers, kv heads
+
+
+def test_another_pair_is_captured_once_beside_a_reference(options, monkeypatch):
+    monkeypatch.setattr(module, "REFERENCE", 60)
+    common, out = options
+    before = {path: path.read_bytes() for path in (out / "capture").rglob("*") if path.is_file()}
+    asked = ["pair", "house", "black", "quick", *common]
+    first = runner.invoke(app, asked)
+    assert first.exit_code == 0, first.output
+    assert "does not hold this pair" in first.output
+    assert "Capturing into" in first.output
+    store = open_store(out / "lookups" / "house-black-quick" / "capture")
+    assert len(store.table("pairs")) == 61
+    second = runner.invoke(app, asked)
+    assert "Reusing the finished capture" in second.output
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_one_word_twice_is_refused(options):
+    common, _ = options
+    result = runner.invoke(app, ["pair", "network", "neural", "neural", *common])
+    assert result.exit_code == 1
+    assert "with itself" in result.stderr
