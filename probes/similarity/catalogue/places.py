@@ -1,0 +1,27 @@
+"""Where a figure is measured: in which space, over which words or pairs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Space = Literal["raw", "centred", "functional"]
+
+SPACES: dict[Space, str] = {
+    "raw": "the vectors as they are",
+    "centred": "less their mean over the words of a template",
+    "functional": "centred, and measured as the model itself tells vectors apart",
+}
+"""Space -> what it is."""
+
+WORD_PAIRS, RANDOM_PAIRS, OCCURRENCES = "word pairs", "random pairs", "occurrences"
+POPULATIONS: dict[str, str] = {
+    WORD_PAIRS: "the pairs of the table: two words that stand before the same head word",
+    RANDOM_PAIRS: "random pairs of the captured words",
+    OCCURRENCES: "all captured words, not in pairs",
+}
+"""Population -> what it is."""
+
+Part = Literal["keys", "values"]
+PARTS: dict[Part, tuple[str, str]] = {"keys": ("#332288", "o"), "values": ("#CC6677", "s")}
+"""Keys or values -> colour and marker in every figure (Tol's "muted" scheme, as they are no
+conditions)."""
