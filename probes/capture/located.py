@@ -58,8 +58,12 @@ class CapturedWords:
         """Return the number of each word, -1 where it has not been captured."""
         return torch.tensor(pd.Index(self.names).get_indexer(np.asarray(words, dtype=object)))
 
-    def whole_words(self) -> tuple[Int[Tensor, " whole"], Int[Tensor, "whole template"]]:
+    def whole_words(
+        self, template_ids: Sequence[str] | None = None
+    ) -> tuple[Int[Tensor, " whole"], Int[Tensor, "whole template"]]:
         """Return the words that stand in every template: their numbers, and their rows.
+
+        With `template_ids`, only these templates count, as those of one part of speech.
 
         In a model that sees both ways a word has an occurrence before each of its heads; the first
         stands for it.
@@ -67,6 +71,8 @@ class CapturedWords:
         rows = torch.full((len(self.names), len(self.template_ids)), -1)
         for row in range(len(self.word) - 1, -1, -1):
             rows[self.word[row], self.template[row]] = row
+        if template_ids is not None:
+            rows = rows[:, [self.template_ids.index(name) for name in template_ids]]
         whole = torch.nonzero((rows >= 0).all(dim=1)).squeeze(1)
         return whole, rows[whole]
 

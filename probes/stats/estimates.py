@@ -41,6 +41,11 @@ class Estimate:
         """Average figures that were measured in the same resamples."""
         return _combine(lambda *parts: torch.stack(parts).mean(0), *estimates)
 
+    @classmethod
+    def stack(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """Put figures that were measured in the same resamples on a new last axis."""
+        return _combine(lambda *parts: torch.stack(parts, -1), *estimates)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Estimate:
         """Derive another figure; `function` must leave leading axes alone."""
         return _combine(function, self)
