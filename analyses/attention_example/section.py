@@ -9,6 +9,8 @@ import pandas as pd
 
 from analyses.shared.numbers import show
 from analyses.shared.section import TIMES, Entry, Section, ShownTable, show_number
+from analyses.shared.tables import select
+from probes.similarity.catalogue import WORD_PAIRS
 
 _WORDS = ("measure", "word", "space", "population")
 _DECIMALS = {"value": 3, "expected": 3, "percentile": 1, "others": 0}
@@ -16,11 +18,13 @@ _DECIMALS = {"value": 3, "expected": 3, "percentile": 1, "others": 0}
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe the example of `analyses.attention_example.compute` that the tables are about."""
-    head, first, second = (settings[name] for name in ("head", "first", "second"))
-    rows = tables["summary"].to_dict("records")
+    summary = tables["summary"]
+    head, (first, second) = summary["head_word"].iloc[0], summary["word"].dropna().unique()
+    rows = summary.to_dict("records")
     return Section(
         anchor="example",
         title=f"The founding example: {head}, {first} and {second}",
+        answer=(_answer(summary, head, f"{first} and {second}"),),
         captions=_caption(tables),
         tables=(
             ShownTable(
@@ -33,6 +37,19 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 n_words=len(_WORDS),
             ),
         ),
+    )
+
+
+def _answer(summary: pd.DataFrame, head: str, words: str) -> str:
+    """Say where the example stands, and in how many heads it does what the claim wants."""
+    rows = select(summary, space="functional", population=WORD_PAIRS).set_index("measure")
+    keys, values = (rows["value"][f"{part}_percentile"] for part in ("key", "value"))
+    share = rows.loc["pattern_share"]
+    return (
+        f"Before {head}, the keys of {words} stand at percentile {show(keys, 0)} of the word "
+        f"pairs, and their values at percentile {show(values, 0)} (means over heads; 50 is the "
+        f"middle). Keys above the middle and values below it: in {100 * share['value']:.0f} % of the heads "
+        f"for this pair, in {100 * share['expected']:.0f} % for the other pairs."
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from analyses.shared.given import Need
 from analyses.shared.question import Question
 from analyses.shared.settings import setting
+from probes.similarity.catalogue import ATTENDED
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class PremiseSettings:
     """How much to compute."""
 
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
-    attended: float = setting(0.25, "The share of the attention weights that counts as high.")
+    attended: float = setting(ATTENDED, "The share of the attention weights that counts as high.")
     seed: int = setting(0, "Of every random choice.")
 
 

@@ -18,7 +18,7 @@ from analyses.shared.given import Given
 from probes.capture.located import LocatedPairs
 from probes.parallel import map_threads
 from probes.progress import progress_bar
-from probes.similarity.catalogue import TOPS
+from probes.similarity.catalogue import TOPS, TRAINED, name_difference
 from probes.similarity.conditions import require_one_width
 from probes.similarity.pairs import pair_cosines
 from probes.similarity.premise import pair_attention, premise_lift
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 SPACES: tuple[Space, ...] = ("raw", "functional")
-CONDITIONS = ("trained", "mismatched_heads")
+CONDITIONS = (TRAINED, "mismatched_heads")
+DIFFERENCE = name_difference("mismatched_heads")
 
 
 def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
@@ -45,9 +46,9 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
     -------
     ``summary``
         Means over heads: ``space, measure, condition, value, ci_low, ci_high``. The measures are
-        ``premise_lift_1%`` and so on. ``mismatched_heads``: similarity of the keys of another head of the
-        layer, which the query does not read; ``trained - mismatched_heads``: the difference, in the same
-        resamples.
+        ``premise_lift_1%`` and so on. ``mismatched_heads``: similarity of the keys of another head
+        of the layer, which the query does not read; ``trained - mismatched_heads``: the difference,
+        in the same resamples.
     ``heads``
         The same per layer and kv head, trained only with ``mismatched_heads_mean``.
 
@@ -59,8 +60,11 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
     store = given.store
     require_one_width(store)
     pairs = LocatedPairs.of(store).take_whole()
+    # Only the words of these pairs are resampled, of all that were captured.
+    numbers, _ = pd.factorize(torch.cat([pairs.left_word, pairs.right_word]).numpy())
+    left_word, right_word = torch.tensor(numbers).reshape(2, -1)
     bootstrap = PairBootstrap.draw(
-        pairs.left_word, pairs.right_word, resamples=settings.resamples, seed=settings.seed
+        left_word, right_word, resamples=settings.resamples, seed=settings.seed
     )
     metrics = read_metrics(store)
 
@@ -74,7 +78,7 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
         found: dict[tuple[str, str], Estimate] = {}
         for space in SPACES:
             s_k = _compare(store, layer, pairs, space, metrics[layer].key)
-            found[space, "trained"] = bootstrap.estimate(lift, s_k, *sides)
+            found[space, TRAINED] = bootstrap.estimate(lift, s_k, *sides)
             if len(s_k) > 1:
                 others = [s_k.roll(shift, dims=0) for shift in range(1, len(s_k))]
                 estimates = [bootstrap.estimate(lift, other, *sides) for other in others]
@@ -90,9 +94,7 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _compare(
-    store: Store, layer: int, pairs: LocatedPairs, space: Space, metric: Tensor
-) -> Tensor:
+def _compare(store: Store, layer: int, pairs: LocatedPairs, space: Space, metric: Tensor) -> Tensor:
     """Compute s_K [head, pair], mean over templates."""
     keys = read_heads(store, "k", layer)
     keys = to_space(keys, space, metric=metric, templates=pairs.captured.template)
@@ -111,7 +113,7 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
             if (space, condition) in layers[0]
         }
         if "mismatched_heads" in means:
-            means["trained - mismatched_heads"] = means["trained"] - means["mismatched_heads"]
+            means[DIFFERENCE] = means[TRAINED] - means["mismatched_heads"]
         for condition, estimate in means.items():
             low, high = _bound(estimate)
             rows += [
@@ -141,7 +143,7 @@ def _tabulate_heads(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
     tables = []
     for layer, found in enumerate(layers):
         for space in SPACES:
-            estimate = found[space, "trained"]
+            estimate = found[space, TRAINED]
             low, high = _bound(estimate)
             other = found.get((space, "mismatched_heads"))
             for place, top in enumerate(TOPS):

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.premise.compute import CONDITIONS, SPACES
-from analyses.shared.numbers import show
+from analyses.premise.compute import CONDITIONS, DIFFERENCE, SPACES
+from analyses.shared.numbers import Quantity, show, show_interval
 from analyses.shared.section import Entry, Section, ShownTable, describe_intervals, show_first
 from analyses.shared.tables import select
-from probes.similarity.catalogue import TOPS
+from probes.similarity.catalogue import TOPS, TRAINED
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
@@ -22,8 +22,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     for space in SPACES:
         for top in TOPS:
             cells = [
-                show_first(_find(summary, space, top, condition), signed=" - " in condition)
-                for condition in (*CONDITIONS, "trained - mismatched_heads")
+                show_first(_find(summary, space, top, condition), signed=condition == DIFFERENCE)
+                for condition in (*CONDITIONS, DIFFERENCE)
             ]
             rows.append((space if top == TOPS[0] else "", f"top {top:.0%}", *cells))
     return Section(
@@ -66,28 +66,26 @@ def _find(summary: pd.DataFrame, space: str, top: float, condition: str) -> pd.D
 
 def _answer(summary: pd.DataFrame) -> str:
     """Say by rule whether the premise holds, and whether more than for another head's keys."""
-    lift = _find(summary, "functional", TOPS[1], "trained").iloc[0]
-    low, high = float(lift["ci_low"]), float(lift["ci_high"])
-    if low > 1:
+    lift = Quantity.of(_find(summary, "functional", TOPS[1], TRAINED).iloc[0])
+    if lift.low > 1:
         text = "The premise holds"
-    elif high < 1:
+    elif lift.high < 1:
         text = "The opposite of the premise holds"
     else:
         text = "The premise cannot be told from chance"
-    times = f"{show(float(lift['value']))} times as often ({show(low)} to {show(high)})"
+    bounds = f" ({show_interval(lift)})" if lift.bounded else ""
     text += (
         ": where the query attends to both words of a pair, their keys are among the 5 % most "
-        f"similar {times} as among all pairs"
+        f"similar {show(lift.value)} times as often{bounds} as among all pairs"
     )
-    gaps = _find(summary, "functional", TOPS[1], "trained - mismatched_heads")
+    gaps = _find(summary, "functional", TOPS[1], DIFFERENCE)
     if gaps.empty:
         return f"{text}. A layer has a single kv head, so there is no mismatched one to compare."
-    gap = gaps.iloc[0]
-    bounds = f"{show(float(gap['ci_low']))} to {show(float(gap['ci_high']))}"
-    if gap["ci_low"] > 0:
-        versus = "more than for the keys of another head, which the query does not read"
-    elif gap["ci_high"] < 0:
-        versus = "less than for the keys of another head, which the query does not even read"
-    else:
-        versus = "no differently from the keys of another head, which the query does not read"
-    return f"{text}, {versus} (difference {show(float(gap['value']))}, {bounds})."
+    gap = Quantity.of(gaps.iloc[0])
+    versus = {
+        1: "more than for the keys of another head, which the query does not read",
+        0: "no differently from the keys of another head, which the query does not read",
+        -1: "less than for the keys of another head, which the query does not even read",
+    }[gap.sign]
+    bounds = f", {show_interval(gap)}" if gap.bounded else ""
+    return f"{text}, {versus} (difference {show(gap.value)}{bounds})."

@@ -11,6 +11,7 @@ import pandas as pd
 
 from probes.errors import UsageError
 from probes.files import hash_json
+from probes.words.founding import FOUNDING_PAIRS
 from probes.words.tables import (
     Problem,
     find_table,
@@ -22,10 +23,7 @@ from probes.words.tables import (
 
 SHIPPED = ("compound_pairs", "compound_pairs_zh", "seed_pairs")
 NEEDED = ("head", "m1", "m2")
-FOUNDING = (
-    ("network", frozenset({"neural", "social"})),
-    ("网络", frozenset({"神经", "社交"})),
-)
+FOUNDING = tuple((head, frozenset(modifiers)) for head, *modifiers in FOUNDING_PAIRS)
 NUMERIC = (
     *("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2"),
     "human_similarity",

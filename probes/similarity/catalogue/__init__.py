@@ -16,7 +16,16 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "register_condition",
             "sort_conditions",
         ],
-        "measures": ["ATTENDED", "MEASURES", "TOPS"],
-        "places": ["OCCURRENCES", "PARTS", "POPULATIONS", "RANDOM_PAIRS", "SPACES", "WORD_PAIRS"],
+        "measures": ["MEASURES"],
+        "places": [
+            "ATTENDED",
+            "OCCURRENCES",
+            "PARTS",
+            "POPULATIONS",
+            "RANDOM_PAIRS",
+            "SPACES",
+            "TOPS",
+            "WORD_PAIRS",
+        ],
     },
 )

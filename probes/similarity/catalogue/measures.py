@@ -15,6 +15,7 @@ from probes.similarity.canonical import (
     mean_squared_correlation,
 )
 from probes.similarity.cka import debiased_cka
+from probes.similarity.catalogue.places import ATTENDED, TOPS
 from probes.similarity.closed_form import closed_form_r2
 from probes.similarity.contract import MeasureContract, Sizes, Takes, Transformation
 from probes.similarity.dissociation import dissociation_ratio
@@ -28,12 +29,6 @@ from probes.similarity.neighbours import (
 from probes.similarity.premise import premise_lift
 from probes.similarity.representational import representational_similarity
 from probes.similarity.tieability import tieability
-
-TOPS = (0.01, 0.05, 0.10)
-"""The shares p of the most similar keys."""
-
-ATTENDED = 0.25
-"""The share of the attention weights that counts as high."""
 
 _RIGID = frozenset(
     {

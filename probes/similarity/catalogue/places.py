@@ -25,3 +25,9 @@ Part = Literal["keys", "values"]
 PARTS: dict[Part, tuple[str, str]] = {"keys": ("#332288", "o"), "values": ("#CC6677", "s")}
 """Keys or values -> colour and marker in every figure (Tol's "muted" scheme, as they are no
 conditions)."""
+
+TOPS = (0.01, 0.05, 0.10)
+"""The shares p of the pairs with the most similar keys."""
+
+ATTENDED = 0.25
+"""The share of the attention weights that counts as high."""
