@@ -68,12 +68,13 @@ class CapturedWords:
         In a model that sees both ways a word has an occurrence before each of its heads; the first
         stands for it.
         """
-        rows = torch.full((len(self.names), len(self.template_ids)), -1)
-        for row in range(len(self.word) - 1, -1, -1):
-            rows[self.word[row], self.template[row]] = row
+        n_rows, n_templates = len(self.word), len(self.template_ids)
+        rows = torch.full((len(self.names) * n_templates,), n_rows)
+        place = self.word * n_templates + self.template
+        rows = rows.scatter_reduce(0, place, torch.arange(n_rows), "amin").reshape(-1, n_templates)
         if template_ids is not None:
             rows = rows[:, [self.template_ids.index(name) for name in template_ids]]
-        whole = torch.nonzero((rows >= 0).all(dim=1)).squeeze(1)
+        whole = torch.nonzero((rows < n_rows).all(dim=1)).squeeze(1)
         return whole, rows[whole]
 
 
