@@ -7,16 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from torch import Tensor
 
 from probes.capture.store import open_store, remove_leftovers
-from probes.capture.worker import ModelReference, borrowing, lending
+from probes.capture.worker import ModelReference, load_referred
 from probes.cluster import Cluster, map_jobs
 from probes.models.model import Model
 from probes.progress import progress_bar
 
 Advance = Callable[[int], None]
+
+_in_use = Lock()
+"""A model's hooks hear every pass, so the threads of a process make one shard after the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,25 @@ def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, uni
         Whatever a job raises; finished shards are kept.
     """
     total = sum(job.size for job in jobs)
-    with lending(model), progress_bar("Capturing", total=total, unit=unit) as advance:
+    with progress_bar("Capturing", total=total, unit=unit) as advance:
         if cluster.is_here:
-            map_jobs(partial(make_shard, advance=advance), jobs, cluster)
+            map_jobs(partial(make_shard, model=model, advance=advance), jobs, cluster)
         else:
             map_jobs(make_shard, jobs, cluster, on_done=advance)
     remove_leftovers(jobs[0].folder)
 
 
-def make_shard(job: ShardJob, *, advance: Advance = lambda _: None) -> int:
-    """Make one shard and write it; returns its size."""
-    with borrowing(job.model) as model:
-        open_store(job.folder).write_shard(job.shard, job.read(model, advance))
+def make_shard(
+    job: ShardJob, *, model: Model | None = None, advance: Advance = lambda _: None
+) -> int:
+    """Make one shard and write it; returns its size.
+
+    Parameters
+    ----------
+    model
+        The job's model where it is at hand; a worker loads it by its reference.
+    """
+    with _in_use:
+        tensors = job.read(model or load_referred(job.model), advance)
+        open_store(job.folder).write_shard(job.shard, tensors)
     return job.size

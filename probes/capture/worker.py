@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 
 import torch
 
-from probes.cluster import IN_PROCESS, Cluster
+from probes.cluster import Cluster
 from probes.errors import StoreMismatchError, UsageError
 from probes.models.load import load_model
 from probes.models.model import Model
@@ -27,9 +24,7 @@ class ModelReference:
     device: str
 
 
-_lent: list[tuple[ModelReference, Model]] = []
 _loaded: dict[ModelReference, Model] = {}
-_in_use = Lock()
 
 
 def refer_to(model: Model, cluster: Cluster) -> ModelReference:
@@ -57,35 +52,14 @@ def refer_to(model: Model, cluster: Cluster) -> ModelReference:
     )
 
 
-@contextmanager
-def lending(model: Model) -> Iterator[None]:
-    """Let work in this process borrow a model that is loaded, while the block runs."""
-    lent = (refer_to(model, IN_PROCESS), model)
-    _lent.append(lent)
-    try:
-        yield
-    finally:
-        _lent.remove(lent)
-
-
-@contextmanager
-def borrowing(reference: ModelReference) -> Iterator[Model]:
-    """Have the model for as long as the block runs; the first block in a process loads it.
-
-    Blocks of other threads wait, since a model's hooks hear every pass.
+def load_referred(reference: ModelReference) -> Model:
+    """Return the model that is meant: the one that was loaded last if that is it.
 
     Raises
     ------
     StoreMismatchError
         If the name stands for another model here than where the work was given out.
     """
-    with _in_use:
-        lent = [model for other, model in _lent if other == reference]
-        yield lent[-1] if lent else _load(reference)
-
-
-def _load(reference: ModelReference) -> Model:
-    """Return the model, the one that was loaded last if that is it."""
     if reference not in _loaded:
         model = load_model(
             reference.name,

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.errors import UnsupportedModelError
 from probes.models.examine import accepted_difference, relative_difference
@@ -16,17 +16,24 @@ from probes.models.examine import accepted_difference, relative_difference
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-    from probes.models.model import Model
-
 _TEXT = "The neural network was small."
 
 
-def build_bridge(model: Model) -> TransformerBridge:
-    """Return a bridge to the model, once it has given the model's own logits for a sentence.
+def build_bridge(
+    hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name: str
+) -> TransformerBridge:
+    """Return a bridge to a model, once it has given the model's own logits for a sentence.
 
     The bridge wraps a model in place and forces eager attention, so it gets a copy of the module
     tree; the tensors are the same. Weights stay raw: compatibility mode is never enabled, because
     it folds the value bias away.
+
+    Parameters
+    ----------
+    hf, tokenizer
+        The model and its tokenizer; both are left as they are.
+    name
+        What errors call the model.
 
     Raises
     ------
@@ -36,12 +43,12 @@ def build_bridge(model: Model) -> TransformerBridge:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # transformer-lens' imports are not the user's concern
-        bridge = _boot(model)
+        bridge = _boot(hf, tokenizer, name)
     bridge.eval()
-    difference = _compare_logits(model, bridge)
-    if not difference <= accepted_difference(model.hf):
+    difference = _compare_logits(hf, tokenizer, bridge)
+    if not difference <= accepted_difference(hf):
         raise UnsupportedModelError(
-            f"the transformer-lens bridge to {model.name} gives other logits than the model: they "
+            f"the transformer-lens bridge to {name} gives other logits than the model: they "
             f"differ by {difference:.1e} of the largest. {_WITHOUT}"
         )
     return bridge
@@ -50,26 +57,26 @@ def build_bridge(model: Model) -> TransformerBridge:
 _WITHOUT = "Capture and measures work without it; only hooks by transformer-lens name need it."
 
 
-def _boot(model: Model) -> Any:
+def _boot(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str) -> Any:
     from transformer_lens.factories.architecture_adapter_factory import SUPPORTED_ARCHITECTURES
     from transformer_lens.model_bridge import TransformerBridge
 
-    architecture = type(model.hf).__name__
+    architecture = type(hf).__name__
     if architecture not in SUPPORTED_ARCHITECTURES:
         raise UnsupportedModelError(
             f"transformer-lens has no bridge for {architecture}. {_WITHOUT}"
         )
-    tokenizer = copy.deepcopy(model.tokenizer)  # the bridge adds special tokens to it
+    own_tokenizer = copy.deepcopy(tokenizer)  # the bridge adds special tokens to it
     # With these two it is used as it is; without them the bridge asks the hub for another.
-    tokenizer.init_kwargs["name_or_path"] = model.name
-    tokenizer.init_kwargs["add_bos_token"] = True
+    own_tokenizer.init_kwargs["name_or_path"] = name
+    own_tokenizer.init_kwargs["add_bos_token"] = True
     try:
         return TransformerBridge.boot_transformers(
-            model.name,
-            hf_model=_twin(model.hf),
-            tokenizer=tokenizer,
-            device=model.device,
-            dtype=model.hf.dtype,
+            name,
+            hf_model=_twin(hf),
+            tokenizer=own_tokenizer,
+            device=hf.device,
+            dtype=hf.dtype,
         )
     # What an adapter raises at a config it does not take: some assert, some find no module.
     except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
@@ -88,11 +95,11 @@ def _twin(hf: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def _compare_logits(model: Model, bridge: Any) -> float:
+def _compare_logits(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bridge: Any) -> float:
     """Run one sentence through both; return their largest difference in parts of the largest."""
-    ids = torch.tensor([model.tokenizer(_TEXT)["input_ids"]], device=model.device)
-    both = model.has_encoder_and_decoder
+    ids = torch.tensor([tokenizer(_TEXT)["input_ids"]], device=hf.device)
+    both = hf.config.is_encoder_decoder
     with torch.inference_mode():
-        expected = model.hf(input_ids=ids, **({"decoder_input_ids": ids} if both else {}))[0]
+        expected = hf(input_ids=ids, **({"decoder_input_ids": ids} if both else {}))[0]
         found = bridge(ids, **({"decoder_input": ids} if both else {}))
     return relative_difference(found, expected)

@@ -90,4 +90,4 @@ class Model:
         """The transformer-lens bridge to this model, raw weights; see `build_bridge`."""
         from probes.models.bridge import build_bridge
 
-        return build_bridge(self)
+        return build_bridge(self.hf, self.tokenizer, name=self.name)

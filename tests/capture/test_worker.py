@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from probes.capture import worker
-from probes.capture.worker import borrowing, lending, refer_to
+from probes.capture import shards, worker
+from probes.capture.shards import ShardJob, make_shard
+from probes.capture.worker import load_referred, refer_to
 from probes.cluster import IN_PROCESS, Cluster, InProcess
 from probes.errors import UsageError
 from tests.tiny import tiny_model
@@ -46,18 +49,35 @@ def test_a_worker_loads_what_the_run_has(asked, tmp_path, monkeypatch, origin, n
     model = dataclasses.replace(MODEL, name="mine", origin=config | origin)
     reference = refer_to(model, ELSEWHERE)
     for _ in range(2):
-        with borrowing(reference) as borrowed:
-            assert borrowed is MODEL
+        assert load_referred(reference) is MODEL
     options = {"revision": revision, "device": "cpu", "dtype": torch.float32, "check": False}
     assert asked == [(name, options)]
 
 
-def test_a_model_in_memory_is_lent_and_given_back(asked):
-    reference = refer_to(MODEL, IN_PROCESS)
-    with lending(MODEL), lending(tiny_model("llama", seed=1)):
-        with borrowing(reference) as borrowed:
-            assert borrowed is MODEL
-        assert not asked
-    assert not worker._lent
+def test_the_model_at_hand_is_used_and_none_is_loaded(asked, monkeypatch):
+    """Not one that is equal to it: the very object."""
+    written = {}
+    store = SimpleNamespace(write_shard=written.__setitem__)
+    monkeypatch.setattr(shards, "open_store", lambda _: store)
+    job = Job(folder=Path(), shard=3, batch_size=1, model=refer_to(MODEL, IN_PROCESS))
+    other = tiny_model("llama", seed=1)
+    assert make_shard(job, model=other) == 1
+    assert written == {3: {"model": other}}
+    assert not asked
+    make_shard(job)
+    assert written == {3: {"model": MODEL}}
+    assert len(asked) == 1
+
+
+def test_a_model_in_memory_cannot_be_loaded_elsewhere():
     with pytest.raises(UsageError, match="'tiny-llama-0' was built in memory"):
         refer_to(MODEL, ELSEWHERE)
+
+
+class Job(ShardJob):
+    """A shard of nothing: it tells which model it was given."""
+
+    size = 1
+
+    def read(self, model, advance):
+        return {"model": model}
