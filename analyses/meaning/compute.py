@@ -1,56 +1,37 @@
-"""Is meaning closer to values than to keys? Likeness in each against scores of meaning.
+"""Is meaning closer to values than to keys? Similarity of each against scores of meaning.
 
 Scores are GloVe cosine and WordNet's similarities, and human judgements where the user has them.
-``compute`` turns the captures into tables, ``draw`` turns the tables into figures. As a script:
-``python -m analyses.meaning.compute --help``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.meaning.compute.scored import find_scored
-from analyses.meaning.tables import correlate, tabulate_meaning, tabulate_meaning_heads
-from analyses.shared.word_pairs import compare_words
-from analyses.shared.words_sections import describe_meaning as describe
-from kvprobes.captures.words import find_word_captures
+from analyses.meaning.correlations import correlate
+from analyses.meaning.scored import find_scored, read_frequencies
+from analyses.meaning.tables import tabulate_meaning, tabulate_meaning_heads
+from analyses.shared.given import Given
+from analyses.shared.word_pairs import FEWEST_PAIRS, compare_words
 from probes.errors import TableError
+from probes.files import hash_json
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from probes.capture.store import Store
-
-__all__ = ["MeaningSettings", "compute", "describe", "describe_inputs", "draw"]
-
-NAME = "meaning"
-
-
-@dataclass(frozen=True)
-class MeaningSettings:
-    """How much to compute: ``resamples`` of the words for every interval."""
-
-    resamples: int = 300
-    seed: int = 0
+    from analyses.meaning import MeaningSettings
 
 
 @one_core_operations()
-def compute(
-    store: Store, pairs: pd.DataFrame, *, settings: MeaningSettings | None = None
-) -> dict[str, pd.DataFrame]:
-    """Correlate the likeness of keys, and of values, with every score of meaning at hand.
+def compute(given: Given, settings: MeaningSettings) -> dict[str, pd.DataFrame]:
+    """Correlate the similarity of keys, and of values, with every score of meaning at hand.
 
     Parameters
     ----------
-    store
-        A finished capture of `pairs`; those of words stand beside it.
-    pairs
-        With ``head``, ``m1``, ``m2``, and perhaps ``glove_cos``, ``wup``, ``lin``.
+    given
+        A finished capture of word pairs, perhaps with ``glove_cos``, ``wup`` or ``lin``, and those
+        of single words.
 
     Returns
     -------
@@ -64,21 +45,20 @@ def compute(
     Raises
     ------
     TableError
-        If there is no capture of words, or nothing has 30 scored pairs.
+        If nothing has 30 scored pairs.
     """
-    settings = settings or MeaningSettings()
-    datasets = find_scored(store, pairs, find_word_captures(store))
+    datasets = find_scored(given.store, given.words)
     if not datasets:
         raise TableError(
-            "no 30 captured pairs have a score of meaning. Capture pairs with a column glove_cos, "
-            "wup or lin, more pairs (--limit), or give human scores with --human."
+            f"no {FEWEST_PAIRS} captured pairs have a score of meaning. Capture pairs with a "
+            "column glove_cos, wup or lin, more pairs (--limit), or give human scores with --human."
         )
     summaries, heads, coverage = [], [], []
     total = sum(2 + scored.store.n_layers for scored in datasets)
     with progress_bar("Correlating with meaning", total=total) as advance:
         for scored in datasets:
             compared = compare_words(
-                scored.store, scored.rows, seed=settings.seed, on_layer=advance
+                scored.store, scored.pairs, seed=settings.seed, on_layer=advance
             )
             found = correlate(scored, compared, resamples=settings.resamples, seed=settings.seed)
             advance(2)
@@ -88,41 +68,17 @@ def compute(
                 {
                     "dataset": scored.dataset,
                     "given": scored.given,
-                    "compared": len(scored.table),
+                    "compared": len(scored.pairs),
                     "missing": ", ".join(scored.missing),
                 }
             )
     tables = {"summary": pd.concat(summaries), "heads": pd.concat(heads)}
     for table in tables.values():
-        table.insert(0, "model", store.manifest["model"])
-        table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
+        table.insert(0, "model", given.store.manifest["model"])
+        table.insert(1, "key_stage", given.store.manifest["identity"]["key_stage"])
     return {**tables, "coverage": pd.DataFrame(coverage)}
 
 
-def describe_inputs(
-    store: Store, pairs_hash: str, settings: MeaningSettings | None = None
-) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    words = find_word_captures(store)
-    return {
-        "capture": store.identity_hash,
-        "words": {name: capture.identity_hash for name, capture in words.items()},
-        "pairs": pairs_hash,
-        "settings": asdict(settings or MeaningSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw keys beside values for every score, and the difference by head, from tables alone."""
-    from analyses.meaning.compute import figures
-
-    return {
-        "meaning": figures.draw_meaning(tables["summary"]),
-        "meaning_heads": figures.draw_meaning_heads(tables["heads"], tables["summary"]),
-    }
-
-
-if __name__ == "__main__":
-    from kvprobes.command.cli import run_analysis_script
-
-    run_analysis_script(NAME)
+def identify(given: Given, settings: MeaningSettings) -> dict[str, Any]:
+    """Name the shipped frequencies, which are covariates."""
+    return {"frequencies": hash_json(read_frequencies())}

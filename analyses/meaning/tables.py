@@ -1,167 +1,99 @@
-"""How well the likeness of keys, and that of values, goes with scores of meaning."""
+"""How well the similarity of keys, and that of values, goes with scores of meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from analyses.meaning.compute.scored import ScoredPairs
-from analyses.shared.significance import tabulate_tests
-from analyses.shared.word_pairs import Similarities, number_words
-from probes.stats.estimates import Estimate, PairBootstrap
-from probes.stats.rank_correlation import RankCorrelations, rank_correlations
+from analyses.meaning.correlations import HEADLINE, MEASURES, Correlations
+from analyses.shared.significance import tabulate_estimate, tabulate_tests
+from analyses.shared.tables import number_heads
+from probes.similarity.catalogue import TRAINED, name_difference
+from probes.stats.estimates import Estimate
 
-KINDS = ("key", "value", "value - key")
-RESAMPLED = (
-    ("functional", "trained"),
-    ("functional", "random"),
-    ("centred", "trained"),
-    ("raw", "trained"),
-)
-HEADLINE = ("functional", "trained")
-MEASURES = RankCorrelations._fields
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """One list of pairs: (space, condition, measure) -> correlations [kind, layer, head, score].
-
-    ``kind`` is keys, then values. Places that were not resampled have no resamples.
-    """
-
-    scored: ScoredPairs
-    estimates: dict[tuple[str, str, str], Estimate]
-    observed: dict[tuple[str, str, str], Tensor]
-
-
-def correlate(
-    scored: ScoredPairs,
-    compared: dict[tuple[str, str], Similarities],
-    *,
-    resamples: int,
-    seed: int,
-    on_block: Callable[[int], None] = lambda _: None,
-) -> Correlations:
-    """Correlate the similarity of keys and of values with every score, plain and partial."""
-    scores = torch.tensor(np.stack([scored.table[name].to_numpy() for name in scored.scores]))
-    left, right = number_words([scored.rows.left_word, scored.rows.right_word])
-    drawn = PairBootstrap.draw(left, right, resamples=resamples, seed=seed)
-    estimates, observed = {}, {}
-    for place, similarities in compared.items():
-        figures = torch.stack([similarities.keys, similarities.values])
-        found = [rank_correlations(figures, scores, given=scored.covariates)]
-        # Covariates cost most of the time; one place has intervals of what is left given them.
-        given = scored.covariates if place == HEADLINE else None
-        if place in RESAMPLED:
-            found += [
-                rank_correlations(figures, scores, given=given, weights=weights, on_block=on_block)
-                for weights in (drawn.word_weights, drawn.own_weights)
-            ]
-        for measure in MEASURES:
-            parts = [getattr(part, measure) for part in found]
-            observed[*place, measure] = parts[0]
-            if place in RESAMPLED and (measure == "plain" or place == HEADLINE):
-                estimates[*place, measure] = Estimate(*parts)
-    return Correlations(scored, estimates, observed)
+KEYS, VALUES = "keys", "values"
+GAP = f"{VALUES} - {KEYS}"
+RANDOM = "random_heads"
+SCORES = {
+    "glove_cos": "GloVe cosine",
+    "wup": "Wu-Palmer similarity",
+    "lin": "Lin similarity",
+    "path": "path similarity",
+    "score": "human scores",
+}
+"""Column of scores -> what they are called."""
 
 
 def tabulate_meaning(found: Correlations) -> pd.DataFrame:
-    """Means over heads: ``dataset, score, pairs, space, condition, measure, kind, value, ...``.
+    """Means over heads: ``dataset, score, pairs, space, condition, measure, part, value, ...``.
 
-    ``measure`` is ``plain`` or ``partial``; ``kind`` is ``key``, ``value`` or ``value - key``. A
-    condition ``trained - random`` is the difference in the functional space, plain. Intervals of
-    partial correlations are those of trained heads in the functional space alone.
+    ``measure`` is ``plain`` or ``partial``; ``part`` is ``keys``, ``values`` or ``values - keys``.
+    A condition ``trained - random_heads`` is the difference in the functional space, plain.
+    Intervals of partial correlations are those of trained heads in the functional space alone.
     """
-    parts: list[dict[str, Any]] = []
-
-    def add(place: tuple[str, str, str], means: Estimate | Tensor) -> None:
-        space, condition, measure = place
+    means = {
+        place: estimate.map(lambda heads: heads.mean((-3, -2)))
+        for place, estimate in found.estimates.items()
+    }
+    means["functional", name_difference(RANDOM), "plain"] = (
+        means["functional", TRAINED, "plain"] - means["functional", RANDOM, "plain"]
+    )
+    rows: list[dict[str, Any]] = []
+    for (space, condition, measure), by_part in means.items():
         for number, score in enumerate(found.scored.scores):
-            of_score = (
-                means.map(lambda t, n=number: t[..., n])  # type: ignore[misc]
-                if isinstance(means, Estimate)
-                else means[:, number]
-            )
-            for kind, figure in _split_kinds(of_score).items():
-                parts.append(
+            for part, estimate in _split_parts(by_part, number).items():
+                rows.append(
                     {
                         "dataset": found.scored.dataset,
                         "score": score,
-                        "pairs": len(found.scored.table),
+                        "pairs": len(found.scored.pairs),
                         "space": space,
                         "condition": condition,
                         "measure": measure,
-                        "kind": kind,
-                        **_summarise(figure),
+                        "part": part,
+                        **tabulate_estimate(estimate),
                     }
                 )
-
-    means: dict[tuple[str, str, str], Estimate] = {}
-    for place, values in found.observed.items():
-        if place not in found.estimates:
-            add(place, values.mean((1, 2)))
-            continue
-        means[place] = found.estimates[place].map(lambda t: t.mean((-3, -2)))
-        add(place, means[place])
-    trained, random = (means["functional", name, "plain"] for name in ("trained", "random"))
-    add(("functional", "trained - random", "plain"), trained - random)
-    return pd.DataFrame(parts)
+    return pd.DataFrame(rows)
 
 
-def _split_kinds(figures: Estimate | Tensor) -> dict[str, Estimate | Tensor]:
-    """Take apart [..., kind], and add the difference."""
-    if isinstance(figures, Estimate):
-        key, value = (figures.map(lambda t, n=n: t[..., n]) for n in (0, 1))  # type: ignore[misc]
-        return {"key": key, "value": value, "value - key": value - key}
-    return {"key": figures[0], "value": figures[1], "value - key": figures[1] - figures[0]}
-
-
-def _summarise(figure: Estimate | Tensor) -> dict[str, float]:
-    if isinstance(figure, Tensor):
-        return {"value": float(figure), "ci_low": np.nan, "ci_high": np.nan}
-    low, high = figure.interval()
-    return {"value": float(figure.observed), "ci_low": float(low), "ci_high": float(high)}
+def _split_parts(by_part: Estimate, number: int) -> dict[str, Estimate]:
+    """Take apart [..., part, score] for one score, and add the difference."""
+    keys, values = (by_part.map(lambda t, n=n: t[..., n, number]) for n in (0, 1))  # type: ignore[misc]
+    return {KEYS: keys, VALUES: values, GAP: values - keys}
 
 
 def tabulate_meaning_heads(found: Correlations) -> pd.DataFrame:
-    """Value minus key in every layer and kv head, functional space, plain and partial.
+    """Values minus keys in every layer and kv head, functional space, plain and partial.
 
     ``value`` is the difference with its interval and p-values, corrected over the heads of a score;
-    ``key`` and ``value_alone`` are its parts; ``random_mean`` is over the layer's random heads,
-    ``mismatched_mean`` the values of the layer's other heads minus the head's own keys.
+    ``keys`` and ``values`` are its parts; ``random_heads_mean`` is over the layer's random heads,
+    ``mismatched_heads_mean`` the values of the layer's other heads minus the head's own keys.
     """
-    parts = []
+    tables = []
     for measure in MEASURES:
         estimate = found.estimates[*HEADLINE, measure]
-        null = found.observed["functional", "random", measure]
+        null = found.estimates["functional", RANDOM, measure].observed
         for number, score in enumerate(found.scored.scores):
-            difference = estimate.map(lambda t, n=number: t[..., 1, :, :, n] - t[..., 0, :, :, n])  # type: ignore[misc]
-            key, value = estimate.observed[..., number]
-            n_layers, n_heads = key.shape
-            others = torch.full_like(key, torch.nan)
+            of_score = estimate.map(lambda t, n=number: t[..., n])  # type: ignore[misc]
+            difference = of_score.map(lambda t: t[..., 1, :, :] - t[..., 0, :, :])
+            keys, values = of_score.observed
+            n_heads = keys.shape[1]
+            others = torch.full_like(keys, torch.nan)
             if n_heads > 1:
-                others = (value.sum(1, keepdim=True) - value) / (n_heads - 1)
+                others = (values.sum(1, keepdim=True) - values) / (n_heads - 1)
             random = (null[1] - null[0])[..., number].mean(1)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "dataset": found.scored.dataset,
-                        "score": score,
-                        "measure": measure,
-                        "layer": np.repeat(np.arange(n_layers), n_heads),
-                        "kv_head": np.tile(np.arange(n_heads), n_layers),
-                        **tabulate_tests(difference),
-                        "key": key.flatten(),
-                        "value_alone": value.flatten(),
-                        "mismatched_mean": (others - key).flatten(),
-                        "random_mean": random.repeat_interleave(n_heads),
-                    }
-                )
+            table = number_heads(*keys.shape).assign(
+                **tabulate_tests(difference),
+                keys=keys.flatten(),
+                values=values.flatten(),
+                mismatched_heads_mean=(others - keys).flatten(),
+                random_heads_mean=random.repeat_interleave(n_heads),
             )
-    return pd.concat(parts, ignore_index=True)
+            place = {"dataset": found.scored.dataset, "score": score, "measure": measure}
+            for column, (name, value) in enumerate(place.items()):
+                table.insert(column, name, value)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)

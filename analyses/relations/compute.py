@@ -1,72 +1,47 @@
 """Which relation between words dissociates keys from values? Each against a matched control.
 
 Synonyms, antonyms, hypernyms, co-hyponyms, meronyms, similar adjectives, and two modifiers of one
-head. ``compute`` turns the captures into tables, ``draw`` turns the tables into figures. As a
-script: ``python -m analyses.relations.compute --help``.
+head.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.relations.compute.related import (
+from analyses.relations.ranked import RankedPairs, SideBootstrap, rank_pairs
+from analyses.relations.related import (
     RelatedPairs,
     find_relations,
     find_shared_heads,
     name_shared_heads,
 )
 from analyses.relations.tables import (
-    SideBootstrap,
-    join_ranked,
-    rank_pairs,
     rank_relations,
     tabulate_related_pairs,
     tabulate_relation_heads,
     tabulate_relations,
 )
-from analyses.shared.words_sections import describe_relations as describe
-from kvprobes.captures.words import WORDS, find_word_captures
+from analyses.shared.given import Given
+from analyses.shared.word_pairs import RELATIONS
+from probes.errors import TableError
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from analyses.relations import RelationsSettings
     from probes.capture.store import Store
-
-__all__ = ["RelationsSettings", "compute", "describe", "describe_inputs", "draw"]
-
-NAME = "relations"
-
-
-@dataclass(frozen=True)
-class RelationsSettings:
-    """How much to compute.
-
-    ``resamples`` of the words for every interval; ``references`` random pairs of each part of
-    speech (and of the compounds' modifiers), among which every pair is ranked.
-    """
-
-    resamples: int = 300
-    references: int = 5000
-    seed: int = 0
 
 
 @one_core_operations()
-def compute(
-    store: Store, pairs: pd.DataFrame, *, settings: RelationsSettings | None = None
-) -> dict[str, pd.DataFrame]:
+def compute(given: Given, settings: RelationsSettings) -> dict[str, pd.DataFrame]:
     """Rank every related pair, and its control, among random pairs of words of its kind.
 
     Parameters
     ----------
-    store
-        A finished capture of `pairs`; that of the relations' words stands beside it.
-    pairs
-        With ``head``, ``m1``, ``m2``: the pairs of two modifiers that share a head.
+    given
+        A finished capture of word pairs that share a head, and that of the relations' words.
 
     Returns
     -------
@@ -89,18 +64,21 @@ def compute(
     TableError
         If there is no capture of words, or no relation has 30 pairs with controls.
     """
-    settings = settings or RelationsSettings()
-    words = find_word_captures(store)[WORDS]
+    store, words = given.store, given.words.get(RELATIONS)
+    if words is None:
+        raise TableError(
+            "there is no finished capture of the relations' words. Run `kvprobes analyse "
+            "relations` or `kvprobes run`: they capture the words first."
+        )
     drawing = {"references": settings.references, "seed": settings.seed}
     sources = [find_relations(words, **drawing)]
-    shared = find_shared_heads(store, pairs, **drawing)
+    shared = find_shared_heads(store, **drawing)
     if shared is not None:
         sources.append(shared)
     total = sum(source.store.n_layers for source in sources)
     with progress_bar("Ranking related words", total=total, unit="layers") as advance:
-        ranked = join_ranked(
-            [rank_pairs(source, seed=settings.seed, on_layer=advance) for source in sources]
-        )
+        parts = [rank_pairs(source, seed=settings.seed, on_layer=advance) for source in sources]
+    ranked = {place: RankedPairs.join([part[place] for part in parts]) for place in parts[0]}
     table = pd.concat([source.table for source in sources], ignore_index=True)
     with progress_bar("Resampling words", total=4) as advance:
         bootstrap = SideBootstrap.draw(table, resamples=settings.resamples, seed=settings.seed)
@@ -119,13 +97,13 @@ def compute(
         **tables,
         "contrasts": contrasts,
         "pairs": tabulate_related_pairs(table, ranked),
-        "coverage": _count_pairs(words, pairs, sources),
+        "coverage": _count_pairs(words, store, sources),
     }
 
 
-def _count_pairs(words: Store, pairs: pd.DataFrame, sources: list[RelatedPairs]) -> pd.DataFrame:
+def _count_pairs(words: Store, store: Store, sources: list[RelatedPairs]) -> pd.DataFrame:
     """Count the pairs given and compared, relation by relation, so that no loss is silent."""
-    given = pd.concat([words.table("pairs")["relation"], name_shared_heads(pairs)])
+    given = pd.concat([words.table("pairs")["relation"], name_shared_heads(store.table("pairs"))])
     compared = pd.concat([source.table["relation"] for source in sources]).value_counts()
     counts = given.value_counts(sort=False)
     return pd.DataFrame(
@@ -135,31 +113,3 @@ def _count_pairs(words: Store, pairs: pd.DataFrame, sources: list[RelatedPairs])
             "compared": [int(compared.get(name, 0)) for name in counts.index],
         }
     )
-
-
-def describe_inputs(
-    store: Store, pairs_hash: str, settings: RelationsSettings | None = None
-) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    return {
-        "capture": store.identity_hash,
-        "words": find_word_captures(store)[WORDS].identity_hash,
-        "pairs": pairs_hash,
-        "settings": asdict(settings or RelationsSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw the relations beside their controls and nulls, and their heads, from tables alone."""
-    from analyses.relations.compute import figures
-
-    return {
-        "relations": figures.draw_relations(tables["summary"], tables["ranking"]),
-        "relation_heads": figures.draw_relation_heads(tables["heads"], tables["ranking"]),
-    }
-
-
-if __name__ == "__main__":
-    from kvprobes.command.cli import run_analysis_script
-
-    run_analysis_script(NAME)

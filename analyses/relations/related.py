@@ -7,7 +7,7 @@ length, that is with the first before no head of the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +15,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from analyses.shared.word_pairs import PairRows, draw_pairs
-from probes.capture.plan import locate_pairs
-from probes.capture.plan_words import locate_words
+from analyses.shared.word_pairs import FEWEST_PAIRS
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError
 from probes.words.relations import CONTROL
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
 
-FEWEST_PAIRS = 30
 SHARED_HEAD = "shared head"
 NEAR_FREQUENCY, NEAR_LENGTH = 0.1, 2
 """How far a control's log10 frequency, and its number of letters, may be from the word's."""
@@ -34,16 +32,24 @@ NEAR_FREQUENCY, NEAR_LENGTH = 0.1, 2
 class RelatedPairs:
     """The related pairs of one capture, in the order of their relations.
 
-    ``table`` has ``relation, pos, w1, w2, control``; ``control`` is w1 with its control word, row
-    by row; ``references`` are random pairs of words of one kind (``stratum``, one a pair).
+    Attributes
+    ----------
+    table
+        A row a pair: ``relation, pos, w1, w2, control``, and ``head`` where they share one.
+    related, control
+        The pairs, and row by row w1 with its control word.
+    stratum
+        The kind of words of each pair.
+    references
+        Kind of words -> random pairs of such words.
     """
 
     store: Store
     table: pd.DataFrame
-    related: PairRows
-    control: PairRows
+    related: LocatedPairs
+    control: LocatedPairs
     stratum: NDArray[Any]
-    references: dict[str, PairRows]
+    references: dict[str, LocatedPairs]
 
 
 def find_relations(store: Store, *, references: int, seed: int) -> RelatedPairs:
@@ -57,69 +63,69 @@ def find_relations(store: Store, *, references: int, seed: int) -> RelatedPairs:
     TableError
         If no relation is left.
     """
-    pairs, templates = store.table("pairs"), store.table("templates")
-    queries = store.table("queries")
-    rows = [
-        locate_words(pairs["pos"], pairs[side], queries, templates)
-        for side in ("w1", "w2", CONTROL)
-    ]
-    whole = np.all(np.stack(rows) >= 0, axis=(0, 2))
-    keep = _keep_relations(pairs["relation"], whole)
+    related = LocatedPairs.of(store)
+    control = LocatedPairs.of(store, sides=("w1", CONTROL))
+    keep = _keep_relations(related.table["relation"], (related.whole & control.whole).numpy())
     if not len(keep):
         raise TableError(
             f"no relation has {FEWEST_PAIRS} pairs with controls in {store.folder}; give more "
             "pairs (--limit is of each relation)."
         )
-    table = pairs.iloc[keep].rename(columns={CONTROL: "control"}).reset_index(drop=True)
-    left, right, control = (part[keep] for part in rows)
+    related, control = (pairs.take(torch.from_numpy(keep)) for pairs in (related, control))
+    table = related.table.rename(columns={CONTROL: "control"})
+    templates, captured = store.table("templates"), related.captured
     kinds = {}
     for number, kind in enumerate(sorted(set(table["pos"]))):
-        names = templates.loc[templates["pos"] == kind, "template_id"]
-        words = np.array(sorted(set(queries.loc[queries["template_id"].isin(names), "modifier"])))
-        found = locate_words([kind] * len(words), words, queries, templates)
-        there = (found >= 0).all(axis=1)
-        kinds[kind] = draw_pairs(
-            found[there], words[there].astype(object), count=references, seed=seed + number
-        )
-    return _make(store, table, left, right, control, table["pos"].to_numpy(dtype=object), kinds)
+        own = list(templates.loc[templates["pos"] == kind, "template_id"])
+        words = captured.whole_words(own)
+        kinds[kind] = LocatedPairs.draw_from(captured, *words, count=references, seed=seed + number)
+    return RelatedPairs(
+        store,
+        table[["relation", "pos", "w1", "w2", "control"]],
+        related,
+        control,
+        table["pos"].to_numpy(dtype=object),
+        kinds,
+    )
 
 
-def find_shared_heads(
-    store: Store, pairs: pd.DataFrame, *, references: int, seed: int
-) -> RelatedPairs | None:
+def find_shared_heads(store: Store, *, references: int, seed: int) -> RelatedPairs | None:
     """Find the main capture's pairs of two modifiers of one head, and a control for each.
 
     With a column ``relatedness`` they are a relation for each of its values. None where fewer than
     `FEWEST_PAIRS` have a control.
     """
-    queries = store.table("queries")
-    template_ids = list(dict.fromkeys(queries["template_id"]))
-    left, right = locate_pairs(pairs, queries, template_ids)
-    rows = queries.drop_duplicates(["modifier", "template_id"]).pivot(  # noqa: PD010
-        index="modifier", columns="template_id", values="occurrence"
-    )
-    rows = rows[template_ids].dropna().astype(int)
-    control = choose_controls(pairs, np.array(rows.index), seed=seed)
-    whole = (left >= 0).all(axis=1) & (right >= 0).all(axis=1) & (control >= 0)
-    relation = name_shared_heads(pairs)
-    keep = _keep_relations(relation, whole)
+    pairs = LocatedPairs.of(store)
+    numbers, rows = pairs.captured.whole_words()
+    words = np.array(pairs.captured.names, dtype=object)[numbers.numpy()]
+    control = choose_controls(pairs.table, words, seed=seed)
+    relation = name_shared_heads(pairs.table)
+    keep = _keep_relations(relation, pairs.whole.numpy() & (control >= 0))
     if not len(keep):
         return None
-    words = np.array(rows.index).astype(object)
-    chosen = control[keep]
+    kept, chosen = pairs.take(torch.from_numpy(keep)), torch.from_numpy(control[keep])
     table = pd.DataFrame(
         {
             "relation": relation.to_numpy()[keep],
             "pos": "",
-            "w1": pairs["m1"].to_numpy()[keep],
-            "w2": pairs["m2"].to_numpy()[keep],
-            "control": words[chosen],
-            "head": pairs["head"].to_numpy()[keep],
+            "w1": kept.left_name,
+            "w2": kept.right_name,
+            "control": words[control[keep]],
+            "head": kept.table["head"],
         }
     )
-    drawn = {SHARED_HEAD: draw_pairs(rows.to_numpy(), words, count=references, seed=seed)}
-    stratum = np.full(len(table), SHARED_HEAD, dtype=object)
-    return _make(store, table, left[keep], right[keep], rows.to_numpy()[chosen], stratum, drawn)
+    return RelatedPairs(
+        store,
+        table,
+        kept,
+        replace(kept, right=rows[chosen], right_word=numbers[chosen], right_query=None),
+        np.full(len(table), SHARED_HEAD, dtype=object),
+        {
+            SHARED_HEAD: LocatedPairs.draw_from(
+                pairs.captured, numbers, rows, count=references, seed=seed
+            )
+        },
+    )
 
 
 def name_shared_heads(pairs: pd.DataFrame) -> pd.Series[str]:
@@ -175,25 +181,3 @@ def _keep_relations(relation: pd.Series[str], whole: NDArray[Any]) -> NDArray[An
     counts = pd.Series(names[whole]).value_counts()
     kept = np.flatnonzero(whole & np.isin(names, list(counts.index[counts >= FEWEST_PAIRS])))
     return kept[np.argsort(names[kept], kind="stable")]
-
-
-def _make(
-    store: Store,
-    table: pd.DataFrame,
-    left: NDArray[Any],
-    right: NDArray[Any],
-    control: NDArray[Any],
-    stratum: NDArray[Any],
-    references: dict[str, PairRows],
-) -> RelatedPairs:
-    w1, w2, other = (table[name].to_numpy(dtype=object) for name in ("w1", "w2", "control"))
-    rows = [torch.tensor(part) for part in (left, right, control)]
-    columns = [name for name in ("relation", "pos", "w1", "w2", "control", "head") if name in table]
-    return RelatedPairs(
-        store,
-        table[columns],
-        PairRows(rows[0], rows[1], w1, w2),
-        PairRows(rows[0], rows[2], w1, other),
-        stratum,
-        references,
-    )

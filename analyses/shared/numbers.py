@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+CLEAR = 0.05
+"""Corrected p below which a single head counts as other than 0, in words and figures."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -57,6 +60,13 @@ def show_interval(quantity: Quantity, decimals: int = 2) -> str:
     if not quantity.bounded:
         return ""
     return f"{show(quantity.low, decimals)} to {show(quantity.high, decimals)}"
+
+
+def tell(quantity: Quantity, decimals: int = 2) -> str:
+    """Write a number, and its interval after a comma where it has one."""
+    interval = show_interval(quantity, decimals)
+    number = show(quantity.value, decimals)
+    return f"{number}, {interval}" if interval else number
 
 
 def join(parts: list[str]) -> str:

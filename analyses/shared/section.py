@@ -106,6 +106,12 @@ def show_first(rows: pd.DataFrame, *, decimals: int = 2, signed: bool = False) -
     return show_number(*numbers, decimals=decimals, signed=signed)
 
 
+def count_heads(heads: pd.DataFrame) -> str:
+    """Say how many layers and kv heads a table of heads has."""
+    layers, kv_heads = (int(heads[name].max()) + 1 for name in ("layer", "kv_head"))
+    return f"{layers} layers {TIMES} {kv_heads} kv heads"
+
+
 def describe_intervals(settings: Mapping[str, Any]) -> str:
     """Say what was resampled, and how often."""
     resamples = settings.get("resamples")

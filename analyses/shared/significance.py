@@ -1,4 +1,4 @@
-"""Is a figure other than 0? Tests of many heads or relations at once."""
+"""Estimates as columns of tables: with intervals, and tests of many heads or relations at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ from probes.stats.estimates import Estimate
 from probes.stats.multiple import benjamini_hochberg, max_t
 
 _NORMAL_95 = 1.959964
+
+
+def tabulate_estimate(estimate: Estimate) -> dict[str, float]:
+    """Return ``value, ci_low, ci_high`` of one figure.
+
+    The interval is missing (NaN) if the figure could not be measured in every resample.
+    """
+    value = float(estimate.observed)
+    parts = (estimate.observed, estimate.by_word, estimate.by_pair)
+    if not all(bool(part.isfinite().all()) for part in parts):
+        return {"value": value, "ci_low": np.nan, "ci_high": np.nan}
+    low, high = estimate.interval()
+    return {"value": value, "ci_low": float(low), "ci_high": float(high)}
 
 
 def tabulate_tests(estimate: Estimate) -> dict[str, Any]:

@@ -26,3 +26,13 @@ def select(table: pd.DataFrame, **where: str) -> pd.DataFrame:
     for column, value in where.items():
         keep &= (table[column] == value).to_numpy()
     return table[keep]
+
+
+def number_heads(n_layers: int, n_heads: int) -> pd.DataFrame:
+    """Return ``layer`` and ``kv_head`` of every head, in the order of a flat [layer, head]."""
+    return pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(n_layers), n_heads),
+            "kv_head": np.tile(np.arange(n_heads), n_layers),
+        }
+    )

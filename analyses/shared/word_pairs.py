@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float
 from torch import Tensor
 
+from probes.capture.located import LocatedPairs
 from probes.parallel import map_threads
 from probes.similarity.conditions import LayerCoordinates, iterate_coordinates, require_one_width
 from probes.similarity.spaces import read_metrics
@@ -21,39 +19,22 @@ from probes.stats.checks import require_finite
 if TYPE_CHECKING:
     from probes.capture.store import Store
 
-Words = NDArray[Any]
+RELATIONS = "relations"
+"""The capture of single words that stand in a relation, among `Given.words`; the others are of
+human scores, and go by the name of their table."""
+
+FEWEST_PAIRS = 30
+"""A relation, or a list of scored pairs, of fewer is left out: its interval would say nothing."""
+
 _PAIRS = 4096  # gathered at a time: they stay in the cache
 COMPARED = (
     ("functional", "trained"),
-    ("functional", "random"),
+    ("functional", "random_heads"),
     ("centred", "trained"),
-    ("centred", "random"),
+    ("centred", "random_heads"),
     ("raw", "trained"),
 )
 """(space, condition) in which words are compared."""
-
-
-@dataclass(frozen=True)
-class PairRows:
-    """Pairs of words: their rows in a capture, [pair, template], and the words themselves."""
-
-    left: Int[Tensor, "pair template"]
-    right: Int[Tensor, "pair template"]
-    left_word: Words
-    right_word: Words
-
-    def __len__(self) -> int:
-        return len(self.left_word)
-
-    @classmethod
-    def join(cls, parts: Sequence[PairRows]) -> PairRows:
-        """Put lists of pairs of one capture behind each other."""
-        return cls(
-            torch.cat([part.left for part in parts]),
-            torch.cat([part.right for part in parts]),
-            np.concatenate([part.left_word for part in parts]),
-            np.concatenate([part.right_word for part in parts]),
-        )
 
 
 @dataclass(frozen=True)
@@ -69,12 +50,18 @@ class Similarities:
 
 
 def compare_words(
-    store: Store, pairs: PairRows, *, seed: int, on_layer: Callable[[int], None] = lambda _: None
+    store: Store,
+    pairs: LocatedPairs,
+    *,
+    seed: int,
+    on_layer: Callable[[int], None] = lambda _: None,
 ) -> dict[tuple[str, str], Similarities]:
     """Compare the two words of every pair in every head, space and condition of `COMPARED`.
 
     Parameters
     ----------
+    pairs
+        Of that capture, with both words in every template.
     seed
         Of the random heads: one for each trained kv head, on the trained x.
     on_layer
@@ -86,13 +73,12 @@ def compare_words(
         If the layers have different numbers of kv heads.
     """
     require_one_width(store)
-    templates = torch.tensor(pd.factorize(store.table("occurrences")["template_id"])[0])
     metrics = read_metrics(store)
     flat = (pairs.left.flatten(), pairs.right.flatten())
 
     def compare(layer: int) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
         coordinates = iterate_coordinates(
-            store, layer, metrics[layer], templates, draws=1, seed=seed
+            store, layer, metrics[layer], pairs.captured.template, draws=1, seed=seed
         )
         return {
             (c.space, c.condition): _compare(c, flat, pairs.left.shape[1])
@@ -134,26 +120,6 @@ def _multiply_pairs(
     return cosines
 
 
-def draw_pairs(
-    rows: Int[NDArray[Any], "word template"], words: Words, *, count: int, seed: int
-) -> PairRows:
-    """Draw random pairs of two different words.
-
-    Parameters
-    ----------
-    rows
-        The occurrence of each word in each template.
-    words
-        The words, each once; at least two.
-    """
-    random = np.random.default_rng(seed)
-    first = random.integers(len(words), size=count)
-    second = (first + random.integers(1, len(words), size=count)) % len(words)
-    return PairRows(
-        torch.tensor(rows[first]), torch.tensor(rows[second]), words[first], words[second]
-    )
-
-
 def percentile_among(
     reference: Float[Tensor, "*head other"], figures: Float[Tensor, "*head pair"]
 ) -> Float[Tensor, "*head pair"]:
@@ -168,10 +134,3 @@ def percentile_among(
     below = torch.searchsorted(ordered, figures)
     through = torch.searchsorted(ordered, figures, right=True)
     return 50 * (below + through).float() / reference.shape[-1]
-
-
-def number_words(lists: Sequence[Words]) -> list[Int[Tensor, " pair"]]:
-    """Replace words by numbers from 0, the same word by the same number in every list."""
-    numbers = pd.factorize(np.concatenate(lists), sort=True)[0]
-    ends = np.cumsum([len(words) for words in lists])[:-1]
-    return [torch.from_numpy(part) for part in np.split(numbers, ends)]

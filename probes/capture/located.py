@@ -225,13 +225,13 @@ class LocatedPairs:
 
     @property
     def left_name(self) -> NDArray[Any]:
-        """The first word of each pair."""
-        return np.array(self.captured.names, dtype=object)[self.left_word.numpy()]
+        """The first word of each pair; None where it was never captured."""
+        return np.array([*self.captured.names, None], dtype=object)[self.left_word.numpy()]
 
     @property
     def right_name(self) -> NDArray[Any]:
-        """The second word of each pair."""
-        return np.array(self.captured.names, dtype=object)[self.right_word.numpy()]
+        """The second word of each pair; None where it was never captured."""
+        return np.array([*self.captured.names, None], dtype=object)[self.right_word.numpy()]
 
     @property
     def whole(self) -> Bool[Tensor, " pair"]:
