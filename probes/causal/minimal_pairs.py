@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from probes.capture.plan import AlignedSentence, align_sentences
 from probes.errors import TableError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+from probes.words.align import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class MinimalPair:
 
 
 def find_minimal_pairs(
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Tokenizer,
     pairs: pd.DataFrame,
     templates: pd.DataFrame,
     *,
@@ -111,9 +108,7 @@ def batch_pairs(found: Sequence[MinimalPair], size: int) -> Iterator[list[Minima
             yield alike[start : start + size]
 
 
-def draw_matched_pairs(
-    tokenizer: PreTrainedTokenizerFast, pairs: pd.DataFrame, *, seed: int
-) -> pd.DataFrame:
+def draw_matched_pairs(tokenizer: Tokenizer, pairs: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Put another modifier in the place of each pair's second: random, of as many tokens.
 
     Parameters

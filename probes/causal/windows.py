@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,11 +11,8 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from probes.errors import TableError
-from probes.words.align import tokenise
+from probes.words.align import Tokenizer, tokenise
 from probes.words.texts import Document
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 SHORTEST = 8
 """A document's last window is left out if it has fewer tokens."""
@@ -61,7 +57,7 @@ class Windows:
 
 
 def cut_windows(
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: Tokenizer,
     documents: Sequence[Document],
     *,
     length: int,

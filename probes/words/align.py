@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, runtime_checkable
 
 from probes.errors import AlignmentError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer here; transformers' fast ones answer it."""
+
+    is_fast: bool
+
+    def __call__(self, texts: list[str], **options: Any) -> Mapping[str, Any]:
+        """Tokenise texts: ids and, if asked for, character offsets and marks of specials."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class TokenSpan:
     last: int
 
 
-def tokenise(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Tokens]:
+def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
     """Tokenise whole texts, with the special tokens the model was trained with, unpadded.
 
     Raises
