@@ -10,8 +10,7 @@ import pandas as pd
 from analyses.shared.numbers import Quantity, show, show_interval
 from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
 from analyses.shared.tables import select
-
-SIDES = {"k": "keys", "v": "values"}
+from probes.similarity.catalogue import PARTS
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
@@ -20,8 +19,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     rows: list[tuple[Entry, ...]] = []
     answer = []
     for name in dict.fromkeys(losses["property"]):
-        for what, side in SIDES.items():
-            own = select(losses, property=name, what=what)
+        for part in PARTS:
+            own = select(losses, property=name, part=part)
             erased = select(own, erased="property").iloc[0]
             gaps = select(own, erased="property - controls")
             controls = own[own["erased"].str.startswith("control")]
@@ -29,14 +28,14 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             accuracies += [controls["probe_after"].mean(), erased["majority"]]
             rows.append(
                 (
-                    f"{name}, {side}",
+                    f"{name}, {part}",
                     *(show_number(100 * float(share), decimals=1) for share in accuracies),
                     show_first(select(own, erased="property"), decimals=3),
                     show_number(float(controls["value"].mean()), decimals=3),
                     show_first(gaps, decimals=3, signed=True),
                 )
             )
-            answer.append(_answer(name, side, erased, gaps))
+            answer.append(_answer(name, part, erased, gaps))
     numbers = losses.iloc[0]
     return Section(
         anchor="erasure",
@@ -45,14 +44,14 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "A property is erased (LEACE, Belrose et al. 2023) from the keys, or the values, of "
             "the modifiers at every layer, and the loss is measured on what follows them: "
             f"{int(numbers['n_words']):,} sentences of a word each. Erasers are fitted on one half "
-            "of the words, probes and loss are of the other. Controls erase as many directions, "
-            "fitted to the words' labels dealt out anew.",
+            "of the words; probes and loss are of the other. Controls erase as many directions: "
+            "they are fitted on labels that are shuffled among the words.",
         ),
         answer=tuple(answer),
         caveats=(
-            "In sentences made of words and templates, less of a word can make what follows "
-            "*easier* to guess. A loss that does not rise says that the model does not need the "
-            "property here, not that it never does.",
+            "The sentences are words in templates. There, what follows a word can become easier "
+            "to guess when less is known of the word. If the loss does not rise, the model does "
+            "not need the property in these sentences; it may need it in others.",
         ),
         captions={
             "losses": (
@@ -81,17 +80,16 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     )
 
 
-def _answer(name: str, side: str, erased: pd.Series[Any], gaps: pd.DataFrame) -> str:
+def _answer(name: str, part: str, erased: pd.Series[Any], gaps: pd.DataFrame) -> str:
     """Say by rule what erasing does to probes and loss."""
-    text = (
-        f"Without {name} in the {side} a probe gets {100 * float(erased['probe_after']):.0f} % "
-        f"right, where it got {100 * float(erased['probe_before']):.0f} % and the commonest class "
-        f"gives {100 * float(erased['majority']):.0f} %; "
+    before, after, majority = (
+        f"{100 * float(erased[name]):.0f} %" for name in ("probe_before", "probe_after", "majority")
     )
     rise = Quantity.of(erased if gaps.empty else gaps.iloc[0])
-    versus = "" if gaps.empty else "than as many other directions"
-    if rise.sign == 0:
-        change = f"that costs the model neither clearly more nor less {versus}"
-    else:
-        change = f"that costs the model {'more' if rise.sign > 0 else 'less'} {versus}"
-    return f"{text}{change.strip()} ({show(rise.value, 3)} nats a token, {show_interval(rise, 3)})."
+    amount = {1: "more", -1: "less", 0: "neither clearly more nor less"}[rise.sign]
+    versus = "" if gaps.empty else " than to erase as many other directions"
+    return (
+        f"Without {name} in the {part} a probe gets {after} right, before that {before}; the "
+        f"commonest class gives {majority}. It costs the model {amount}{versus} "
+        f"({show(rise.value, 3)} nats a token, {show_interval(rise, 3)})."
+    )

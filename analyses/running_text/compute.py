@@ -1,22 +1,21 @@
-"""Keys and values of every token of a running text, from its streamed moments alone.
+"""Measure how far values follow from keys over a text, from its streamed moments alone.
 
-``compute`` asks of a capture made by ``kvprobes capture --text`` how far values follow from keys,
-beside the keys of other heads and a random slice of x; ``draw`` draws it. No activation is stored,
-so the text may be of any length. As a script: ``python -m analyses.running_text.compute --help``.
+The capture is made by ``kvprobes capture --text``. Beside a head's own keys stand the keys of other
+heads and a random slice of x. No activation is stored, so the text may be of any length.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from analyses.running_text.section import describe
+from analyses.shared.given import Given
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.text_run import read_layer
 from probes.errors import TableError
@@ -26,6 +25,7 @@ from probes.similarity.canonical import (
     canonical_correlations_from_moments,
     mean_squared_correlation,
 )
+from probes.similarity.catalogue import TRAINED, name_difference
 from probes.similarity.cka import linear_cka_from_moments
 from probes.similarity.conditions import require_one_width
 from probes.similarity.coordinates import metric_root
@@ -35,39 +35,24 @@ from probes.similarity.token_moments import head_moments, input_moments, query_m
 from probes.stats.jackknife import jackknife_interval
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from analyses.running_text import RunningTextSettings
 
-    from probes.capture.store import Store
-
-__all__ = ["RunningTextSettings", "compute", "describe", "describe_inputs", "draw"]
-
-NAME = "running_text"
 MEASURES = ("tieability", "linear_cka", "canonical_correlation")
 SPACES = ("centred", "functional")
-CONDITIONS = ("trained", "mismatched", "slice")
+CONDITIONS = (TRAINED, "mismatched_heads", "random_slice")
 FEWEST_FOLDS = 4
 """A fold is left out for the interval, and three are the fewest that tieability takes."""
 
-Figures = dict[tuple[str, str, str], np.ndarray]
+Measured = dict[tuple[str, str, str], np.ndarray]
 """(space, measure, condition) -> the whole text and the text without each fold, by kv head."""
 
 
-@dataclass(frozen=True)
-class RunningTextSettings:
-    """How much to compute: ``folds`` stretches of the text, and the seed of the slices of x."""
-
-    folds: int = 8
-    seed: int = 0
-
-
-def compute(
-    store: Store, *, settings: RunningTextSettings | None = None
-) -> dict[str, pd.DataFrame]:
+def compute(given: Given, settings: RunningTextSettings) -> dict[str, pd.DataFrame]:
     """Measure how far values follow from keys over all tokens of a text.
 
     Parameters
     ----------
-    store
+    given
         A finished capture of a text (`probes.capture.capture_text`).
 
     Returns
@@ -75,8 +60,9 @@ def compute(
     ``summary``
         Means over heads: ``space, measure, condition, value, ci_low, ci_high``. The measures are
         the tieability held out by stretches of the text, plain linear CKA, and the mean squared
-        canonical correlation; ``mismatched``: keys of one head beside values of another;
-        ``slice`` (not for CKA): a random slice of x, as wide as a key, in the place of the keys.
+        canonical correlation; ``mismatched_heads``: keys of one head beside values of another;
+        ``random_slice`` (not for CKA): a random slice of x, as wide as a key, in the place of the
+        keys.
         Intervals leave out one stretch at a time (`probes.stats.jackknife_interval`).
     ``heads``
         The same per layer and kv head, without intervals.
@@ -90,7 +76,7 @@ def compute(
     UnsupportedModelError
         If layers have different numbers of kv heads.
     """
-    settings = settings or RunningTextSettings()
+    store = given.text
     require_one_width(store)
     folds = min(settings.folds, store.n_shards)
     if folds < FEWEST_FOLDS:
@@ -100,7 +86,7 @@ def compute(
         )
     value_metrics = store.read_constants()
 
-    def measure(layer: int) -> tuple[int, Figures]:
+    def measure(layer: int) -> tuple[int, Measured]:
         parts = read_layer(store, layer, folds=folds)
         whole = merge_in_order(parts)
         roots = (
@@ -112,7 +98,7 @@ def compute(
 
     with progress_bar("Measuring the text", total=store.n_layers, unit="layers") as advance:
         found = map_threads(measure, range(store.n_layers), on_done=advance)
-    layers = [figures for _, figures in found]
+    layers = [measured for _, measured in found]
     tables = {
         "summary": _tabulate_means(layers),
         "heads": _tabulate_heads(layers),
@@ -126,7 +112,7 @@ def compute(
 
 def _measure_layer(
     parts: list[LayerMoments], key_root: Tensor, value_root: Tensor, *, generator: torch.Generator
-) -> Figures:
+) -> Measured:
     """Measure one layer, on the whole text and without each fold."""
     n_heads = len(parts[0].mean["k"])
     shifts = range(1, n_heads)
@@ -134,29 +120,29 @@ def _measure_layer(
     if "x" in parts[0].mean:
         shape = (n_heads, parts[0].mean["x"].shape[-1], parts[0].mean["k"].shape[-1])
         slices = torch.randn(shape, generator=generator, dtype=torch.float64)
-    found: Figures = {}
+    found: Measured = {}
     for space in SPACES:
         left, right = (
             root if space == "functional" else torch.eye(root.shape[-1]).double().expand_as(root)
             for root in (key_root, value_root)
         )
         sides = {
-            "trained": [head_moments(part).transform(left, right) for part in parts],
-            "mismatched": [
+            TRAINED: [head_moments(part).transform(left, right) for part in parts],
+            "mismatched_heads": [
                 _join([head_moments(p, shift=s).transform(left, right.roll(-s, 0)) for s in shifts])
                 for p in parts
                 if shifts
             ],
-            "slice": [
+            "random_slice": [
                 input_moments(part).transform(slices, right) for part in parts if slices is not None
             ],
         }
         for condition, folded in sides.items():
             if folded:
-                for name, figures in _measure_without_each(folded).items():
-                    if (name, condition) == ("linear_cka", "slice"):
+                for name, measured in _measure_without_each(folded).items():
+                    if (name, condition) == ("linear_cka", "random_slice"):
                         continue  # it weighs by variance, and a slice has no metric of its own
-                    by_head = figures.reshape(len(figures), -1, n_heads).mean(1)
+                    by_head = measured.reshape(len(measured), -1, n_heads).mean(1)
                     found[space, name, condition] = by_head
     return found
 
@@ -164,14 +150,14 @@ def _measure_layer(
 def _measure_without_each(folded: list[CrossMoments]) -> dict[str, np.ndarray]:
     """Measure all folds together, then all but each in turn: [1 + fold, head]."""
     subsets = [folded] + [folded[:f] + folded[f + 1 :] for f in range(len(folded))]
-    figures: dict[str, list[Tensor]] = {name: [] for name in MEASURES}
+    found: dict[str, list[Tensor]] = {name: [] for name in MEASURES}
     for subset in subsets:
         whole = reduce(CrossMoments.merge, subset)
         correlations = canonical_correlations_from_moments(whole)
-        figures["tieability"].append(tieability_from_moments(subset)[0])
-        figures["linear_cka"].append(linear_cka_from_moments(whole))
-        figures["canonical_correlation"].append(mean_squared_correlation(correlations))
-    return {name: torch.stack(parts).numpy() for name, parts in figures.items()}
+        found["tieability"].append(tieability_from_moments(subset)[0])
+        found["linear_cka"].append(linear_cka_from_moments(whole))
+        found["canonical_correlation"].append(mean_squared_correlation(correlations))
+    return {name: torch.stack(parts).numpy() for name, parts in found.items()}
 
 
 def _join(moments: list[CrossMoments]) -> CrossMoments:
@@ -181,7 +167,7 @@ def _join(moments: list[CrossMoments]) -> CrossMoments:
     return CrossMoments(moments[0].count, **joined)
 
 
-def _tabulate_means(layers: list[Figures]) -> pd.DataFrame:
+def _tabulate_means(layers: list[Measured]) -> pd.DataFrame:
     rows = []
     for space in SPACES:
         for measure in MEASURES:
@@ -190,8 +176,8 @@ def _tabulate_means(layers: list[Figures]) -> pd.DataFrame:
                 for condition in CONDITIONS
                 if (space, measure, condition) in layers[0]
             }
-            for null in [name for name in means if name != "trained"]:
-                means[f"trained - {null}"] = means["trained"] - means[null]
+            for null in [name for name in means if name != TRAINED]:
+                means[name_difference(null)] = means[TRAINED] - means[null]
             for condition, (whole, *without) in means.items():
                 low, high = jackknife_interval(np.asarray(whole), np.asarray(without))
                 rows.append((space, measure, condition, whole, float(low), float(high)))
@@ -199,7 +185,7 @@ def _tabulate_means(layers: list[Figures]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _tabulate_heads(layers: list[Figures]) -> pd.DataFrame:
+def _tabulate_heads(layers: list[Measured]) -> pd.DataFrame:
     tables = []
     for place, layer in enumerate(layers):
         for space in SPACES:
@@ -209,28 +195,7 @@ def _tabulate_heads(layers: list[Figures]) -> pd.DataFrame:
                     for condition in CONDITIONS
                     if (space, measure, condition) in layer
                 }
-                where = {"layer": place, "kv_head": np.arange(len(columns["trained"]))}
+                where = {"layer": place, "kv_head": np.arange(len(columns[TRAINED]))}
                 names = {"space": space, "measure": measure}
                 tables.append(pd.DataFrame(where | names | columns))
     return pd.concat(tables, ignore_index=True)
-
-
-def describe_inputs(store: Store, settings: RunningTextSettings | None = None) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    return {
-        "capture": store.identity_hash,
-        "settings": asdict(settings or RunningTextSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw every measure by layer, from the tables alone."""
-    from analyses.running_text.figures import draw_layers
-
-    return {"layers": draw_layers(tables["heads"])}
-
-
-if __name__ == "__main__":
-    from kvprobes.command.cli import run_analysis_script
-
-    run_analysis_script(NAME)

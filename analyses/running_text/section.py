@@ -10,20 +10,25 @@ import pandas as pd
 from analyses.shared.numbers import Quantity, show, show_interval
 from analyses.shared.section import Entry, Section, ShownTable, show_first
 from analyses.shared.tables import select
+from probes.similarity.catalogue import TRAINED, find_condition, name_difference
 
 SHOWN = {
     "tieability": "held-out tieability",
     "linear_cka": "linear CKA",
     "canonical_correlation": "canonical correlations",
 }
-NULLS = {"mismatched": "keys of another head", "slice": "a random slice of x as wide as a key"}
+TOLD = {
+    "mismatched_heads": "the keys of another head",
+    "random_slice": "a random slice of x as wide as a key",
+}
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe the tables of `analyses.running_text.compute`."""
     summary, text = tables["summary"], tables["text"].iloc[0]
-    present = [null for null in NULLS if (summary["condition"] == null).any()]
-    conditions = ("trained", *present, *(f"trained - {null}" for null in present))
+    nulls = [null for null in TOLD if (summary["condition"] == null).any()]
+    labels = [find_condition(null).label for null in nulls]
+    conditions = (TRAINED, *nulls, *map(name_difference, nulls))
     rows: list[tuple[Entry, ...]] = []
     for space in ("functional", "centred"):
         for place, (measure, shown) in enumerate(SHOWN.items()):
@@ -39,17 +44,17 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         anchor="running-text",
         title="Every token of a running text",
         explanation=(
-            f"The same question without word pairs, templates or any choice of words: over all "
-            f"{int(text['tokens']):,} tokens of a text, how far do a head's values follow from its "
-            f"keys? Tieability is held out by {int(text['folds'])} stretches of the text; CKA and "
-            "canonical correlations (mean square) are of the whole text, and plain.",
+            f"This asks over all {int(text['tokens']):,} tokens of a text, without word pairs, "
+            "templates or any choice of words, how far a head's values follow from its keys. "
+            f"Tieability is held out by {int(text['folds'])} stretches of the text. CKA and "
+            "canonical correlations (mean square) are of the whole text, and not held out.",
         ),
-        answer=tuple(_answer(summary, null) for null in present) or (_answer_alone(summary),),
+        answer=tuple(_answer(summary, null) for null in nulls) or (_answer_alone(summary),),
         caveats=(
-            "Neighbouring tokens are alike, and a frequent token counts as often as it comes: a "
-            "linear map may learn a table of the commonest words by heart. Folds are stretches of "
-            "the text, not words, so some of this tieability may be of words that it was fitted "
-            "on; that of the word pairs is held out by word.",
+            "Neighbouring tokens are alike, and a frequent token counts as often as it comes. A "
+            "linear map may therefore memorise the commonest words. Folds are stretches of the "
+            "text, not words, so some of this tieability may be of words that the map was fitted "
+            "on. The tieability of the word pairs is held out by word.",
             "A random slice of x can predict values well because values are a linear map of x.",
         ),
         captions={
@@ -69,8 +74,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 (
                     "space",
                     "measure",
-                    *("trained", *present),
-                    *(f"trained, less {null}" for null in present),
+                    *(TRAINED, *labels),
+                    *(f"trained, less {label}" for label in labels),
                 ),
                 tuple(rows),
                 n_words=2,
@@ -81,25 +86,20 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 
 def _answer(summary: pd.DataFrame, null: str) -> str:
     """Say by rule whether a head's own keys tell more of its values than a null does."""
-    gap = _find(summary, f"trained - {null}")
-    if gap.sign > 0:
-        versus = "more than"
-    elif gap.sign < 0:
-        versus = "less than"
-    else:
-        versus = "neither clearly more nor less than"
+    gap = _find(summary, name_difference(null))
+    versus = {1: "more than", -1: "less than", 0: "neither clearly more nor less than"}[gap.sign]
     return (
-        f"On running text a linear map of a head's own keys tells {_state(summary, 'trained')} of "
-        f"the variance of its values, {versus} {NULLS[null]} ({_state(summary, null)}; difference "
+        f"On running text a linear map of a head's own keys tells {_state(summary, TRAINED)} of "
+        f"the variance of its values, {versus} {TOLD[null]} ({_state(summary, null)}; difference "
         f"{show(gap.value)}, {show_interval(gap)})."
     )
 
 
 def _answer_alone(summary: pd.DataFrame) -> str:
     return (
-        f"On running text a linear map of a head's keys tells {_state(summary, 'trained')} of the "
-        "variance of its values; a layer has one kv head and the moments hold no x, so nothing "
-        "stands beside it."
+        f"On running text a linear map of a head's keys tells {_state(summary, TRAINED)} of the "
+        "variance of its values. There is nothing to compare this with: a layer has one kv head, "
+        "and the moments hold no x."
     )
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
-from probes.files import hash_json, replacing, write_parquet
+from analyses.shared.given import Given
+from probes.files import hash_json, write_parquet, write_tensors
 
 
 @dataclass(frozen=True)
-class Units:
+class FinishedParts:
     """A folder of finished parts of one computation.
 
     Parameters
@@ -30,6 +31,19 @@ class Units:
 
     folder: Path | None
     identity: Any
+
+    @classmethod
+    def of(cls, given: Given, settings: Any, *, leaving_out: tuple[str, ...] = ()) -> FinishedParts:
+        """Return the finished parts of a question with these settings.
+
+        Parameters
+        ----------
+        leaving_out
+            Settings that no part follows from, only the tables that are made of the parts. The
+            measures of single heads (``given.heads``) are always left out.
+        """
+        own = {name: value for name, value in asdict(settings).items() if name not in leaving_out}
+        return cls(given.parts, replace(given, heads=None).identify() | {"settings": own})
 
     @property
     def place(self) -> Path | None:
@@ -55,7 +69,17 @@ class Units:
         except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
             return None
 
-    def find_tensors(self, name: str) -> dict[str, Tensor] | None:
+    def tensors(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return a part that is a set of tensors: from disk, or made now and kept."""
+        found = self._find_tensors(name)
+        if found is not None:
+            return found
+        made = make()
+        if self.place is not None:
+            write_tensors(self.place / f"{name}.safetensors", made)
+        return made
+
+    def _find_tensors(self, name: str) -> dict[str, Tensor] | None:
         """Return a finished set of tensors, or None if it is not there or damaged."""
         if self.place is None:
             return None
@@ -63,10 +87,3 @@ class Units:
             return load_file(self.place / f"{name}.safetensors")
         except (OSError, SafetensorError):
             return None
-
-    def keep_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Keep a set of tensors."""
-        if self.place is None:
-            return
-        with replacing(self.place / f"{name}.safetensors") as temporary:
-            temporary.write_bytes(save({key: t.contiguous() for key, t in tensors.items()}))

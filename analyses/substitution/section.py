@@ -1,4 +1,4 @@
-"""What the report says of substitutions and swaps: what happens when keys or values are changed."""
+"""What the report says of substitutions: what a model loses when values are made from keys."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.shared.numbers import show
-from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
+from analyses.shared.numbers import Quantity, show, show_interval, tell
+from analyses.shared.section import Entry, Section, ShownTable, show_number
 from analyses.shared.tables import select
+from probes.causal.substitute import KINDS
 
-KINDS = {
-    "keys": "v := M k + b, own keys",
-    "other keys": "the same from another head's keys",
-    "slice": "the same from a random slice of x",
-    "mean": "v := its mean (ablation)",
-    "clamp": "v := k as it is",
-    "reverse": "k := M v + b",
+REPLACED_BY = {
+    "keys": "a linear map of its head's own key",
+    "other keys": "a linear map of another head's key",
+    "random_slice": "a linear map of a random slice of x",
+    "mean": "the mean value",
+    "clamp": "the key as it is",
 }
 
 
-def describe_substitution(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
+def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe the tables of `analyses.substitution.compute`."""
-    summary = tables["summary"]
     rows: list[tuple[Entry, ...]] = []
     for scope in ("head", "layer", "all"):
-        for row in select(summary, scope=scope).to_dict("records"):
+        for row in select(tables["summary"], scope=scope).to_dict("records"):
+            kind = str(row["kind"])
             rows.append(
                 (
                     scope,
-                    f"{KINDS.get(str(row['kind']), row['kind'])}, {row['fit']}",
+                    f"{KINDS.get(kind, kind)}, fitted {row['fit']}",
                     _show(row, "rise", "ci", 4 if scope == "head" else 3),
                     _show(row, "recovered", "recovered", 2),
                 )
@@ -39,16 +39,18 @@ def describe_substitution(tables: dict[str, pd.DataFrame], settings: Mapping[str
         anchor="substitution",
         title="What a model loses when values are made from keys",
         explanation=(
-            "Values are replaced while the model reads text it was not fitted on: by the best "
-            "linear map of the head's own keys, of another head's keys, of a random slice of x, by "
-            "their mean, and by the keys as they are. The rise is that of the cross-entropy, in "
-            "nats a token; recovered is the share of the loss by mean ablation that comes back.",
+            "Values are replaced while the model reads text that nothing was fitted on. They are "
+            "replaced by the best linear map of the head's own keys, of another head's keys, or "
+            "of a random slice of x; by their mean; and by the keys as they are. The rise is that "
+            "of the cross-entropy, in nats a token. Recovered is the share of the loss by mean "
+            "ablation that comes back.",
         ),
-        answer=tuple(_answer_substitution(tables)),
+        answer=(_answer_losses(tables["summary"]), *_answer_geometry(tables["geometry"])),
         captions={
             "summary": (
-                "What comes back when values are made from keys, for each kind of substitution "
-                "and scope, and how much of the keys is needed; 95 % intervals over documents.",
+                "The rise of the cross-entropy, and what comes back, for each kind of substitution "
+                "and scope; and how many directions of the keys are needed. 95 % intervals over "
+                "documents.",
                 "Points with intervals of the rise in cross-entropy by kind of substitution, and a "
                 "curve over the number of directions used.",
             ),
@@ -57,8 +59,8 @@ def describe_substitution(tables: dict[str, pd.DataFrame], settings: Mapping[str
                 "Heat maps and lines of the rise in cross-entropy by layer and kv head.",
             ),
             "geometry": (
-                "Does the cheap measure mean anything: tieability of each head against the cost of "
-                "replacing its values.",
+                "Whether a cheap measure predicts the cost: tieability of each head against the "
+                "cost of replacing its values.",
                 "Scatter of tieability against the rise in cross-entropy over heads, with rank "
                 "correlations.",
             ),
@@ -81,136 +83,31 @@ def _show(row: Mapping[Any, Any], name: str, bounds: str, decimals: int) -> Entr
     return show_number(*numbers, decimals=decimals)
 
 
-def _answer_substitution(tables: dict[str, pd.DataFrame]) -> list[str]:
-    everywhere = select(tables["summary"], scope="all", fit="at once")
+def _answer_losses(summary: pd.DataFrame) -> str:
+    """Say what every kind of substitution costs, everywhere at once."""
+    everywhere = select(summary, scope="all", fit="at once").set_index("kind")
+    parts = []
+    for kind, told in REPLACED_BY.items():
+        if kind in everywhere.index:
+            rise = Quantity.of(everywhere.loc[kind].rename({"rise": "value"}))
+            parts.append(f"by {told}, {show(rise.value)} ({show_interval(rise)})")
+    text = "Rise of the loss, in nats a token, when every value in the model is replaced: "
+    text += f"{'; '.join(parts)}. "
+    if everywhere.loc["mean", "ci_low"] <= 0:
+        return text + "Mean values do not clearly lose anything, so there is nothing to recover."
+    recovered = show(100 * float(everywhere.loc["keys", "recovered"]), 0)
+    return text + f"The map of own keys recovers {recovered} % of what is lost with mean values."
 
-    def tell(kind: str) -> str:
-        row = select(everywhere, kind=kind).iloc[0]
-        rise, low, high = (show(float(row[c])) for c in ("rise", "ci_low", "ci_high"))
-        return f"{rise} nats a token ({low} to {high})"
 
-    own = select(everywhere, kind="keys").iloc[0]
-    sentences = [
-        "With every value in the model made from its head's own keys by a linear map, the loss "
-        f"rises by {tell('keys')}; without values (their mean) by {tell('mean')}, so that "
-        f"{show(100 * float(own['recovered']), 0)} % comes back. From another head's keys it "
-        f"rises by {tell('other keys')}, from a random slice of x by {tell('slice')}, with v := k "
-        f"by {tell('clamp')}."
+def _answer_geometry(geometry: pd.DataFrame) -> list[str]:
+    """Say whether the tieability of a head predicts the cost; nothing if it was not measured."""
+    rows = select(geometry, measure="tieability", cost="rise, mean ablation held constant")
+    if rows.empty:
+        return []
+    found = Quantity.of(rows.iloc[0])
+    verdict = {-1: "predicts", 1: "does not predict", 0: "cannot be shown to predict"}[found.sign]
+    return [
+        f"The tieability of a head {verdict} what replacing its values costs, given what they are "
+        f"worth: the rank correlation over {int(rows.iloc[0]['heads'])} heads is "
+        f"{tell(found)}. Below 0 means that more tieable heads cost less."
     ]
-    geometry = select(
-        tables["geometry"], measure="tieability", cost="rise, mean ablation held constant"
-    )
-    if not geometry.empty:
-        row = geometry.iloc[0]
-        value, low, high = (float(row[c]) for c in ("value", "ci_low", "ci_high"))
-        verdict = (
-            "predicts"
-            if high < 0
-            else "does not predict"
-            if low > 0
-            else "cannot be shown to predict"
-        )
-        sentences.append(
-            f"The tieability of a head {verdict} what replacing its values costs, given what they "
-            f"are worth: rank correlation {show(value)} ({show(low)} to {show(high)}) over "
-            f"{int(row['heads'])} heads, where below 0 means that more tieable heads cost less."
-        )
-    return sentences
-
-
-def describe_swaps(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
-    """Describe the tables of `analyses.swaps.compute`."""
-    summary, indices = tables["summary"], tables["indices"]
-    rows: list[tuple[Entry, ...]] = []
-    for scope in ("head", "layer", "all"):
-        for part in ("key", "value", "both"):
-            own = select(summary, population="word pairs", scope=scope, part=part)
-            other = select(summary, population="random pairs", scope=scope, part=part)
-            if own.empty:
-                continue
-            rows.append(
-                (
-                    scope,
-                    part,
-                    show_first(select(own, measure="total_variation"), decimals=3),
-                    show_first(select(other, measure="total_variation"), decimals=3),
-                    show_first(select(own, measure="transfer")),
-                )
-            )
-    return Section(
-        anchor="swaps",
-        title="Swapping only keys, or only values, between two words",
-        explanation=(
-            "Two sentences that differ in one word, neural network and social network. At that "
-            "word only its keys, only its values, or both are taken from the other sentence; what "
-            "changes at the head word is the distribution of the next token (total variation: 0 "
-            "nothing, 1 everything) and how far it moves to the other sentence's (transfer: 1). "
-            "The usual answer predicts that swapped keys change little and swapped values much. "
-            "Random pairs: two words matched in frequency and tokens, before the same head word.",
-        ),
-        answer=tuple(_answer_swaps(summary, indices)),
-        captions={
-            "summary": (
-                "What swaps change in the next token's distribution, in one head, one layer and "
-                "everywhere, on the word pairs and on random matched pairs; 95 % intervals, words "
-                "resampled.",
-                "Points with intervals of the change by swapped part and scope, and the index of "
-                "values against keys.",
-            ),
-            "heads": (
-                "The index (values less keys, over their sum) in every head: red, its values "
-                "carry more; blue, its keys.",
-                "Heat maps over layers and kv heads of the swap index.",
-            ),
-        },
-        tables=(
-            ShownTable(
-                "What a swap changes at the head word.",
-                "Means over pairs, and over heads or layers. Intervals: 95 %, words resampled.",
-                (
-                    *("scope", "swapped", "total variation"),
-                    *("the same, random pairs", "transfer"),
-                ),
-                tuple(rows),
-                n_words=2,
-            ),
-        ),
-    )
-
-
-def _answer_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> list[str]:
-    def tell(part: str) -> str:
-        row = select(
-            summary, population="word pairs", scope="all", part=part, measure="total_variation"
-        ).iloc[0]
-        value, low, high = (show(float(row[c])) for c in ("value", "ci_low", "ci_high"))
-        return f"{value} ({low} to {high})"
-
-    text = (
-        f"Swapped everywhere, keys change {tell('key')} of the next token's distribution and "
-        f"values {tell('value')}, both {tell('both')}"
-    )
-    own, gap = (
-        select(indices, population=population, scope="all", measure="total_variation")
-        for population in ("word pairs", "word pairs - random pairs")
-    )
-    index = own.iloc[0]
-    if index["ci_low"] > 0:
-        text += ": values carry more, as the usual answer says"
-    elif index["ci_high"] < 0:
-        text += ": keys carry more, against the usual answer"
-    else:
-        text += ": the two cannot be told apart"
-    sentences = [f"{text}."]
-    if not gap.empty:
-        row = gap.iloc[0]
-        value, low, high = (float(row[c]) for c in ("value", "ci_low", "ci_high"))
-        versus = "more than" if low > 0 else "less than" if high < 0 else "not distinguishably from"
-        sentences.append(
-            f"In that the word pairs differ {versus} random matched words (difference of the "
-            f"index {show(value, 3)}, {show(low, 3)} to {show(high, 3)})."
-            if versus != "not distinguishably from"
-            else "Random matched words cannot be told from them in that: the index differs by "
-            f"{show(value, 3)} ({show(low, 3)} to {show(high, 3)})."
-        )
-    return sentences

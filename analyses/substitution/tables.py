@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from probes.stats.bootstrap import interval, resample_words
+from probes.stats.rank_correlation import rank_correlations
 
 Array = NDArray[Any]
 TRIAL = ["scope", "kind", "fit", "layer", "kv_head", "rank", "directions"]
@@ -77,7 +78,7 @@ class Rises:
 
 
 def _interval(samples: Array) -> tuple[float, float]:
-    """Return the percentile interval; NaN if more than a tenth of the resamples have no figure."""
+    """Return the percentile interval; NaN if more than a tenth of the resamples have no number."""
     finite = samples[np.isfinite(samples)]
     if len(finite) < 0.9 * len(samples):
         return float("nan"), float("nan")
@@ -143,20 +144,27 @@ def tabulate_ranks(losses: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-MEASURES = {
-    "tieability": "tieability",
-    "excess_tieability_vs_mismatched": "excess tieability over mismatched heads",
-    "excess_tieability_vs_slice": "excess tieability over a random slice",
-    "representational_similarity": "representational similarity",
-    "dissociation_ratio_5%": "dissociation ratio (5 %)",
-}
+MEASURES = (
+    "tieability",
+    "excess_tieability_vs_mismatched_heads",
+    "excess_tieability_vs_random_slice",
+    "representational_similarity",
+    "dissociation_ratio_5%",
+)
 """Measures of the table of heads that are correlated with costs."""
+
+COSTS = (
+    "rise",
+    "rise of mean ablation",
+    "rise, mean ablation held constant",
+    "share not recovered",
+)
 
 
 def tabulate_geometry(
     losses: pd.DataFrame,
     r2: pd.DataFrame,
-    divergence_heads: pd.DataFrame | None,
+    measured_heads: pd.DataFrame | None,
     *,
     resamples: int,
     seed: int,
@@ -167,6 +175,11 @@ def tabulate_geometry(
     values matter at all); the first with the second held constant (partial Spearman correlation);
     and the share of the second that does not come back. Intervals resample heads and documents at
     once.
+
+    Parameters
+    ----------
+    measured_heads
+        The table ``heads`` of `analyses.divergence`; None where it has not been measured.
     """
     rises = Rises(losses[losses["scope"] == "head"], resamples=resamples, seed=seed)
     keys, mean = rises.find(kind="keys"), rises.find(kind=MEAN)
@@ -174,54 +187,47 @@ def tabulate_geometry(
         return pd.DataFrame(columns=["measure", "cost", "value", "ci_low", "ci_high", "heads"])
     places = rises.trials.loc[keys, ["layer", "kv_head"]]
     measures = {"r2_text": places.merge(r2, how="left")["r2_text"].to_numpy(dtype=float)}
-    if divergence_heads is not None:
-        measures |= _read_measures(divergence_heads, places)
-    observed = [rises.observed(keys), rises.observed(mean)]
-    samples = [rises.resampled(keys), rises.resampled(mean)]
-    random = np.random.default_rng(seed)
-    draws = random.integers(len(keys), size=(resamples, len(keys)))
-    rows = []
-    for measure, figures in measures.items():
-        value = _correlate(figures, *observed)
-        drawn = np.array(
-            [
-                _correlate(figures[draw], samples[0][turn][draw], samples[1][turn][draw])
-                for turn, draw in enumerate(draws)
-            ]
-        )
-        for column, cost in enumerate(COSTS):
-            low, high = _interval(drawn[:, column])
-            rows.append(
-                {
-                    "measure": measure,
-                    "cost": cost,
-                    "value": value[column],
-                    "ci_low": low,
-                    "ci_high": high,
-                    "heads": len(keys),
-                }
+    if measured_heads is not None:
+        measures |= _read_measures(measured_heads, places)
+    measured = np.stack(list(measures.values()))
+    value = correlate_costs(measured, rises.observed(keys), rises.observed(mean))
+    draws = np.random.default_rng(seed).integers(len(keys), size=(resamples, len(keys)))
+    drawn = np.array(
+        [
+            correlate_costs(measured[:, draw], rise[draw], ablation[draw])
+            for draw, rise, ablation in zip(
+                draws, rises.resampled(keys), rises.resampled(mean), strict=True
             )
+        ]
+    )
+    rows = []
+    for row, measure in enumerate(measures):
+        for column, cost in enumerate(COSTS):
+            low, high = _interval(drawn[:, row, column])
+            numbers = {"value": value[row, column], "ci_low": low, "ci_high": high}
+            rows.append({"measure": measure, "cost": cost, **numbers, "heads": len(keys)})
     return pd.DataFrame(rows)
 
 
-COSTS = (
-    "rise",
-    "rise of mean ablation",
-    "rise, mean ablation held constant",
-    "share not recovered",
-)
+def correlate_costs(
+    measures: Float[np.ndarray, "measure head"],
+    rise: Float[np.ndarray, " head"],
+    ablation: Float[np.ndarray, " head"],
+) -> Float[np.ndarray, "measure cost"]:
+    """Return the Spearman correlations of measures of the heads with every cost of `COSTS`.
 
-
-def _correlate(figures: Array, rise: Array, ablation: Array) -> Array:
-    """Return the Spearman correlations of a measure with every cost of `COSTS`."""
+    Parameters
+    ----------
+    rise
+        Of the loss, with values made from keys.
+    ablation
+        Rise of the loss without values (their mean).
+    """
     # A share of nothing says nothing: the lower quarter of the heads share one denominator.
-    floor = np.quantile(np.abs(ablation), 0.25)
-    share = rise / np.maximum(ablation, floor)
-    ranks = np.stack([rankdata(a) for a in (figures, rise, ablation, share)])
-    with np.errstate(invalid="ignore", divide="ignore"):  # a resample of few heads may be constant
-        r = np.corrcoef(ranks)
-        partial = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
-    return np.array([r[0, 1], r[0, 2], partial, r[0, 3]])
+    floor = max(np.quantile(np.abs(ablation), 0.25), np.finfo(float).tiny)
+    costs = torch.tensor(np.stack([rise, ablation, rise / np.maximum(ablation, floor)]))
+    plain, partial = rank_correlations(torch.tensor(measures), costs, given=costs[1:2])
+    return torch.stack([plain[:, 0], plain[:, 1], partial[:, 0], plain[:, 2]], dim=1).numpy()
 
 
 def _read_measures(table: pd.DataFrame, places: pd.DataFrame) -> dict[str, Array]:

@@ -1,17 +1,18 @@
 """The trials of the analysis of substitution: which there are, their maps, and their losses.
 
-Finished parts are kept as `analyses.shared.resumable.Units`.
+Finished parts are kept as `analyses.shared.resumable.FinishedParts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.shared.resumable import Units
+from analyses.shared.resumable import FinishedParts
 from probes.causal.edits import Edit, editable_layers
 from probes.causal.maps import AffineMap
 from probes.causal.substitute import (
@@ -26,29 +27,8 @@ from probes.causal.windows import Windows
 from probes.progress import progress_bar
 
 if TYPE_CHECKING:
+    from analyses.substitution import SubstitutionSettings
     from probes.models.model import Model
-
-
-@dataclass(frozen=True)
-class SubstitutionSettings:
-    """How much text is read, and which substitutions are tried.
-
-    ``length`` tokens a window; ``train_windows`` and ``test_windows`` a document;
-    ``test_documents`` of the held-out ones (None: all), spread evenly. ``head_kinds`` are tried in
-    every single kv head, all kinds in every layer and everywhere; ``ordered_kinds`` are also fitted
-    in order. ``ranks`` are the points of the curve.
-    """
-
-    length: int = 128
-    train_windows: int = 8
-    test_windows: int = 1
-    test_documents: int | None = None
-    head_kinds: tuple[str, ...] = ("keys", "mean", "other keys", "slice", "clamp", "reverse")
-    ordered_kinds: tuple[str, ...] = ("keys", "mean", "other keys", "slice", "reverse")
-    ranks: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    batch_size: int = 16
-    resamples: int = 1000
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,9 +63,7 @@ def list_trials(model: Model, kinds: list[str], settings: SubstitutionSettings) 
         yield Trial("all", kind)
         if kind in settings.ordered_kinds:
             yield Trial("all", kind, "in order")
-    for directions in ("top", "best"):
-        for rank in settings.ranks:
-            yield Trial("all", "keys", rank=rank, directions=directions)
+    yield from _list_ranked(settings)
     for place in editable_layers(model.geometry):
         for kind in kinds:
             yield Trial("layer", kind, layer=place)
@@ -95,66 +73,59 @@ def list_trials(model: Model, kinds: list[str], settings: SubstitutionSettings) 
                     yield Trial("head", kind, layer=place, kv_head=head)
 
 
+def _list_ranked(settings: SubstitutionSettings) -> Iterator[Trial]:
+    """List the substitutions that may use so many directions of the keys."""
+    for directions in ("top", "best"):
+        for rank in settings.ranks:
+            yield Trial("all", "keys", rank=rank, directions=directions)
+
+
 def fit_trials(
     model: Model,
     train: Windows,
     kinds: list[str],
     settings: SubstitutionSettings,
-    units: Units,
+    parts: FinishedParts,
     *,
     resumes: bool,
 ) -> tuple[dict[str, Substitution], pd.DataFrame]:
     """Fit all maps, or read those that are kept."""
-    wanted = [Trial("all", kind) for kind in kinds] + [
-        Trial("all", "keys", rank=rank, directions=directions)
-        for directions in ("top", "best")
-        for rank in settings.ranks
-    ]
-    fits: dict[str, Substitution] = {}
-    for trial in wanted:
-        kept = units.find_tensors(f"fit-{trial.fit_name}")
-        if kept is not None:
-            fits[trial.fit_name] = _unpack(trial.kind, kept, settings.seed)
-    r2 = units.find_table("r2")
-    if len(fits) < len(wanted) or r2 is None:
+    reading: dict[str, Any] = {"batch_size": settings.batch_size, "seed": settings.seed}
+
+    @cache
+    def sum_up() -> dict[int, Summing]:
         with progress_bar("Fitting maps", total=len(train), unit="windows") as advance:
-            sums = sum_layers(
-                model,
-                train,
-                kinds,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                on_batch=advance,
-            )
-        for trial in wanted:
-            limits: dict[str, Any] = {"rank": trial.rank, "directions": trial.directions}
-            fit = fit_at_once(
-                sums, trial.kind, seed=settings.seed, **(limits if trial.directions else {})
-            )
-            fits[trial.fit_name] = fit
-            units.keep_tensors(f"fit-{trial.fit_name}", _pack(fit))
-        r2 = units.table("r2", lambda: _tabulate_r2(model, sums))
-    ordered = [Trial("all", k, "in order") for k in kinds if k in settings.ordered_kinds]
+            return sum_layers(model, train, kinds, on_batch=advance, **reading)
+
+    def recall(trial: Trial, fit: Callable[[], Substitution]) -> bool:
+        """Read a trial's maps or fit them; says whether they were there."""
+        fitted = []
+
+        def make() -> dict[str, Any]:
+            fitted.append(fit())
+            return _pack(fitted[0])
+
+        tensors = parts.tensors(f"fit-{trial.fit_name}", make)
+        fits[trial.fit_name] = _unpack(trial.kind, tensors, settings.seed)
+        return not fitted
+
+    def fit_everywhere(trial: Trial) -> Substitution:
+        limits: dict[str, Any] = {}
+        if trial.directions:
+            limits = {"rank": trial.rank, "directions": trial.directions}
+        return fit_at_once(sum_up(), trial.kind, seed=settings.seed, **limits)
+
+    fits: dict[str, Substitution] = {}
+    for trial in [*(Trial("all", kind) for kind in kinds), *_list_ranked(settings)]:
+        recall(trial, partial(fit_everywhere, trial))
+    r2 = parts.table("r2", lambda: _tabulate_r2(model, sum_up()))
+    ordered = [Trial("all", kind, "in order") for kind in kinds if kind in settings.ordered_kinds]
     n_layers = len(editable_layers(model.geometry))
-    total = len(ordered) * n_layers
-    with progress_bar("Fitting in order", total=total, unit="layers") as advance:
+    with progress_bar("Fitting in order", total=len(ordered) * n_layers, unit="layers") as advance:
         for trial in ordered:
-            kept = units.find_tensors(f"fit-{trial.fit_name}")
-            if kept is not None:
-                fits[trial.fit_name] = _unpack(trial.kind, kept, settings.seed)
+            fit = partial(fit_in_order, model, train, trial.kind, resumes=resumes, **reading)
+            if recall(trial, partial(fit, on_layer=advance)):
                 advance(n_layers)
-                continue
-            fit = fit_in_order(
-                model,
-                train,
-                trial.kind,
-                resumes=resumes,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                on_layer=advance,
-            )
-            fits[trial.fit_name] = fit
-            units.keep_tensors(f"fit-{trial.fit_name}", _pack(fit))
     return fits, r2
 
 
@@ -191,11 +162,11 @@ def run_trials(
     plan: list[Trial],
     fits: dict[str, Substitution],
     settings: SubstitutionSettings,
-    units: Units,
+    parts: FinishedParts,
 ) -> pd.DataFrame:
     """Try everything on every batch of held-out text, one finished part a batch and layer."""
     batches = list(test.batches(settings.batch_size))
-    parts: list[pd.DataFrame] = []
+    tables: list[pd.DataFrame] = []
     places = editable_layers(sweep.geometry)
     by_layer: dict[int, list[Trial]] = {}
     for trial in plan:
@@ -215,9 +186,9 @@ def run_trials(
                     return _try(sweep, begun[0], trials, fits, places)
 
                 name = f"losses-{number:04d}-{'all' if layer < 0 else f'{layer:03d}'}"
-                parts.append(units.table(name, make))
+                tables.append(parts.table(name, make))
                 advance(len(trials))
-    whole = pd.concat(parts, ignore_index=True)
+    whole = pd.concat(tables, ignore_index=True)
     sums = ["loss", "plain", "tokens"]
     keys = [column for column in whole.columns if column not in sums]
     return whole.groupby(keys, sort=False, as_index=False)[sums].sum()

@@ -1,1 +1,44 @@
+"""Does it matter whose keys, or whose values? Swaps on minimal pairs of compounds."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from analyses.shared.given import Need
+from analyses.shared.question import Question
+from analyses.shared.settings import setting
+
+
+@dataclass(frozen=True)
+class SwapSettings:
+    """Which pairs and templates, and which parts are swapped in single heads."""
+
+    pairs: str = setting("compound_pairs", "A shipped table of pairs, or a file.")
+    limit: int | None = setting(160, "Use at most so many pairs; none: all of them.", at_least=1)
+    templates: str = setting("2", "How many of the shipped templates, their ids, or a file.")
+    parts_of_heads: tuple[Literal["keys", "values", "both"], ...] = setting(
+        ("keys", "values", "both"),
+        "What to swap in single heads; in layers and everywhere all three are swapped.",
+    )
+    batch_size: int = setting(32, "Sentence pairs a batch; changes speed only.", at_least=1)
+    resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
+    seed: int = setting(0, "Of every random choice.")
+
+
+QUESTION = Question(
+    package=__name__,
+    title="Swaps",
+    asks="Do swapped keys change little, and swapped values much, of what follows a word?",
+    settings=SwapSettings,
+    needs=frozenset({Need.MODEL}),
+    presets={
+        "quick": {
+            "limit": 24,
+            "templates": "1",
+            "parts_of_heads": ("keys", "values"),
+            "batch_size": 24,
+        },
+        "full": {},
+    },
+)

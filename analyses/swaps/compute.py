@@ -1,109 +1,73 @@
-"""Does it matter whose keys, or whose values? Swaps on minimal pairs of compounds.
+"""Swap keys, values or both on minimal pairs of compounds, in one head, one layer and everywhere.
 
 "neural network" is run with the keys, the values or both of "social" in the place of those of
-"neural". The founding claim says that their keys are alike and their values are not: then swapping
-keys changes little of what follows "network", and swapping values much. As a script:
-``python -m analyses.swaps.compute --preset quick``.
+"neural". The founding claim says that their keys are alike and their values are not: then swapped
+keys change little of what follows "network", and swapped values much.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.shared.presets import choose_preset
-from analyses.shared.resumable import Units
-from analyses.substitution.section import describe_swaps as describe
-from analyses.swaps.tables import tabulate_example, tabulate_indices, tabulate_swaps
+from analyses.shared.given import Given
+from analyses.shared.resumable import FinishedParts
+from analyses.swaps.tables import (
+    MATCHED_PAIRS,
+    tabulate_example,
+    tabulate_indices,
+    tabulate_swaps,
+)
 from probes.causal.minimal_pairs import (
     MinimalPair,
     batch_pairs,
     draw_matched_pairs,
     find_minimal_pairs,
 )
-from probes.causal.swaps import MEASURES, Swap, SwappedPart, Swapper, list_swaps
-from probes.errors import TableError
+from probes.causal.swaps import MEASURES, Swap, Swapper, list_swaps
+from probes.errors import TableError, UsageError
 from probes.files import hash_json
 from probes.progress import progress_bar
-from probes.words.pairs import hash_pairs
+from probes.similarity.catalogue import WORD_PAIRS
+from probes.words.pairs import hash_pairs, load_pairs
+from probes.words.templates import choose_templates
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from analyses.swaps import SwapSettings
     from probes.models.model import Model
 
-__all__ = [
-    "PRESETS",
-    "SwapSettings",
-    "choose_settings",
-    "compute",
-    "describe",
-    "describe_inputs",
-    "draw",
-]
-
-NAME = "swaps"
 FEWEST = 10
 """Minimal pairs in each population, for their words to be resampled."""
 
-
-@dataclass(frozen=True)
-class SwapSettings:
-    """How many pairs and templates, and which parts are swapped in single heads.
-
-    ``pairs`` and ``templates`` are what the script loads; `compute` takes those it is given.
-    """
-
-    pairs: int = 160
-    templates: int = 2
-    parts_of_heads: tuple[SwappedPart, ...] = ("key", "value", "both")
-    batch_size: int = 32
-    resamples: int = 300
-    seed: int = 0
+_PAIR = ["pair_id", "head", "m1", "m2"]
 
 
-PRESETS = {
-    "quick": SwapSettings(pairs=24, templates=1, parts_of_heads=("key", "value"), batch_size=24),
-    "full": SwapSettings(),
-}
-
-
-def compute(
-    model: Model,
-    pairs: pd.DataFrame,
-    templates: pd.DataFrame,
-    *,
-    settings: SwapSettings | None = None,
-    folder: Path | None = None,
-) -> dict[str, pd.DataFrame]:
+def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
     """Swap in every head, in every layer and everywhere, on the pairs and on random matched ones.
 
     Parameters
     ----------
-    model
-        A causal language model.
-    pairs
-        With ``pair_id``, ``head``, ``m1``, ``m2``. Those whose modifiers differ in their number of
-        tokens are left out.
-    templates
-        With ``template_id``, ``text``.
-    folder
-        Where finished parts are kept; a run that was killed goes on from them.
+    given
+        A causal language model. Finished parts are kept; a run that was killed goes on from them.
+    settings
+        Pairs whose modifiers differ in their number of tokens are left out.
 
     Returns
     -------
     ``summary``
         ``population, scope, part, measure, value, ci_low, ci_high``: means over pairs (and over
-        heads or layers); ``transfer`` is the summed shift of the logit difference over the summed
-        gap between the two sentences: 1 if the sentence becomes the other.
+        heads or layers). The population is ``word pairs`` or ``matched random pairs``.
+        ``transfer`` is the summed shift of the logit difference over the summed gap between the
+        two sentences: 1 if the sentence becomes the other.
     ``indices``
         ``population, scope, measure``, and the index (d_v - d_k) / (d_v + d_k) as ``value`` with
-        ``ci_low, ci_high``; population ``word pairs - random pairs`` is their difference.
+        ``ci_low, ci_high``; population ``word pairs - matched random pairs`` is their difference.
     ``heads``
-        ``population, layer, kv_head, key, value, index``, by total variation.
+        ``population, layer, kv_head, keys, values, index``, by total variation.
     ``example``
         The founding pair alone: ``scope, part, measure, value``.
     ``pairs``
@@ -115,72 +79,104 @@ def compute(
     ------
     UnsupportedModelError
         If the model does not predict next tokens.
+    UsageError
+        If keys or values are not swapped in single heads.
     TableError
         If fewer than ten pairs are minimal.
     """
-    settings = settings or SwapSettings()
-    units = Units(folder, describe_inputs(model, pairs, templates, settings))
+    if not {"keys", "values"} <= set(settings.parts_of_heads):
+        raise UsageError(
+            f"in single heads {', '.join(settings.parts_of_heads) or 'nothing'} would be swapped, "
+            "but their index compares keys with values. Give swaps.parts_of_heads at least "
+            "keys,values."
+        )
+    model = given.model
+    parts = FinishedParts(
+        given.parts,
+        FinishedParts.of(given, settings, leaving_out=("resamples",)).identity
+        | identify(given, settings),
+    )
     swapper = Swapper(model)
     swaps = list_swaps(model, parts_of_heads=settings.parts_of_heads)
-    given = pairs.reset_index(drop=True)
-    matched = draw_matched_pairs(model.tokenizer, given, seed=settings.seed).reset_index(drop=True)
-    populations = {"word pairs": given, "random pairs": matched}
-    found, losses = {}, []
-    for name, table in populations.items():
-        found[name], lost = find_minimal_pairs(
-            model.tokenizer, table, templates, prefix=model.source_prefix
-        )
-        losses.append(
-            table.loc[lost["row"], ["pair_id", "head", "m1", "m2"]].assign(
-                population=name,
-                template_id=lost["template_id"].to_numpy(),
-                reason=lost["reason"].to_numpy(),
-            )
-        )
-        n_pairs = len({pair.row for pair in found[name]})
-        if n_pairs < FEWEST:
-            raise TableError(
-                f"only {n_pairs} {name} have modifiers of equally many tokens; {FEWEST} are needed "
-                "for an interval. Give more pairs."
-            )
-    parts = []
-    total = sum(map(len, found.values()))
+    populations = list(_find_populations(model, settings))
+    tables = []
+    total = sum(len(population.minimal) for population in populations)
     with progress_bar("Swapping", total=total, unit="sentence pairs") as advance:
-        for name, minimal in found.items():
-            for number, batch in enumerate(batch_pairs(minimal, settings.batch_size)):
-
-                def make(batch: list[MinimalPair] = batch) -> pd.DataFrame:
-                    return _swap(swapper, batch, swaps)
-
-                unit = units.table(f"{name.replace(' ', '-')}-{number:04d}", make)
-                parts.append(_join(unit, populations[name], name))
+        for population in populations:
+            for number, batch in enumerate(batch_pairs(population.minimal, settings.batch_size)):
+                name = f"{population.name.replace(' ', '-')}-{number:04d}"
+                part = parts.table(name, partial(_swap, swapper, batch, swaps))
+                tables.append(population.name_rows(part))
                 advance(len(batch))
-    keys = [*PAIR, "scope", "part", "layer", "kv_head"]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
+    keys = ["population", *_PAIR, "scope", "part", "layer", "kv_head"]
     table = table.groupby(keys, sort=False, as_index=False)[list(MEASURES)].mean()
     resampling = {"resamples": settings.resamples, "seed": settings.seed}
     indices, heads = tabulate_indices(table, **resampling)
-    tables = {
+    results = {
         "summary": tabulate_swaps(table, **resampling),
         "indices": indices,
         "heads": heads,
         "example": tabulate_example(table),
         "pairs": table,
-        "losses": pd.concat(losses, ignore_index=True),
+        "losses": pd.concat([p.name_rows(p.losses) for p in populations], ignore_index=True),
     }
-    for result in tables.values():
+    for result in results.values():
         result.insert(0, "model", model.name)
-    return tables
+    return results
 
 
-PAIR = ["population", "pair_id", "head", "m1", "m2"]
+def identify(given: Given, settings: SwapSettings) -> dict[str, Any]:
+    """Name the pairs and templates that are read, by their hashes."""
+    pairs, templates = _load(settings)
+    texts = templates[["template_id", "text"]].astype(str).to_numpy().tolist()
+    return {"pairs": hash_pairs(pairs), "templates": hash_json(texts)}
+
+
+def _load(settings: SwapSettings) -> tuple[pd.DataFrame, pd.DataFrame]:
+    pairs = load_pairs(settings.pairs, limit=settings.limit, seed=settings.seed)
+    return pairs, choose_templates(settings.templates)
+
+
+@dataclass(frozen=True)
+class _Population:
+    """Pairs of one kind, those of them that are minimal, and why the others are not."""
+
+    name: str
+    pairs: pd.DataFrame
+    minimal: list[MinimalPair]
+    losses: pd.DataFrame
+
+    def name_rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Put population and pairs in the place of the pairs' row numbers."""
+        names = self.pairs.loc[table["row"], _PAIR].reset_index(drop=True)
+        names.insert(0, "population", self.name)
+        return pd.concat([names, table.drop(columns="row").reset_index(drop=True)], axis="columns")
+
+
+def _find_populations(model: Model, settings: SwapSettings) -> Iterator[_Population]:
+    """Find the minimal pairs among the word pairs, and among random pairs that match them."""
+    pairs, templates = _load(settings)
+    matched = draw_matched_pairs(model.tokenizer, pairs, seed=settings.seed)
+    for name, table in ((WORD_PAIRS, pairs), (MATCHED_PAIRS, matched)):
+        table = table.reset_index(drop=True)
+        minimal, losses = find_minimal_pairs(
+            model.tokenizer, table, templates, prefix=model.source_prefix
+        )
+        n_pairs = len({pair.row for pair in minimal})
+        if n_pairs < FEWEST:
+            raise TableError(
+                f"only {n_pairs} {name} have modifiers of equally many tokens; {FEWEST} are needed "
+                "for an interval. Give more pairs."
+            )
+        yield _Population(name, table, minimal, losses)
 
 
 def _swap(swapper: Swapper, batch: list[MinimalPair], swaps: list[Swap]) -> pd.DataFrame:
     """Tabulate one batch: a row a pair and swap."""
-    figures = swapper.run(batch, swaps)
+    measured = swapper.run(batch, swaps)
     rows = []
-    for swap, of_pairs in zip(swaps, figures.tolist(), strict=True):
+    for swap, of_pairs in zip(swaps, measured.tolist(), strict=True):
         place = {
             "scope": swap.scope,
             "part": swap.part,
@@ -192,52 +188,3 @@ def _swap(swapper: Swapper, batch: list[MinimalPair], swaps: list[Swap]) -> pd.D
             for pair, numbers in zip(batch, of_pairs, strict=True)
         ]
     return pd.DataFrame(rows)
-
-
-def _join(unit: pd.DataFrame, pairs: pd.DataFrame, population: str) -> pd.DataFrame:
-    """Put the pairs' names in the place of their row numbers."""
-    names = pairs.loc[unit["row"], ["pair_id", "head", "m1", "m2"]].reset_index(drop=True)
-    names.insert(0, "population", population)
-    return pd.concat([names, unit.drop(columns="row")], axis="columns")
-
-
-def describe_inputs(
-    model: Model,
-    pairs: pd.DataFrame,
-    templates: pd.DataFrame,
-    settings: SwapSettings | None = None,
-) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    texts = [
-        [str(i), str(t)] for i, t in zip(templates["template_id"], templates["text"], strict=True)
-    ]
-    return {
-        "weights": model.weights_hash,
-        "config": model.origin.get("config_hash"),
-        "pairs": hash_pairs(pairs),
-        "templates": hash_json(texts),
-        "settings": asdict(settings or SwapSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw what swaps of keys and of values change, from the tables alone."""
-    from analyses.swaps.figures import draw_swap_maps, draw_swaps
-
-    return {
-        "summary": draw_swaps(tables["summary"], tables["indices"]),
-        "heads": draw_swap_maps(tables["heads"]),
-    }
-
-
-def choose_settings(preset: str, *, seed: int = 0) -> SwapSettings:
-    """Return the settings of a preset, ``quick`` or ``full``; see `choose_preset`."""
-    return choose_preset(PRESETS, preset, seed=seed)
-
-
-if __name__ == "__main__":
-    import typer
-
-    from kvprobes.command.cli import swap
-
-    typer.run(swap)

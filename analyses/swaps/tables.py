@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,34 +11,40 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analyses.attention_example.compute import FOUNDING
-from probes.stats.estimates import Estimate, PairBootstrap
+from analyses.shared.significance import tabulate_estimate
+from probes.similarity.catalogue import WORD_PAIRS
+from probes.stats.estimates import PairBootstrap
+from probes.words.pairs import is_founding
 
+MATCHED_PAIRS = "matched random pairs"
+"""The population in which each pair's second word is another one of as many tokens."""
+
+POPULATIONS = (WORD_PAIRS, MATCHED_PAIRS)
 AVERAGED = ("total_variation", "kl", "attention", "attention_edited")
 """Measures whose mean over pairs is told; logit shifts are told as a ratio of sums."""
 
 INDEXED = ("total_variation", "kl")
-PARTS = ("key", "value", "both")
-PLACE = ["scope", "part", "layer", "kv_head"]
+SCOPES = ("all", "layer", "head")
+PARTS = ("keys", "values", "both")
 
 
 def weighted_mean(
-    figures: Float[Tensor, "*place pair"], weights: Float[Tensor, "resample pair"] | None = None
+    measured: Float[Tensor, "*place pair"], weights: Float[Tensor, "resample pair"] | None = None
 ) -> Tensor:
     """Return the mean over pairs, [*place] or [resample, *place]."""
     if weights is None:
-        return figures.mean(-1)
-    sums = figures.to(weights.dtype) @ weights.T / weights.sum(1)
+        return measured.mean(-1)
+    sums = measured.to(weights.dtype) @ weights.T / weights.sum(1)
     return sums.movedim(-1, 0)
 
 
 def swap_index(
-    key: Float[Tensor, "*place pair"],
-    value: Float[Tensor, "*place pair"],
+    keys: Float[Tensor, "*place pair"],
+    values: Float[Tensor, "*place pair"],
     weights: Float[Tensor, "resample pair"] | None = None,
 ) -> Tensor:
     """Return (d_v - d_k) / (d_v + d_k) of the means: 1 if only values matter, -1 if only keys."""
-    d_k, d_v = weighted_mean(key, weights), weighted_mean(value, weights)
+    d_k, d_v = weighted_mean(keys, weights), weighted_mean(values, weights)
     return (d_v - d_k) / (d_v + d_k)
 
 
@@ -51,7 +58,7 @@ def ratio(
 
 
 class _Population:
-    """One population's figures as tensors [place, pair], and the resamples of its words."""
+    """One population's measures as tensors [place, pair], and the resamples of its words."""
 
     def __init__(self, table: pd.DataFrame, *, resamples: int, seed: int) -> None:
         self.table = table
@@ -61,13 +68,15 @@ class _Population:
         sides = (torch.tensor(pairs[side].map(words).to_numpy()) for side in ("m1", "m2"))
         self.bootstrap = PairBootstrap.draw(*sides, resamples=resamples, seed=seed)
 
-    def figures(self, measure: str, scope: str, part: str) -> Float[Tensor, "place pair"]:
-        """Return a measure of every place of a scope (a head, a layer, all), float64."""
+    def spread(self, measure: str, scope: str, part: str) -> pd.DataFrame:
+        """Return a measure of every place of a scope (a head, a layer, all) and pair, in order."""
         rows = self.table[(self.table["scope"] == scope) & (self.table["part"] == part)]
-        wide = rows.pivot_table(
-            index=["layer", "kv_head"], columns="pair_id", values=measure, sort=True
-        )
-        return torch.tensor(wide[self.order].to_numpy(dtype=float))
+        wide = rows.pivot_table(index=["layer", "kv_head"], columns="pair_id", values=measure)
+        return wide[self.order]
+
+    def read(self, measure: str, scope: str, parts: Sequence[str]) -> list[Tensor]:
+        """Return a measure of every part, [place, pair], float64."""
+        return [torch.tensor(self.spread(measure, scope, part).to_numpy(float)) for part in parts]
 
     def has(self, scope: str, part: str) -> bool:
         """Whether a part was swapped in a scope."""
@@ -88,21 +97,26 @@ def tabulate_swaps(table: pd.DataFrame, *, resamples: int, seed: int) -> pd.Data
     """
     rows = []
     for name, population in _populations(table, resamples=resamples, seed=seed).items():
-        for scope in ("all", "layer", "head"):
+        for scope in SCOPES:
             for part in PARTS:
                 if not population.has(scope, part):
                     continue
-                place = {"population": name, "scope": scope, "part": part}
+                estimates = {}
                 for measure in AVERAGED:
-                    figures = population.figures(measure, scope, part).mean(0)
-                    estimate = population.bootstrap.estimate(weighted_mean, figures)
-                    rows.append({**place, "measure": measure} | _tell(estimate))
+                    [measured] = population.read(measure, scope, [part])
+                    estimates[measure] = population.bootstrap.estimate(
+                        weighted_mean, measured.mean(0)
+                    )
                 moved = [
-                    population.figures(measure, scope, part).mean(0)
+                    population.read(measure, scope, [part])[0].mean(0)
                     for measure in ("logit_shift", "logit_gap")
                 ]
-                estimate = population.bootstrap.estimate(ratio, *moved)
-                rows.append({**place, "measure": "transfer"} | _tell(estimate))
+                estimates["transfer"] = population.bootstrap.estimate(ratio, *moved)
+                place = {"population": name, "scope": scope, "part": part}
+                rows += [
+                    place | {"measure": measure} | tabulate_estimate(estimate)
+                    for measure, estimate in estimates.items()
+                ]
     return pd.DataFrame(rows)
 
 
@@ -112,56 +126,42 @@ def tabulate_indices(
     """Tabulate the index by scope and population, and by kv head.
 
     Populations are resampled apart, so the interval of their difference is that of independent
-    figures.
+    numbers.
     """
     rows: list[dict[str, Any]] = []
     heads = []
     for name, population in _populations(table, resamples=resamples, seed=seed).items():
-        for scope in ("all", "layer", "head"):
+        for scope in SCOPES:
             for measure in INDEXED:
-                sides = [population.figures(measure, scope, part) for part in ("key", "value")]
-                means = [side.mean(0) for side in sides]
+                means = [side.mean(0) for side in population.read(measure, scope, PARTS[:2])]
                 estimate = population.bootstrap.estimate(swap_index, *means)
                 place = {"population": name, "scope": scope, "measure": measure}
-                rows.append(place | _tell(estimate))
-        key, value = (
-            population.figures("total_variation", "head", part) for part in ("key", "value")
-        )
-        one = population.table[
-            (population.table["scope"] == "head") & (population.table["part"] == "key")
-        ]
-        places = one[["layer", "kv_head"]].drop_duplicates().sort_values(["layer", "kv_head"])
+                rows.append(place | tabulate_estimate(estimate))
+        keys, values = population.read("total_variation", "head", PARTS[:2])
+        places = population.spread("total_variation", "head", "keys").index.to_frame(index=False)
         heads.append(
             places.assign(
                 population=name,
-                key=key.mean(1).numpy(),
-                value=value.mean(1).numpy(),
-                index=swap_index(key, value).numpy(),
+                keys=keys.mean(1).numpy(),
+                values=values.mean(1).numpy(),
+                index=swap_index(keys, values).numpy(),
             )
         )
     found = pd.DataFrame(rows)
-    return pd.concat([found, _subtract(found)], ignore_index=True), pd.concat(
-        heads, ignore_index=True
-    )
-
-
-def _tell(estimate: Estimate) -> dict[str, float]:
-    low, high = estimate.interval()
-    return {"value": float(estimate.observed), "ci_low": float(low), "ci_high": float(high)}
+    found = pd.concat([found, _subtract(found)], ignore_index=True)
+    return found, pd.concat(heads, ignore_index=True)
 
 
 def _subtract(indices: pd.DataFrame) -> pd.DataFrame:
     """Return the index of the word pairs minus that of the random ones."""
     keys = ["scope", "measure"]
-    ours, theirs = (
-        indices[indices["population"] == name] for name in ("word pairs", "random pairs")
-    )
+    ours, theirs = (indices[indices["population"] == name] for name in POPULATIONS)
     both = ours.merge(theirs, on=keys, suffixes=("", "_random"))
     value = both["value"] - both["value_random"]
     below = np.hypot(both["value"] - both["ci_low"], both["ci_high_random"] - both["value_random"])
     above = np.hypot(both["ci_high"] - both["value"], both["value_random"] - both["ci_low_random"])
     return both[keys].assign(
-        population="word pairs - random pairs",
+        population=" - ".join(POPULATIONS),
         value=value,
         ci_low=value - below,
         ci_high=value + above,
@@ -170,14 +170,8 @@ def _subtract(indices: pd.DataFrame) -> pd.DataFrame:
 
 def tabulate_example(table: pd.DataFrame) -> pd.DataFrame:
     """Tabulate the founding pair alone, means over heads or layers; empty if it is not there."""
-    founding = {(head, frozenset((m1, m2))) for head, m1, m2 in FOUNDING}
-    words = zip(table["head"], table["m1"], table["m2"], strict=True)
-    mine = [(head, frozenset((m1, m2))) in founding for head, m1, m2 in words]
-    rows = table[np.array(mine, dtype=bool) & (table["population"] == "word pairs").to_numpy()]
+    rows = table[is_founding(table) & (table["population"] == WORD_PAIRS).to_numpy()]
+    names = ["head", "m1", "m2", "scope", "part"]
     measures = [*AVERAGED, "logit_shift", "logit_gap"]
-    means = rows.groupby(["head", "m1", "m2", "scope", "part"], sort=False, as_index=False)[
-        measures
-    ].mean()
-    return means.melt(
-        id_vars=["head", "m1", "m2", "scope", "part"], var_name="measure", value_name="value"
-    )
+    means = rows.groupby(names, sort=False, as_index=False)[measures].mean()
+    return means.melt(id_vars=names, var_name="measure", value_name="value")

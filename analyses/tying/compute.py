@@ -1,19 +1,18 @@
-"""What sharing keys and values costs a model that is trained so, and what buys it back.
-
-``compute`` trains the models of a preset (or goes on with them) and tabulates what came out;
-``draw`` draws the tables. As a script: ``python -m analyses.tying.compute --preset smoke``.
-"""
+"""Train the models of the experiments, or go on with them, and tabulate what came out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.tying.section import describe
+from analyses.shared.given import Given
+from analyses.tying.presets import choose_experiments
 from analyses.tying.tables import (
     read_runs,
     tabulate_cells,
@@ -31,32 +30,19 @@ from probes.tying.shape import ModelShape
 from probes.tying.sweep import Experiment, run_sweep
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from analyses.tying import TyingSettings
 
-__all__ = ["NAME", "compute", "describe", "describe_inputs", "draw"]
-
-NAME = "tying"
 COUNTED = ("scaled_parameters", "parameters")
 
 
-def compute(
-    experiments: Sequence[Experiment],
-    *,
-    folder: Path,
-    workers: int = 1,
-    device: str = "cpu",
-) -> dict[str, pd.DataFrame]:
+def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     """Train every model and tabulate.
 
     Parameters
     ----------
-    experiments
-        One must be called ``scaling``, with the separate model and at least three widths; one
-        ``variants``.
-    folder
-        Where models, logs and checkpoints are kept; a run that was killed goes on from them.
-    workers
-        Processes, each on one core.
+    given
+        Text to train on. Models, logs and checkpoints are kept among the finished parts, and a run
+        that was killed goes on from them. Every worker is a process on one core.
 
     Returns
     -------
@@ -82,14 +68,16 @@ def compute(
     KvprobesError
         For whatever is wrong with the settings, the text or the folder.
     """
-    finished = run_sweep(folder, experiments, workers=workers, device=device)
+    experiments = choose_experiments(settings, source=given.corpus.source)
+    with _open_runs(given.parts) as folder:
+        finished = run_sweep(folder, experiments, workers=given.workers, device=given.device)
+        log, tieability = (read_runs(folder, finished, name) for name in ("log", "tieability"))
     runs, by_name = tabulate_runs(finished), {each.name: each for each in experiments}
     cells = tabulate_cells(runs)
     of_scaling = runs[runs["experiment"] == "scaling"]
     scaling = pd.concat(
         [tabulate_scaling(of_scaling, counted) for counted in COUNTED], ignore_index=True
     )
-    log = read_runs(folder, finished, "log")
     return {
         "runs": runs,
         "cells": cells,
@@ -98,43 +86,28 @@ def compute(
         "learning": tabulate_learning(log),
         "scaling": scaling,
         "curves": tabulate_curves(scaling, cells[cells["experiment"] == "scaling"]),
-        "tieability": tabulate_tieability(read_runs(folder, finished, "tieability")),
+        "tieability": tabulate_tieability(tieability),
         "counts": tabulate_counts(_list_shapes(by_name["variants"])),
     }
 
 
-def describe_inputs(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    return {
-        "format": FORMAT,
-        "data": {each.name: make_task(each.task)[1] for each in experiments},
-        "settings": {each.name: asdict(each) for each in experiments},
-    }
+def identify(given: Given, settings: TyingSettings) -> dict[str, Any]:
+    """Name what every model follows from, but for the text."""
+    experiments = choose_experiments(settings, source=given.corpus.source)
+    return {"runs": FORMAT, "experiments": {each.name: asdict(each) for each in experiments}}
+
+
+@contextmanager
+def _open_runs(parts: Path | None) -> Iterator[Path]:
+    """Yield the folder of the models: `parts`, that of an earlier version, or a temporary one."""
+    if parts is None:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    earlier = parts.parents[1] / "runs"  # where kvprobes kept them before it had parts/
+    yield earlier if earlier.is_dir() else parts
 
 
 def _list_shapes(experiment: Experiment) -> dict[str, ModelShape]:
     task, _ = make_task(experiment.task)
     return {cell.variant: cell.make_shape(task) for cell in experiment.cells()}
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw the curves, the costs, the synthetic tasks and tieability, from the tables alone."""
-    from analyses.tying.compute.task_figures import draw_tasks
-    from analyses.tying.figures import draw_scaling, draw_tieability, draw_variants
-
-    return {
-        "scaling": draw_scaling(
-            *(tables[name] for name in ("cells", "costs", "curves", "scaling"))
-        ),
-        "variants": draw_variants(tables["costs"], tables["course"]),
-        "tasks": draw_tasks(tables["cells"], tables["learning"]),
-        "tieability": draw_tieability(tables["tieability"]),
-    }
-
-
-if __name__ == "__main__":
-    import typer
-
-    from kvprobes.command.cli import tie
-
-    typer.run(tie)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from probes.errors import UsageError
 from probes.tying.runs import TaskSettings
 from probes.tying.sweep import Experiment
 from probes.tying.training import TrainingSettings
 from probes.tying.variants import VARIANTS
+
+if TYPE_CHECKING:
+    from analyses.tying import TyingSettings
 
 ALL = tuple(VARIANTS)
 MAIN = ("separate", "tied", "tied_wide")
@@ -159,26 +162,26 @@ PRESETS: dict[str, tuple[Experiment, ...]] = {
         _translation(_training(2000, 64), 5),
     ),
 }
-"""Name -> its experiments. ``gpu`` wants text of your own: at the shipped 183 kB it would learn by
-heart."""
+"""Name -> its experiments. ``gpu`` wants text of your own: it would memorise the shipped 183 kB."""
 
 
-def choose_experiments(
-    preset: str, *, text: str | None = None, tokens: str | None = None
-) -> tuple[Experiment, ...]:
-    """Return a preset's experiments, on other text or with another tokenizer if asked.
+def choose_experiments(settings: TyingSettings, *, source: str) -> tuple[Experiment, ...]:
+    """Return the experiments that the settings ask for.
 
-    Raises
-    ------
-    UsageError
-        If there is no such preset.
+    Parameters
+    ----------
+    source
+        The text, as `probes.words.load_corpus` takes it.
     """
-    if preset not in PRESETS:
-        raise UsageError(f"there is no preset {preset!r}; give {', '.join(PRESETS)}.")
 
-    def change(task: TaskSettings) -> TaskSettings:
-        if task.name != "text":
-            return task
-        return replace(task, source=text or task.source, tokens=tokens or task.tokens)
+    def change(experiment: Experiment) -> Experiment:
+        changes: dict[str, Any] = {}
+        if experiment.task.name == "text":
+            changes["task"] = replace(experiment.task, source=source, tokens=settings.tokenizer)
+        if experiment.name == "scaling" and settings.widths is not None:
+            changes["widths"] = settings.widths
+        if settings.seeds is not None:
+            changes["seeds"] = settings.seeds
+        return replace(experiment, **changes)
 
-    return tuple(replace(each, task=change(each.task)) for each in PRESETS[preset])
+    return tuple(map(change, PRESETS[settings.experiments]))

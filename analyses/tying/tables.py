@@ -28,6 +28,8 @@ MARGIN = 0.01
 """Nats a token that mean nothing."""
 
 CURVE_POINTS = 60
+_EARLIER_NAMES = {"r2_mismatched": "r2_mismatched_heads"}
+"""Columns of runs that an earlier version trained -> their names now."""
 
 
 def tabulate_runs(finished: Sequence[Finished]) -> pd.DataFrame:
@@ -63,6 +65,7 @@ def read_runs(root: Path, finished: Sequence[Finished], name: str) -> pd.DataFra
     for run in finished:
         if run.chosen:
             table = pd.read_csv(find_run(root, run.settings).path / f"{name}.csv")
+            table = table.rename(columns=_EARLIER_NAMES)
             for place, (column, value) in enumerate(_name_run(run).items()):
                 table.insert(place, column, value)
             tables.append(table)
@@ -226,10 +229,10 @@ def tabulate_tieability(tieability: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The cell, ``variant``, ``when`` (untrained, trained, trained - untrained), ``measure`` (r2,
-        r2_mismatched, excess), ``value, ci_low, ci_high`` (95 %, seeds).
+        r2_mismatched_heads, excess), ``value, ci_low, ci_high`` (95 %, seeds).
     """
     keys = [*CELL, "variant", "when", "seed"]
-    measures = ["r2", "r2_mismatched", "excess"]
+    measures = ["r2", "r2_mismatched_heads", "excess"]
     means = tieability.groupby(keys, sort=False)[measures].mean().reset_index()
     rows = []
     for place, mine in means.groupby([*CELL, "variant"], sort=False):
@@ -274,7 +277,7 @@ def tabulate_counts(shapes: dict[str, ModelShape]) -> pd.DataFrame:
     for name, shape in shapes.items():
         counts = count_parameters(shape)
         row: dict[str, Any] = {"variant": name, "d_feedforward": shape.d_feedforward, **counts}
-        row["query_key_value"] = sum(counts[part] for part in ("query", "key", "value"))
+        row["query_key_value"] = sum(counts[part] for part in ("queries", "keys", "values"))
         row["attention"] = sum(counts[part] for part in ATTENTION)
         row["scaled"] = count_scaled_parameters(shape)
         row["total"] = sum(counts.values())

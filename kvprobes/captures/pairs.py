@@ -32,14 +32,15 @@ def capture_pairs(
     from probes.capture.run import CaptureSettings, capture
     from probes.models.bundled import find_bundled
     from probes.words.pairs import load_pairs
+    from probes.words.templates import choose_templates
 
     bundled = find_bundled(options.model)
     usual = ("compound_pairs", DEFAULT_TEMPLATES)
     if bundled is not None and bundled.tables is not None:
         usual = bundled.tables
     pairs = load_pairs(options.pairs or usual[0], limit=options.limit, seed=options.seed)
-    templates = read_templates(options.templates or usual[1])
-    model = session.load(options.model)
+    templates = choose_templates(options.templates or usual[1])
+    model = session.load()
     stores = []
     for site, plan in _plan(model, pairs, templates, session.folder.path).items():
         if len(plan.losses):
@@ -79,22 +80,3 @@ def _plan(
         )
     plan = plan_capture(model.tokenizer, pairs, templates, causal=model.geometry.causal)
     return {model.geometry.site: plan}
-
-
-def read_templates(source: str) -> pd.DataFrame:
-    """Take a path, a shipped table's name, a number of templates, ids, or the default.
-
-    Numbers (``5``) and ids (``t00,t03``) are of "templates", or of the table named before a colon
-    (``templates_zh:3``).
-    """
-    from probes.words.templates import SHIPPED, load_templates
-
-    source = source or DEFAULT_TEMPLATES
-    if source in SHIPPED or Path(source).suffix:
-        return load_templates(source)
-    table, colon, chosen = source.partition(":")
-    if not colon or table not in SHIPPED:
-        table, chosen = "templates", source
-    if chosen.isdecimal():
-        return load_templates(table, count=int(chosen))
-    return load_templates(table, names=chosen.split(","))

@@ -24,7 +24,7 @@ from probes.models.geometry import AttentionGeometry
 from probes.models.layer import AttentionLayer
 from probes.models.projections import HeadNorm, Projection
 
-EditedPart = Literal["key", "value"]
+EditedPart = Literal["keys", "values"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +49,18 @@ class Made:
     _outputs: dict[EditedPart, Tensor]
 
     @cached_property
-    def key(self) -> Float[Tensor, "row position kv_head d_own"]:
+    def keys(self) -> Float[Tensor, "row position kv_head d_own"]:
         """The projected keys."""
-        return self._make("key", self._how.key)
+        return self._make("keys", self._how.key)
 
     @cached_property
-    def value(self) -> Float[Tensor, "row position kv_head d_value"]:
+    def values(self) -> Float[Tensor, "row position kv_head d_value"]:
         """The projected values."""
-        return self._make("value", self._how.value)
+        return self._make("values", self._how.value)
 
-    def key_of(self, kv_heads: Sequence[int]) -> Float[Tensor, "row position kv_head d_own"]:
+    def keys_of(self, kv_heads: Sequence[int]) -> Float[Tensor, "row position kv_head d_own"]:
         """Return the projected keys of other kv heads of the layer."""
-        return self._make("key", self._how.key, tuple(kv_heads))
+        return self._make("keys", self._how.key, tuple(kv_heads))
 
     @property
     def n_kv_heads(self) -> int:
@@ -132,8 +132,8 @@ def intervening(geometry: AttentionGeometry, edits: Edit | Sequence[Edit]) -> It
     Raises
     ------
     UsageError
-        If a layer or kv head does not exist, a part is neither key nor value, or a layer takes its
-        keys and values from another one. While the model runs: if a change gives another shape.
+        If a layer or kv head does not exist, a part is neither keys nor values, or a layer takes
+        its keys and values from another one. While the model runs: if a change gives another shape.
     UnsupportedModelError
         If keys and values cannot be told apart where they are made.
     """
@@ -159,8 +159,8 @@ def editable_layers(geometry: AttentionGeometry) -> list[int]:
 
 def _find_layers(geometry: AttentionGeometry, edit: Edit) -> list[int]:
     """Check an edit and return the places it works at."""
-    if edit.part not in ("key", "value"):
-        raise UsageError(f"part is {edit.part!r}; give 'key' or 'value'.")
+    if edit.part not in ("keys", "values"):
+        raise UsageError(f"part is {edit.part!r}; give 'keys' or 'values'.")
     places = editable_layers(geometry) if edit.layer is None else [edit.layer]
     for place in places:
         if not 0 <= place < geometry.n_layers:
@@ -187,7 +187,7 @@ def _hook_projections(
     stack: ExitStack, place: int, layer: AttentionLayer, edits: Sequence[Edit]
 ) -> None:
     """Edit the outputs of the modules that make keys and values, each module in one hook."""
-    projections: dict[EditedPart, Projection] = {"key": layer.key, "value": layer.value}
+    projections: dict[EditedPart, Projection] = {"keys": layer.key, "values": layer.value}
     modules = {id(part.module): part.module for part in projections.values()}
     for module in modules.values():
         here: dict[EditedPart, Projection] = {
@@ -224,18 +224,18 @@ def _hook_norms(stack: ExitStack, place: int, layer: AttentionLayer, edits: Sequ
     seen: dict[str, Tensor] = {}
 
     def hear(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        seen["x"], seen["key"] = args[0], layer.key.split(output)
+        seen["x"], seen["keys"] = args[0], layer.key.split(output)
 
     stack.callback(layer.key.module.register_forward_hook(hear).remove)
-    for part in ("key", "value"):
+    norms: dict[EditedPart, HeadNorm | None] = {"keys": layer.key_norm, "values": layer.value_norm}
+    for part, norm in norms.items():
         mine = [edit for edit in edits if edit.part == part]
-        norm: HeadNorm | None = getattr(layer, f"{part}_norm")
         if not mine:
             continue
         if norm is None:
             raise UnsupportedModelError(
-                f"layer {place} makes keys and values by one projection and has no {part} norm, so "
-                "one cannot be edited without the other."
+                f"layer {place} makes keys and values by one projection and has no norm of {part}, "
+                "so one cannot be edited without the other."
             )
 
         def hook(
@@ -244,7 +244,7 @@ def _hook_norms(stack: ExitStack, place: int, layer: AttentionLayer, edits: Sequ
             norm: HeadNorm = norm,
             mine: list[Edit] = mine,
         ) -> tuple[Any, ...]:
-            outputs: dict[EditedPart, Tensor] = {"key": seen["key"], "value": seen["key"]}
+            outputs: dict[EditedPart, Tensor] = {"keys": seen["keys"], "values": seen["keys"]}
             edited = args[0].clone()
             by_head = norm.read(edited, layer.n_kv_heads)  # a view
             for edit in mine:
@@ -278,11 +278,11 @@ def _change(
         _outputs={part: output[edit.where] for part, output in outputs.items()},
     )
     new = edit.change(made)
-    projection = layer.key if edit.part == "key" else layer.value
+    projection = layer.key if edit.part == "keys" else layer.value
     expected = (*made.x.shape[:2], len(kv_heads), projection.columns.shape[1])
     if tuple(new.shape) != expected:
         raise UsageError(
-            f"the change of {edit.part}s in layer {place} gave shape {tuple(new.shape)}; expected "
+            f"the change of {edit.part} in layer {place} gave shape {tuple(new.shape)}; expected "
             f"[row, position, kv_head, d] = {expected}."
         )
     return new.to(x.dtype)

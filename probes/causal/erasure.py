@@ -129,7 +129,7 @@ def make_erasing_edits(
     """
 
     def change(made: Made, erase: Erase) -> Tensor:
-        heads = made.key if part == "key" else made.value  # [row, position, kv_head, d]
+        heads = made.keys if part == "keys" else made.values  # [row, position, kv_head, d]
         flat = heads.movedim(2, 0).flatten(1, 2)
         erased = erase(flat.float()).reshape(-1, *heads.shape[:2], heads.shape[-1]).movedim(0, 2)
         return erased if where is None else torch.where(where[..., None, None], erased, heads)

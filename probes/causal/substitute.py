@@ -1,13 +1,6 @@
 """Values made from keys, and what they are compared with: fitted on one text, put in place of v.
 
-Kinds of substitution, one kv head h (the first position, a sink, is neither fitted nor replaced):
-
-- ``keys``: v := M k + b, the claim that a head could do without values of its own;
-- ``other keys``: v := M k' + b, from the next kv head of the layer;
-- ``slice``: v := M s + b, from a random Gaussian slice s of x, as wide as a key;
-- ``mean``: v := E[v], what is lost without any value;
-- ``clamp``: v := k as it is;
-- ``reverse``: k := M v + b (projected keys: before QK-norm and rotation).
+The first position of a text, a sink, is neither fitted nor replaced.
 """
 
 from __future__ import annotations
@@ -26,7 +19,16 @@ from probes.causal.windows import FIRST_EDITED, Windows
 from probes.models.layer import AttentionLayer
 from probes.models.model import Model
 
-KINDS = ("keys", "other keys", "slice", "mean", "clamp", "reverse")
+KINDS = {
+    "keys": "v := M k + b, own keys",
+    "other keys": "v := M k' + b, keys of the next kv head of the layer",
+    "random_slice": "v := M s + b, a random Gaussian slice of x, as wide as a key",
+    "mean": "v := E[v] (mean ablation)",
+    "clamp": "v := k as it is",
+    "reverse": "k := M v + b, keys before QK-norm and rotation",
+}
+"""Kind of substitution in one kv head -> what is put there."""
+
 EDITED = slice(FIRST_EDITED, None)
 Source = Callable[[Made], Tensor]
 
@@ -49,7 +51,7 @@ class Substitution:
                 return vectors
             return self.maps[made.layer](vectors, list(made.kv_heads))
 
-        part: EditedPart = "key" if self.kind == "reverse" else "value"
+        part: EditedPart = "keys" if self.kind == "reverse" else "values"
         return Edit(part, change, layer=layer, kv_heads=kv_heads, positions=EDITED)
 
 
@@ -69,12 +71,12 @@ def list_kinds(layers: Sequence[AttentionLayer]) -> list[str]:
 def _find_source(kind: str, seed: int) -> Source:
     """Return what a kind makes its vectors from."""
     if kind == "other keys":
-        return lambda made: made.key_of([(h + 1) % made.n_kv_heads for h in made.kv_heads])
-    if kind == "slice":
+        return lambda made: made.keys_of([(h + 1) % made.n_kv_heads for h in made.kv_heads])
+    if kind == "random_slice":
         return lambda made: take_slice(made, seed)
     if kind == "reverse":
-        return lambda made: made.value
-    return lambda made: made.key
+        return lambda made: made.values
+    return lambda made: made.keys
 
 
 def take_slice(made: Made, seed: int) -> Tensor:
@@ -109,19 +111,19 @@ class Summing:
 
     def add(self, made: Made, mask: Tensor) -> None:
         """Add the real tokens of one batch; `made` holds the edited positions only."""
-        parts = {"key": made.key, "value": made.value}
+        parts = {"keys": made.keys, "values": made.values}
         parts |= {
             kind: source(made)
             for kind, source in self.sources.items()
-            if kind in ("other keys", "slice")
+            if kind in ("other keys", "random_slice")
         }
         ends, places = 0, {}
         for name, part in parts.items():
             places[name] = slice(ends, ends + part.shape[-1])
             ends += part.shape[-1]
         for kind in (*self.sources, "mean"):
-            source = {"keys": "key", "reverse": "value", "mean": "key"}.get(kind, kind)
-            target = "key" if kind == "reverse" else "value"
+            source = {"reverse": "values", "mean": "keys"}.get(kind, kind)
+            target = "keys" if kind == "reverse" else "values"
             self.places[kind] = (places[source], places[target])
         vectors = torch.cat(list(parts.values()), dim=-1)
         self.moments.update(vectors[mask[:, EDITED].bool().to(vectors.device)].cpu())
@@ -181,9 +183,9 @@ def _observe(summing: Summing, place: int, mask: Tensor, *, last: int) -> Edit:
         summing.add(made, mask)
         if place == last:
             raise Stopped
-        return made.value
+        return made.values
 
-    return Edit("value", change, layer=place, positions=EDITED)
+    return Edit("values", change, layer=place, positions=EDITED)
 
 
 def _run(model: Model, batch: Windows) -> None:

@@ -22,7 +22,7 @@ from probes.causal.resume import Blocks, can_resume
 from probes.models.model import Model
 from probes.models.tap import Attended, listening
 
-SwappedPart = Literal["key", "value", "both"]
+SwappedPart = Literal["keys", "values", "both"]
 Scope = Literal["head", "layer", "all"]
 MEASURES = ("total_variation", "kl", "logit_shift", "logit_gap", "attention", "attention_edited")
 
@@ -41,7 +41,7 @@ def list_swaps(model: Model, *, parts_of_heads: Sequence[SwappedPart]) -> list[S
     """List every swap: each part everywhere and in each layer, some parts in each kv head."""
     layers = model.geometry.layers
     places = editable_layers(model.geometry)
-    parts: tuple[SwappedPart, ...] = ("key", "value", "both")
+    parts: tuple[SwappedPart, ...] = ("keys", "values", "both")
     return [
         *(Swap(part, "all") for part in parts),
         *(Swap(part, "layer", place) for place in places for part in parts),
@@ -153,16 +153,16 @@ class Swapper:
 
     def _run_clean(self, ids: Tensor, at_modifier: slice) -> _Clean:
         listener = _Listener()
-        donors: dict[EditedPart, dict[int, Tensor]] = {"key": {}, "value": {}}
+        donors: dict[EditedPart, dict[int, Tensor]] = {"keys": {}, "values": {}}
 
         def keep(made: Made) -> Tensor:
             # The partner's vectors, in the place of one's own: rows are lefts, then rights.
-            donors["key"][made.layer] = made.key.roll(len(ids) // 2, dims=0).clone()
-            donors["value"][made.layer] = made.value.roll(len(ids) // 2, dims=0).clone()
-            return made.value
+            donors["keys"][made.layer] = made.keys.roll(len(ids) // 2, dims=0).clone()
+            donors["values"][made.layer] = made.values.roll(len(ids) // 2, dims=0).clone()
+            return made.values
 
         with (
-            intervening(self.geometry, Edit("value", keep, positions=at_modifier)),
+            intervening(self.geometry, Edit("values", keep, positions=at_modifier)),
             listening(self.model.hf, self.geometry, listener),
             self._blocks.recording() as outputs,
         ):
@@ -250,7 +250,7 @@ def _make_edits(
     swap: Swap, donors: dict[EditedPart, dict[int, Tensor]], at_modifier: slice
 ) -> list[Edit]:
     kv_heads = None if swap.kv_head is None else (swap.kv_head,)
-    parts: tuple[EditedPart, ...] = ("key", "value") if swap.part == "both" else (swap.part,)
+    parts: tuple[EditedPart, ...] = ("keys", "values") if swap.part == "both" else (swap.part,)
 
     def take(part: EditedPart) -> Edit:
         def change(made: Made) -> Tensor:

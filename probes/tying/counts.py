@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from probes.tying.shape import ModelShape
 
-ATTENTION = ("query", "key", "value", "output")
+ATTENTION = ("queries", "keys", "values", "output")
 
 
 def count_parameters(shape: ModelShape) -> dict[str, int]:
@@ -15,9 +15,9 @@ def count_parameters(shape: ModelShape) -> dict[str, int]:
     Returns
     -------
     dict
-        ``embedding`` (shared by input and output), ``positions``, ``query``, ``key``, ``value``
-        (its projection or its map of the key), ``output``, ``feedforward``, ``norms``; summed over
-        layers, and over self- and cross-attention. Their sum is the model.
+        ``embedding`` (shared by input and output), ``positions``, ``queries``, ``keys``,
+        ``values`` (their projection or their map of the keys), ``output``, ``feedforward``,
+        ``norms``; summed over layers, and over self- and cross-attention. Their sum is the model.
     """
     one = _count_attention(shape)
     n_attentions = _count_attentions(shape)
@@ -105,7 +105,7 @@ def _count_attention(shape: ModelShape) -> dict[str, int]:
     """Count one attention layer's parameters."""
     d_query, d_key_value = shape.n_heads * shape.d_head, shape.n_kv_heads * shape.d_head
     whole = shape.d_model * d_key_value
-    value = {
+    values = {
         "own": whole,
         "half": whole,
         "key": 0,
@@ -113,9 +113,9 @@ def _count_attention(shape: ModelShape) -> dict[str, int]:
         "per head": d_key_value * shape.d_head,
     }
     return {
-        "query": 0 if shape.kind.query_is_key else shape.d_model * d_query,
-        "key": shape.d_model * (d_key_value // 2) if shape.kind.value == "half" else whole,
-        "value": value[shape.kind.value],
+        "queries": 0 if shape.kind.query_is_key else shape.d_model * d_query,
+        "keys": shape.d_model * (d_key_value // 2) if shape.kind.value == "half" else whole,
+        "values": values[shape.kind.value],
         "output": shape.d_model * d_query,
     }
 
@@ -128,6 +128,6 @@ def _count_attentions(shape: ModelShape) -> int:
 def _split_projections(shape: ModelShape) -> tuple[int, int]:
     """Return operations a token attended to (keys, values), and a token that attends."""
     one = _count_attention(shape)
-    query = one["key"] if shape.kind.query_is_key else one["query"]
+    queries = one["keys"] if shape.kind.query_is_key else one["queries"]
     per_head = shape.kind.value != "diagonal"
-    return 2 * (one["key"] + one["value"] * per_head), 2 * (query + one["output"])
+    return 2 * (one["keys"] + one["values"] * per_head), 2 * (queries + one["output"])

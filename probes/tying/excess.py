@@ -33,9 +33,9 @@ def measure_tieability(model: Transformer, batches: Iterable[Batch]) -> pd.DataF
     Returns
     -------
     DataFrame
-        ``attention`` (the module's name), ``kv_head``, ``r2``, ``r2_mismatched`` (the same keys
-        with what the layer's other heads write, averaged over them; NaN with one kv head) and
-        ``excess`` = (r2 - r2_mismatched) / (1 - r2_mismatched).
+        ``attention`` (the module's name), ``kv_head``, ``r2``, ``r2_mismatched_heads`` (the same
+        keys with what the layer's other heads write, averaged over them; NaN with one kv head) and
+        ``excess`` = (r2 - r2_mismatched_heads) / (1 - r2_mismatched_heads).
     """
     inputs: dict[str, list[Tensor]] = {}
     with _keeping_inputs(model, inputs):
@@ -55,7 +55,7 @@ def measure_tieability(model: Transformer, batches: Iterable[Batch]) -> pd.DataF
                     "attention": name,
                     "kv_head": range(len(keys)),
                     "r2": own.numpy(),
-                    "r2_mismatched": others.numpy(),
+                    "r2_mismatched_heads": others.numpy(),
                     "excess": ((own - others) / (1 - others)).numpy(),
                 }
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from probes.errors import UsageError
 from probes.files import hash_json
@@ -23,7 +24,6 @@ from probes.words.tables import (
 
 SHIPPED = ("compound_pairs", "compound_pairs_zh", "seed_pairs")
 NEEDED = ("head", "m1", "m2")
-FOUNDING = tuple((head, frozenset(modifiers)) for head, *modifiers in FOUNDING_PAIRS)
 NUMERIC = (
     *("glove_cos", "wup", "lin", "z_m1", "z_m2", "z_head", "pmi1", "pmi2"),
     "human_similarity",
@@ -87,6 +87,13 @@ def hash_pairs(frame: pd.DataFrame) -> str:
     return hash_json({"columns": columns, "rows": rows})
 
 
+def is_founding(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Say which pairs of a table are the founding pair, in whichever order its modifiers stand."""
+    founding = {(head, frozenset(modifiers)) for head, *modifiers in FOUNDING_PAIRS}
+    words = zip(frame["head"], frame["m1"], frame["m2"], strict=True)
+    return np.array([(head, frozenset((m1, m2))) in founding for head, m1, m2 in words], dtype=bool)
+
+
 def find_fault(word: object) -> str | None:
     """Return why `word` cannot stand in a sentence as one unit, or None if it can."""
     if not isinstance(word, str):
@@ -136,8 +143,7 @@ def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
 def _sample(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     if limit >= len(frame):
         return frame
-    words = zip(frame["head"], frame["m1"], frame["m2"], strict=True)
-    founding = np.array([(head, frozenset((m1, m2))) in FOUNDING for head, m1, m2 in words])
+    founding = is_founding(frame)
     kept = np.flatnonzero(founding)[:limit]
     others = np.random.default_rng(seed).permutation(np.flatnonzero(~founding))
     rows = np.sort(np.concatenate([kept, others[: limit - len(kept)]]))

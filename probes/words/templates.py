@@ -111,6 +111,27 @@ def load_templates(
     return frame.head(count) if count is not None else frame
 
 
+def choose_templates(source: str) -> pd.DataFrame:
+    """Load the templates that a user names: a path, a shipped table, a number of templates, or ids.
+
+    Numbers (``5``) and ids (``t00,t03``) are of "templates", or of the table named before a colon
+    (``templates_zh:3``).
+
+    Raises
+    ------
+    TableError, UsageError
+        As `load_templates`.
+    """
+    if source in SHIPPED or Path(source).suffix:
+        return load_templates(source)
+    table, colon, chosen = source.partition(":")
+    if not colon or table not in SHIPPED:
+        table, chosen = "templates", source
+    if chosen.isdecimal():
+        return load_templates(table, count=int(chosen))
+    return load_templates(table, names=chosen.split(","))
+
+
 def fill_template(text: str, modifier: str, head: str, template_id: str = "") -> Sentence:
     """Put a modifier and a head into a template.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from probes.errors import TableError
@@ -29,10 +29,14 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents to fit on and documents to test on; no document is both."""
+    """Documents to fit on and documents to test on; no document is both.
+
+    ``source`` is what `load_corpus` was given.
+    """
 
     train: tuple[Document, ...]
     held_out: tuple[Document, ...]
+    source: str = field(default="", compare=False)
 
     @property
     def hash(self) -> str:
@@ -72,7 +76,7 @@ def load_corpus(source: str | Path = SHIPPED_TEXT) -> Corpus:
             f"{path} has {len(corpus.train)} documents to fit on and {len(corpus.held_out)} to "
             "test on; at least two of each are needed. Give more or longer text."
         )
-    return corpus
+    return replace(corpus, source=str(source))
 
 
 def _read_folder(folder: Path) -> list[Document]:
