@@ -85,15 +85,19 @@ def tabulate_meaning_heads(found: Correlations) -> pd.DataFrame:
             if n_heads > 1:
                 others = (values.sum(1, keepdim=True) - values) / (n_heads - 1)
             random = (null[1] - null[0])[..., number].mean(1)
-            table = number_heads(*keys.shape).assign(
-                **tabulate_tests(difference),
-                keys=keys.flatten(),
-                values=values.flatten(),
-                mismatched_heads_mean=(others - keys).flatten(),
-                random_heads_mean=random.repeat_interleave(n_heads),
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "dataset": found.scored.dataset,
+                        "score": score,
+                        "measure": measure,
+                        **number_heads(*keys.shape),
+                        **tabulate_tests(difference),
+                        "keys": keys.flatten(),
+                        "values": values.flatten(),
+                        "mismatched_heads_mean": (others - keys).flatten(),
+                        "random_heads_mean": random.repeat_interleave(n_heads),
+                    }
+                )
             )
-            place = {"dataset": found.scored.dataset, "score": score, "measure": measure}
-            for column, (name, value) in enumerate(place.items()):
-                table.insert(column, name, value)
-            tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -183,18 +183,19 @@ def tabulate_relation_heads(
         null = _average_excess(random, rows, "keys") - _average_excess(random, rows, "values")
         spread = null.std(1) if n_heads > 1 else torch.full((n_layers,), torch.nan)
         parts.append(
-            number_heads(n_layers, n_heads).assign(
-                relation=name,
-                key_excess=keys.flatten(),
-                value_excess=values.flatten(),
-                random_heads_mean=null.mean(1).repeat_interleave(n_heads),
-                random_heads_sd=spread.repeat_interleave(n_heads),
+            pd.DataFrame(
+                {
+                    "relation": name,
+                    **number_heads(n_layers, n_heads),
+                    "key_excess": keys.flatten(),
+                    "value_excess": values.flatten(),
+                    "random_heads_mean": null.mean(1).repeat_interleave(n_heads),
+                    "random_heads_sd": spread.repeat_interleave(n_heads),
+                }
             )
         )
-    heads = pd.concat(parts, ignore_index=True)
-    heads.insert(0, "relation", heads.pop("relation"))
     by_relation = Estimate.stack(estimates).map(lambda excess: excess.movedim(-1, -3))
-    return heads.assign(**tabulate_tests(by_relation))
+    return pd.concat(parts, ignore_index=True).assign(**tabulate_tests(by_relation))
 
 
 def _average_excess(ranked: RankedPairs, rows: slice, part: str) -> Float[Tensor, "layer head"]:

@@ -20,7 +20,7 @@ def populations(table: pd.DataFrame) -> list[str]:
     return present(table.loc[table["population"] != "occurrences", "population"], ("word pairs",))
 
 
-def select(table: pd.DataFrame, **where: str) -> pd.DataFrame:
+def select(table: pd.DataFrame, **where: Any) -> pd.DataFrame:
     """Keep the rows in which every named column has the given value."""
     keep = np.ones(len(table), dtype=bool)
     for column, value in where.items():

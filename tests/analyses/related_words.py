@@ -93,11 +93,13 @@ def make_compounds(n_words: int = 40) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pair_id", "head", "m1", "m2", "z_m1", "z_m2"])
 
 
-def write_compounds(folder: Path, pairs: pd.DataFrame, *, seed: int = 2, **options) -> Store:
+def write_compounds(
+    folder: Path, pairs: pd.DataFrame, *, scored: bool = True, seed: int = 2, **options
+) -> Store:
     """Write ``capture`` in one template: independent keys; values that follow ``glove_cos``.
 
     The angle of two modifiers' values in the plane of the first two coordinates tells the score,
-    which is added to `pairs`.
+    which is added to the pairs if they are to be `scored`.
     """
     random = np.random.default_rng(seed)
     modifiers = sorted(set(pairs["m1"]) | set(pairs["m2"]))
@@ -110,9 +112,9 @@ def write_compounds(folder: Path, pairs: pd.DataFrame, *, seed: int = 2, **optio
     for row, (_, modifier) in enumerate(compounds):
         values[row, ..., :2] += np.cos(angle[modifier]), np.sin(angle[modifier])
     # Opposites beside the words themselves, so that centring leaves the angles alone.
-    pairs["glove_cos"] = [
-        np.cos(angle[m1] - angle[m2]) for m1, m2 in zip(pairs["m1"], pairs["m2"], strict=True)
-    ]
+    if scored:
+        sides = zip(pairs["m1"], pairs["m2"], strict=True)
+        pairs = pairs.assign(glove_cos=[np.cos(angle[m1] - angle[m2]) for m1, m2 in sides])
     words = pd.DataFrame(compounds, columns=["head", "word"]).assign(template_id="t0")
     return write_store(
         folder / "capture",

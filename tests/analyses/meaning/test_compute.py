@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata, spearmanr
 
-from analyses.meaning.compute import compute as meaning
-from analyses.meaning.compute import MeaningSettings, compute, describe_inputs, draw
-from analyses.meaning.compute.scored import find_scored, read_frequencies
-from kvprobes.captures.words import find_word_captures
+from analyses.meaning import QUESTION, MeaningSettings
+from analyses.meaning.scored import find_scored, read_frequencies
+from analyses.shared.given import Given
+from analyses.shared.tables import select
 from probes.errors import TableError
 from probes.similarity.spaces import read_heads
 from probes.words import load_relations
@@ -59,31 +59,24 @@ def write_human(folder, n_pairs=45):
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("meaning")
-    pairs = make_compounds()
-    store = write_compounds(folder, pairs)
-    write_words(folder, make_relations())
-    write_human(folder)
-    return store, pairs
+    return Given(
+        store=write_compounds(folder, make_compounds()),
+        words={"relations": write_words(folder, make_relations()), "mine": write_human(folder)},
+    )
 
 
 @pytest.fixture(scope="module")
 def tables(captured):
-    return compute(*captured, settings=SETTINGS)
-
-
-def pick(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
+    return QUESTION.compute(captured, SETTINGS)
 
 
 def test_values_or_keys_are_closer_to_the_score_as_planted(tables):
-    place = {"space": "functional", "condition": "trained", "kind": "value - key"}
+    place = {"space": "functional", "condition": "trained", "part": "values - keys"}
     for measure in ("plain", "partial"):
-        rows = pick(tables["summary"], measure=measure, **place).set_index("dataset")
+        rows = select(tables["summary"], measure=measure, **place).set_index("dataset")
         assert rows.loc["compounds", "ci_low"] > 0.3
         assert rows.loc["mine", "ci_high"] < -0.3
-    nouns = pick(tables["summary"], measure="plain", dataset="related nouns", **place)
+    nouns = select(tables["summary"], measure="plain", dataset="related nouns", **place)
     assert nouns["score"].tolist() == ["wup", "path"]
     assert (nouns["ci_low"] < 0.1).all()
     assert (nouns["ci_high"] > -0.1).all()
@@ -91,25 +84,22 @@ def test_values_or_keys_are_closer_to_the_score_as_planted(tables):
 
 def test_differences_are_of_the_parts(tables):
     for _, rows in tables["summary"].groupby(["dataset", "score", "space", "condition", "measure"]):
-        figures = rows.set_index("kind")["value"]
-        assert figures["value - key"] == pytest.approx(figures["value"] - figures["key"])
-    summary = pick(tables["summary"], space="functional", kind="value - key", measure="plain")
+        parts = rows.set_index("part")["value"]
+        assert parts["values - keys"] == pytest.approx(parts["values"] - parts["keys"])
+    summary = select(tables["summary"], space="functional", part="values - keys", measure="plain")
     for _, rows in summary.groupby(["dataset", "score", "measure"]):
         figures = rows.set_index("condition")["value"]
-        expected = figures["trained"] - figures["random"]
-        assert figures["trained - random"] == pytest.approx(expected)
+        expected = figures["trained"] - figures["random_heads"]
+        assert figures["trained - random_heads"] == pytest.approx(expected)
 
 
 def test_correlations_are_those_of_scipy(captured, tables):
-    store, _ = captured
     [scored] = [
-        found
-        for found in find_scored(store, captured[1], find_word_captures(store))
-        if found.dataset == "mine"
+        found for found in find_scored(captured.store, captured.words) if found.dataset == "mine"
     ]
     templates = scored.store.table("occurrences")["template_id"].to_numpy()
     design = np.column_stack(
-        [np.ones(len(scored.table)), *(rankdata(row) for row in scored.covariates.numpy())]
+        [np.ones(len(scored.pairs)), *(rankdata(row) for row in scored.covariates.numpy())]
     )
 
     def residual(ranks):
@@ -117,15 +107,15 @@ def test_correlations_are_those_of_scipy(captured, tables):
 
     seen = 0
     for layer in range(N_LAYERS):
-        for column, kind in (("key", "k"), ("value_alone", "v")):
+        for column, kind in (("keys", "k"), ("values", "v")):
             for head in range(N_KV_HEADS):
                 vectors = read_heads(scored.store, kind, layer)[head].double().numpy()
                 for template in np.unique(templates):
                     vectors[templates == template] -= vectors[templates == template].mean(0)
                 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-                left, right = (part.numpy() for part in (scored.rows.left, scored.rows.right))
+                left, right = (part.numpy() for part in (scored.pairs.left, scored.pairs.right))
                 cosines = (vectors[left] * vectors[right]).sum(-1).mean(1)
-                score = scored.table["score"]
+                score = scored.pairs.table["score"]
                 expected = {
                     "plain": spearmanr(cosines, score).statistic,
                     "partial": np.corrcoef(residual(rankdata(cosines)), residual(rankdata(score)))[
@@ -133,7 +123,7 @@ def test_correlations_are_those_of_scipy(captured, tables):
                     ],
                 }
                 for measure, figure in expected.items():
-                    row = pick(
+                    row = select(
                         tables["heads"], dataset="mine", measure=measure, layer=layer, kv_head=head
                     )
                     assert float(row[column].iloc[0]) == pytest.approx(figure, abs=1e-4)
@@ -142,20 +132,20 @@ def test_correlations_are_those_of_scipy(captured, tables):
 
 
 def test_head_tables_hold_the_nulls(tables):
-    rows = pick(tables["heads"], dataset="compounds", measure="plain", layer=1)
-    np.testing.assert_allclose(rows["value"], rows["value_alone"] - rows["key"], atol=1e-6)
+    rows = select(tables["heads"], dataset="compounds", measure="plain", layer=1)
+    np.testing.assert_allclose(rows["value"], rows["values"] - rows["keys"], atol=1e-6)
     for place, row in enumerate(rows.itertuples()):
-        others = rows["value_alone"].drop(rows.index[place]).mean()
-        assert row.mismatched_mean == pytest.approx(others - row.key, abs=1e-6)
-    assert (rows["random_mean"] == rows["random_mean"].iloc[0]).all()
+        others = rows["values"].drop(rows.index[place]).mean()
+        assert row.mismatched_heads_mean == pytest.approx(others - row.keys, abs=1e-6)
+    assert (rows["random_heads_mean"] == rows["random_heads_mean"].iloc[0]).all()
     assert (rows["p_max_t"] < 0.05).all()
 
 
 def test_raw_space_has_intervals_and_centred_random_heads_none(tables):
     summary = tables["summary"]
-    assert pick(summary, space="raw", measure="plain")["ci_low"].notna().all()
-    assert pick(summary, space="raw", measure="partial")["ci_low"].isna().all()
-    assert pick(summary, space="centred", condition="random")["ci_low"].isna().all()
+    assert select(summary, space="raw", measure="plain")["ci_low"].notna().all()
+    assert select(summary, space="raw", measure="partial")["ci_low"].isna().all()
+    assert select(summary, space="centred", condition="random_heads")["ci_low"].isna().all()
 
 
 def test_words_that_could_not_be_captured_are_named(tables):
@@ -166,15 +156,14 @@ def test_words_that_could_not_be_captured_are_named(tables):
 
 
 def test_covariates_are_sums_and_gaps_of_frequency_letters_and_pieces(captured):
-    store, pairs = captured
-    scored = find_scored(store, pairs, find_word_captures(store))[-1]
+    scored = find_scored(captured.store, captured.words)[-1]
     frequency = read_frequencies()
     relations = load_relations()
     word, z = relations.iloc[5][["w1", "zlm1"]]
     assert frequency[word] == pytest.approx(float(z))
     known, *columns = scored.covariates.numpy()
     assert (known == 0).all()  # no made-up word has a known frequency
-    w1, w2 = scored.rows.left_word, scored.rows.right_word
+    w1, w2 = scored.pairs.left_name, scored.pairs.right_name
     letters = [np.array([len(word) for word in side]) for side in (w1, w2)]
     np.testing.assert_array_equal(columns[2], letters[0] + letters[1])
     np.testing.assert_array_equal(columns[3], np.abs(letters[0] - letters[1]))
@@ -185,27 +174,28 @@ def test_covariates_are_sums_and_gaps_of_frequency_letters_and_pieces(captured):
     assert (columns[1] == 0).all()
 
 
-def test_without_scores_it_says_what_to_do(tmp_path):
-    pairs = make_compounds()
-    store = write_compounds(tmp_path, pairs)
-    write_words(tmp_path, make_relations().assign(wup=np.nan, path=np.nan))
+def test_without_scores_it_says_what_to_do(captured, tmp_path):
+    unscored = captured.store.table("pairs").drop(columns="glove_cos")
+    words = write_words(tmp_path, make_relations().assign(wup=np.nan, path=np.nan))
+    store = write_compounds(tmp_path, unscored, scored=False)
     with pytest.raises(TableError, match="no 30 captured pairs have a score"):
-        compute(store, pairs.drop(columns="glove_cos"), settings=SETTINGS)
+        QUESTION.compute(Given(store=store, words={"relations": words}), SETTINGS)
 
 
-def test_inputs_name_every_capture_of_words(captured):
-    inputs = describe_inputs(captured[0], "hash", SETTINGS)
-    assert list(inputs["words"]) == ["capture-words", "capture-human-mine"]
+def test_inputs_name_every_capture_of_words_and_the_frequencies(captured):
+    inputs = QUESTION.identify(captured, SETTINGS)
+    assert list(inputs["words"]) == ["relations", "mine"]
+    assert len(inputs["frequencies"]) == 64
 
 
 def test_the_same_inputs_give_the_same_tables(captured, tables):
-    again = compute(*captured, settings=SETTINGS)
+    again = QUESTION.compute(captured, SETTINGS)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
 
 
 def test_figures_name_every_score(tables):
-    figures = draw(tables)
+    figures = QUESTION.draw(tables)
     assert set(figures) == {"meaning", "meaning_heads"}
     labels = [text.get_text() for text in figures["meaning"].axes[0].get_yticklabels()]
     assert labels == [
@@ -216,4 +206,3 @@ def test_figures_name_every_score(tables):
     ]
     titles = [axes.get_title() for axes in figures["meaning_heads"].axes if axes.get_title()]
     assert len(titles) == 4
-    assert meaning.NAME == "meaning"

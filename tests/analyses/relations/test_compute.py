@@ -6,22 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import false_discovery_control, norm, percentileofscore
+from scipy.stats import percentileofscore
 
-from analyses.relations.compute import compute as relations
-from analyses.relations.compute import RelationsSettings, compute, describe_inputs, draw
-from analyses.relations.compute.related import NEAR_LENGTH, choose_controls, find_relations
-from analyses.relations.tables import (
-    RankedPairs,
-    SideBootstrap,
-    list_relations,
-    tabulate_relation_heads,
-)
-from analyses.shared.significance import tabulate_tests
-from analyses.shared.word_pairs import Similarities, draw_pairs, percentile_among
-from probes.errors import NonFiniteError, TableError
+from analyses.relations import QUESTION, RelationsSettings
+from analyses.relations.ranked import RankedPairs, SideBootstrap
+from analyses.relations.related import NEAR_LENGTH, choose_controls, find_relations
+from analyses.relations.tables import list_relations, tabulate_relation_heads
+from analyses.shared.given import Given
+from analyses.shared.tables import select
+from analyses.shared.word_pairs import Similarities, percentile_among
+from probes.errors import TableError
 from probes.similarity.spaces import read_heads, read_metrics
-from probes.stats.estimates import Estimate
 from tests.analyses.related_words import (
     N_PAIRS,
     RELATIONS,
@@ -39,22 +34,14 @@ SETTINGS = RelationsSettings(resamples=60, references=400, seed=3)
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("relations")
-    pairs = make_compounds()
-    store = write_compounds(folder, pairs)
+    store = write_compounds(folder, make_compounds())
     words = write_words(folder, make_relations(), identity_metrics=False)
-    return store, words, pairs
+    return Given(store=store, words={"relations": words})
 
 
 @pytest.fixture(scope="module")
 def tables(captured):
-    store, _, pairs = captured
-    return compute(store, pairs, settings=SETTINGS)
-
-
-def pick(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
+    return QUESTION.compute(captured, SETTINGS)
 
 
 def test_the_relation_with_alike_keys_and_unlike_values_comes_first(tables):
@@ -75,17 +62,17 @@ def test_the_relation_with_alike_keys_and_unlike_values_comes_first(tables):
 
 
 def test_random_heads_do_not_see_what_was_planted_in_keys_and_values(tables):
-    rows = pick(
+    rows = select(
         tables["summary"],
-        condition="random",
+        condition="random_heads",
         measure="dissociation",
         space="functional",
         of="related - control",
     )
     assert (rows["value"].abs() < 6).all()
-    gap = pick(
+    gap = select(
         tables["summary"],
-        condition="trained - random",
+        condition="trained - random_heads",
         relation="alike keys",
         measure="dissociation",
         space="functional",
@@ -95,7 +82,7 @@ def test_random_heads_do_not_see_what_was_planted_in_keys_and_values(tables):
 
 
 def test_only_the_heads_with_the_plant_are_clear(tables):
-    heads = pick(tables["heads"], relation="alike keys").set_index(["layer", "kv_head"])
+    heads = select(tables["heads"], relation="alike keys").set_index(["layer", "kv_head"])
     assert len(heads) == N_LAYERS * N_KV_HEADS
     assert (heads.loc[0, "p_max_t"] < 0.05).all()
     assert (heads.loc[1, "p_max_t"] > 0.05).all()
@@ -104,7 +91,7 @@ def test_only_the_heads_with_the_plant_are_clear(tables):
     gap = heads["key_excess"] - heads["value_excess"]
     np.testing.assert_allclose(gap, heads["value"], atol=1e-4)
     # The ranking is about means over heads.
-    mean = float(pick(tables["ranking"], relation="alike keys")["value"].iloc[0])
+    mean = float(select(tables["ranking"], relation="alike keys")["value"].iloc[0])
     assert heads["value"].mean() == pytest.approx(mean, abs=1e-4)
 
 
@@ -114,7 +101,7 @@ def cosine(a, b, metric):
 
 
 def test_percentiles_are_those_of_scipy_on_similarities_of_a_loop(captured, tables):
-    _, words, _ = captured
+    words = captured.words["relations"]
     found = find_relations(words, references=400, seed=3)
     templates = words.table("occurrences")["template_id"].to_numpy()
     reference, pos = found.references["v"], "v"
@@ -166,7 +153,7 @@ def test_summary_contrasts_and_pairs_agree(tables):
         }
         means["related - control"] = means["related"] - means["control"]
         for of, mean in means.items():
-            [value] = pick(summary, relation=relation, of=of, **place)["value"]
+            [value] = select(summary, relation=relation, of=of, **place)["value"]
             assert value == pytest.approx(mean, abs=1e-3)
     ranking = tables["ranking"].set_index("relation")["value"]
     assert len(tables["contrasts"]) == 10
@@ -177,7 +164,7 @@ def test_summary_contrasts_and_pairs_agree(tables):
 
 def test_controls_stand_where_random_pairs_stand(tables):
     for kind in ("key_percentile", "value_percentile"):
-        rows = pick(
+        rows = select(
             tables["summary"], condition="trained", measure=kind, of="control", space="functional"
         )
         assert rows["value"].between(45, 55).all()
@@ -185,19 +172,19 @@ def test_controls_stand_where_random_pairs_stand(tables):
 
 def test_the_pattern_is_common_where_it_was_planted(tables):
     place = {"of": "related", "space": "functional"}
-    share = pick(tables["summary"], condition="trained", measure="pattern_share", **place)
+    share = select(tables["summary"], condition="trained", measure="pattern_share", **place)
     share = share.set_index("relation")["value"]
     # In layer 0 nearly half of the pairs with alike keys, in layer 1 a quarter.
     assert share["alike keys"] == pytest.approx(0.375, abs=0.06)
     assert share["alike nothing"] == pytest.approx(0.25, abs=0.06)
     assert share["alike values"] < 0.2
-    ratio = pick(tables["summary"], condition="trained", measure="dissociation_ratio_10%", **place)
+    ratio = select(
+        tables["summary"], condition="trained", measure="reference_dissociation_ratio_10%", **place
+    )
     ratio = ratio.set_index("relation")["value"]
     assert ratio["alike keys"] == pytest.approx(1, abs=0.2)
     assert ratio["alike both"] < 0.3
-    mismatched = pick(
-        tables["summary"], condition="mismatched", measure="dissociation_ratio_10%", **place
-    )
+    mismatched = select(tables["summary"], condition="mismatched_heads", **place)
     assert set(mismatched["relation"]) == set(ratio.index)
 
 
@@ -252,47 +239,26 @@ def test_controls_of_compounds_match_and_share_no_head():
     assert not np.array_equal(chosen, choose_controls(pairs, words, seed=6))
 
 
-def test_percentiles_with_ties_and_nan():
-    reference = torch.tensor([[1.0, 2.0, 2.0, 3.0], [0.0, 0.0, 1.0, 5.0]])
-    figures = torch.tensor([[2.0, 0.0, 9.0], [0.0, 2.0, 1.0]])
-    expected = [
-        [percentileofscore(others, own, kind="mean") for own in row]
-        for others, row in zip(reference.tolist(), figures.tolist(), strict=True)
-    ]
-    assert percentile_among(reference, figures).tolist() == expected
-    with pytest.raises(NonFiniteError, match="similarities of pairs"):
-        percentile_among(reference, figures * torch.nan)
-
-
-def test_random_pairs_are_of_two_different_words():
-    words = np.array(["a", "b", "c"], dtype=object)
-    pairs = draw_pairs(np.arange(6).reshape(3, 2), words, count=200, seed=0)
-    assert (pairs.left_word != pairs.right_word).all()
-    assert len(set(zip(pairs.left_word, pairs.right_word, strict=True))) == 6
-    assert (pairs.left[:, 1] == pairs.left[:, 0] + 1).all()
-    assert [words[row // 2] for row in pairs.right[:, 0].tolist()] == pairs.right_word.tolist()
-
-
-def test_corrected_p_values():
-    random = torch.Generator().manual_seed(0)
-    observed = torch.tensor([[0.0, 0.3, 0.9], [-0.9, 0.5, 0.1]])
-    noise = torch.randn(400, 2, 3, generator=random)
-    estimate = Estimate(observed, observed + 0.2 * noise, observed + 0.1 * noise[:200])
-    found = tabulate_tests(estimate)
-    error = (found["ci_high"] - found["ci_low"]) / (2 * norm.ppf(0.975))
-    p = 2 * norm.sf(np.abs(observed.flatten().numpy() / error))
-    np.testing.assert_allclose(found["p"], p, rtol=1e-5)
-    np.testing.assert_allclose(found["p_bh"], false_discovery_control(p), rtol=1e-5)
-    assert (found["p_max_t"] >= 1 / 401).all()
-    assert found["p_max_t"][2] < 0.05 < found["p_max_t"][0]
-    still = Estimate(torch.zeros(2), torch.zeros(9, 2), torch.zeros(5, 2))
-    assert tabulate_tests(still)["p"].tolist() == [1, 1]
+def test_random_pairs_are_of_two_different_words_of_one_part_of_speech(captured):
+    found = find_relations(captured.words["relations"], references=400, seed=3)
+    assert set(found.references) == {"n", "v"}
+    occurrences = captured.words["relations"].table("occurrences")
+    for kind, pairs in found.references.items():
+        assert len(pairs) == 400
+        assert (pairs.left_word != pairs.right_word).all()
+        for rows, names in ((pairs.left, pairs.left_name), (pairs.right, pairs.right_name)):
+            assert rows.shape == (400, 2)
+            for place, column in enumerate(rows.T.tolist()):
+                here = occurrences.iloc[column]
+                assert here["word"].tolist() == names.tolist()
+                assert set(here["template_id"]) == {f"{kind}{place}"}
 
 
 def test_where_nothing_was_planted_one_head_in_twenty_is_below_a_twentieth():
     random = np.random.default_rng(0)
     words = np.array([spell(n) for n in range(300)], dtype=object)
-    reference = draw_pairs(np.arange(300)[:, None], words, count=2000, seed=1)
+    one = random.integers(300, size=2000)
+    reference = one, (one + random.integers(1, 300, size=2000)) % 300
     w1 = random.integers(300, size=200)
     w2, control = (w1 + random.integers(1, 150, 200)) % 300, (w1 + 150) % 300
     vectors = torch.tensor(random.normal(size=(2, 400, 300, 8)))  # [kind, head, word, d]
@@ -300,8 +266,7 @@ def test_where_nothing_was_planted_one_head_in_twenty_is_below_a_twentieth():
 
     def rank(kind, left, right):
         others, own = (
-            (unit[kind][:, a] * unit[kind][:, b]).sum(-1)
-            for a, b in ((reference.left[:, 0], reference.right[:, 0]), (left, right))
+            (unit[kind][:, a] * unit[kind][:, b]).sum(-1) for a, b in (reference, (left, right))
         )
         return percentile_among(others, own)[None]
 
@@ -312,7 +277,7 @@ def test_where_nothing_was_planted_one_head_in_twenty_is_below_a_twentieth():
         {"relation": "none", "w1": words[w1], "w2": words[w2], "control": words[control]}
     )
     bootstrap = SideBootstrap.draw(table, resamples=200, seed=0)
-    places = {("functional", "trained"): ranked, ("functional", "random"): ranked}
+    places = {("functional", "trained"): ranked, ("functional", "random_heads"): ranked}
     heads = tabulate_relation_heads(table, places, bootstrap)
     assert len(heads) == 400
     assert 0.015 < (heads["p"] < 0.05).mean() < 0.075
@@ -323,42 +288,35 @@ def test_losses_and_small_relations_are_counted(captured, tables, tmp_path):
     coverage = tables["coverage"].set_index("relation")
     assert coverage.loc[list(RELATIONS), "given"].tolist() == [N_PAIRS] * 4
     assert coverage.loc[list(RELATIONS), "compared"].tolist() == [N_PAIRS] * 4
-    assert coverage.loc["shared head", "given"] == len(captured[2])
-    few = make_relations().groupby("relation", sort=False).head(29)
-    write_words(tmp_path, few)
-    pairs = make_compounds()
-    store = write_compounds(tmp_path, pairs)
+    assert coverage.loc["shared head", "given"] == len(captured.store.table("pairs"))
+    few = write_words(tmp_path, make_relations().groupby("relation", sort=False).head(29))
     with pytest.raises(TableError, match="no relation has 30 pairs"):
-        compute(store, pairs, settings=SETTINGS)
+        QUESTION.compute(Given(store=captured.store, words={"relations": few}), SETTINGS)
 
 
-def test_relatedness_splits_the_compounds(captured):
-    store, _, pairs = captured
+def test_relatedness_splits_the_compounds(captured, tmp_path):
+    pairs = make_compounds()
     told = pairs.assign(relatedness=np.where(np.arange(len(pairs)) % 3, "related", "mid"))
-    ranking = compute(store, told, settings=SETTINGS)["ranking"]
+    given = Given(store=write_compounds(tmp_path, told), words=captured.words)
+    ranking = QUESTION.compute(given, SETTINGS)["ranking"]
     names = {"shared head, related", "shared head, mid"}
     assert names & set(ranking["relation"])
     assert "shared head" not in set(ranking["relation"])
 
 
-def test_without_a_capture_of_words_it_says_what_to_do(captured, tmp_path):
-    pairs = make_compounds()
-    store = write_compounds(tmp_path, pairs)
+def test_without_a_capture_of_words_it_says_what_to_do(captured):
     with pytest.raises(TableError, match="kvprobes analyse relations"):
-        compute(store, pairs, settings=SETTINGS)
+        QUESTION.compute(Given(store=captured.store), SETTINGS)
 
 
 def test_inputs_name_both_captures(captured):
-    store, words, _ = captured
-    inputs = describe_inputs(store, "hash", SETTINGS)
-    assert inputs["capture"] == store.identity_hash
-    assert inputs["words"] == words.identity_hash
-    assert inputs["settings"] == {"resamples": 60, "references": 400, "seed": 3}
+    inputs = QUESTION.identify(captured, SETTINGS)
+    assert inputs["capture"] == captured.store.identity_hash
+    assert inputs["words"] == {"relations": captured.words["relations"].identity_hash}
 
 
 def test_the_same_inputs_give_the_same_tables(captured, tables):
-    store, _, pairs = captured
-    again = compute(store, pairs, settings=SETTINGS)
+    again = QUESTION.compute(captured, SETTINGS)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
 
@@ -369,7 +327,7 @@ def test_relations_stand_together():
 
 
 def test_figures_name_every_relation_in_its_rank(tables):
-    figures = draw(tables)
+    figures = QUESTION.draw(tables)
     assert set(figures) == {"relations", "relation_heads"}
     labels = [text.get_text() for text in figures["relations"].axes[0].get_yticklabels()]
     ranking = tables["ranking"]
@@ -379,4 +337,3 @@ def test_figures_name_every_relation_in_its_rank(tables):
     assert {"keys, related", "values, controls", "random heads", "mismatched heads"} <= set(legend)
     titles = [axes.get_title() for axes in figures["relation_heads"].axes if axes.get_title()]
     assert [title.split("\n")[0] for title in titles] == list(ranking["relation"])
-    assert relations.NAME == "relations"
