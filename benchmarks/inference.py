@@ -32,7 +32,6 @@ PLAN: tuple[tuple[Round, int, int], ...] = (
     (intervals.count_covered, 40, 2),
     (intervals.count_differences, 100, 2),
     (intervals.count_means, 40, 4),
-    (intervals.count_minimal_pairs, 40, 4),
     (intervals.count_tieability, 40, 2),
 )
 """Round, and how many of it in the full and in the quick simulation."""

@@ -81,7 +81,7 @@ def test_rounds_count_shares(count, monkeypatch):
         simulated, "find_truth", lambda effect: {name: torch.tensor(effect) for name in truth}
     )
     counts = count(3)
-    assert len(counts) > 5
+    assert len(counts) >= 3
     assert all(bool(((t >= 0) & (t <= 1)).all()) for t in counts.values())
     again = count(3)
     assert all(torch.equal(again[case], t) for case, t in counts.items())

@@ -1,29 +1,7 @@
-"""How sure we are: bootstraps, nulls by permutation, equivalence, many heads at once."""
+"""How sure we are: bootstraps, nulls by permutation, many heads at once."""
 
 import lazy_loader as lazy
 
-_submodules = [
-    "bootstrap",
-    "checks",
-    "co_moments",
-    "effects",
-    "equivalence",
-    "estimates",
-    "folds",
-    "jackknife",
-    "leave_group_out",
-    "multiple",
-    "multiway",
-    "null_comparison",
-    "permutation",
-    "rank_correlation",
-    "ranks",
-    "reliability",
-    "ridge",
-    "shared",
-    "shares",
-    "word_permutation",
-]
 _attributes = {
     "bootstrap": [
         "dyadic_interval",
@@ -32,13 +10,10 @@ _attributes = {
         "pair_weights",
         "resample_words",
     ],
-    "effects": ["standardised_effect"],
-    "equivalence": ["EquivalenceTest", "judge_equivalence"],
     "estimates": ["Estimate", "PairBootstrap"],
     "folds": ["Fit", "Splits", "word_folds"],
     "jackknife": ["jackknife_error", "jackknife_interval"],
     "multiple": ["benjamini_hochberg", "max_t"],
-    "multiway": ["multiway_interval", "multiway_variance"],
     "null_comparison": ["NullComparison", "compare_with_null"],
     "permutation": ["permutation_p"],
     "rank_correlation": ["rank_correlations"],
@@ -49,12 +24,12 @@ _attributes = {
         "combine_strata",
         "gather_figures",
         "permute_words",
-        "permuted_figures",
-        "permuted_pairs",
         "permuted_places",
     ],
 }
 
 __getattr__, __dir__, __all__ = lazy.attach(
-    __name__, submodules=_submodules, submod_attrs=_attributes
+    __name__,
+    submodules=[*_attributes, "checks", "co_moments", "leave_group_out", "ranks", "ridge"],
+    submod_attrs=_attributes,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.stats import false_discovery_control
 from torch import Tensor
 
 from probes.errors import UsageError
@@ -14,8 +16,8 @@ from probes.stats.permutation import Alternative, check_null, permutation_p
 def benjamini_hochberg(p_values: Float[Tensor, "*test"]) -> Float[Tensor, "*test"]:
     """Adjust p-values: rejecting those below q keeps the false discovery rate at q.
 
-    All axes together are one family. Benjamini & Hochberg 1995; valid for independent and for
-    positively dependent tests (Benjamini & Yekutieli 2001).
+    All axes together are one family. Benjamini & Hochberg 1995, as scipy computes it; valid for
+    independent and for positively dependent tests (Benjamini & Yekutieli 2001).
 
     Parameters
     ----------
@@ -25,27 +27,17 @@ def benjamini_hochberg(p_values: Float[Tensor, "*test"]) -> Float[Tensor, "*test
     Returns
     -------
     Float[Tensor, "*test"]
-        float64, same shape, never below the p-value. m equal p-values stay what they are; the
-        smallest of m whose others are 1 is multiplied by m (at most 1).
+        float64, same shape. m equal p-values stay what they are; the smallest of m whose others are
+        1 is multiplied by m (at most 1).
 
     Raises
     ------
-    UsageError
-        If a p-value is outside [0, 1].
     NonFiniteError
         If a p-value is NaN or infinite.
     """
     require_finite("the p-values", p_values)
-    if bool(((p_values < 0) | (p_values > 1)).any()):
-        raise UsageError("A p-value lies outside [0, 1]; give probabilities.")
-    flat = p_values.double().reshape(-1)
-    count = flat.numel()
-    ordered, order = flat.sort(descending=True)
-    rank = torch.arange(count, 0, -1, dtype=torch.float64)
-    adjusted = torch.empty_like(flat)
-    adjusted[order] = (ordered * count / rank).cummin(dim=0).values if count else ordered
-    # p m / m may round to less than p
-    return torch.maximum(adjusted.clamp(max=1.0), flat).reshape(p_values.shape)
+    flat = false_discovery_control(p_values.double().numpy(), axis=None)
+    return torch.from_numpy(np.asarray(flat)).reshape(p_values.shape)
 
 
 def max_t(

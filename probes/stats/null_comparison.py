@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.stats.effects import null_moments, standardised_effect
 from probes.stats.multiple import benjamini_hochberg, max_t
 from probes.stats.permutation import Alternative, permutation_p
+
+_ROUNDING = 1e-12  # relative: null samples that differ by less than this are one number
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class NullComparison:
     null_mean, null_sd
         Mean and standard deviation of the null samples; the latter NaN for one sample.
     effect
-        (value - null_mean) / null_sd; NaN where the null has no spread.
+        (value - null_mean) / null_sd; NaN where the null has no spread to measure by: one null
+        sample, or samples that are all equal.
     p
         Permutation p-value, uncorrected.
     p_bh
@@ -69,8 +71,8 @@ def compare_with_null(
     Returns
     -------
     NullComparison
-        `p_bh` and `p_max_t` are never below `p`. Unchanged, but for value, mean and spread, by
-        ``a x + b`` with a > 0.
+        `p_max_t` is never below `p`, and `p_bh` only by rounding. Unchanged, but for value, mean
+        and spread, by ``a x + b`` with a > 0.
 
     Raises
     ------
@@ -87,16 +89,29 @@ def compare_with_null(
     exact for few samples too.
     """
     p = permutation_p(observed, null_samples, alternative=alternative)
-    mean, sd = null_moments(null_samples)
+    mean, sd = _find_moments(null_samples)
     return NullComparison(
         value=observed.double(),
         null_mean=mean,
         null_sd=sd,
-        effect=standardised_effect(observed, null_samples),
+        effect=torch.where(sd > 0, (observed.double() - mean) / sd, torch.nan),
         p=p,
         p_bh=benjamini_hochberg(p),
         p_max_t=_adjust_by_max_t(observed, null_samples, p, sd, alternative),
     )
+
+
+def _find_moments(null_samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation (n - 1) of the null samples, float64.
+
+    The deviation is NaN for one sample, and exactly 0 where the samples differ by rounding only.
+    """
+    samples = null_samples.double()
+    mean = samples.mean(dim=0)
+    if samples.shape[0] < 2:
+        return mean, torch.full_like(mean, torch.nan)
+    sd = samples.std(dim=0)
+    return mean, torch.where(sd > _ROUNDING * samples.abs().amax(dim=0), sd, 0.0)
 
 
 def _adjust_by_max_t(

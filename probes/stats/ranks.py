@@ -20,7 +20,7 @@ from probes.stats.checks import require_finite, require_same_shape
 
 _ELEMENTS = 200_000  # numbers in a temporary tensor: 1.6 MB, so that a few fit in the cache
 
-Measure = Callable[[Tensor], Tensor]
+FromWeights = Callable[[Tensor], Tensor]
 """Weights ``[resample, pair]`` -> figures ``[resample, row, *more]``."""
 
 
@@ -139,7 +139,7 @@ def over_resamples(
     keys: Float[Tensor, "*head pair"],
     values: Float[Tensor, "*head pair"],
     weights: Float[Tensor, "resample pair"] | None,
-    prepare: Callable[[Tensor, Tensor], Measure],
+    prepare: Callable[[Tensor, Tensor], FromWeights],
 ) -> Tensor:
     """Apply a measure of two lists of pair figures to every head and every resample.
 

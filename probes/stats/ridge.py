@@ -103,12 +103,6 @@ class RidgeFit:
 
     def error(self, moments: FoldMoments, fold: int) -> Float[Tensor, "row penalty"]:
         """Sum up the squared error on a fold, from the fold's moments alone."""
-        return self.part_errors(moments, fold, 1)[:, 0]
-
-    def part_errors(
-        self, moments: FoldMoments, fold: int, parts: int
-    ) -> Float[Tensor, "row part penalty"]:
-        """Sum up the squared error on a fold in each of so many equal parts of the values."""
         count = moments.count[fold]
         key, value = moments.key[:, fold], moments.value[:, fold]
         key_mean, value_mean = self.key_mean, self.value_mean
@@ -121,20 +115,16 @@ class RidgeFit:
             - _outer(key, value_mean)
             + _outer(key_mean, count * value_mean - value)
         )
-        own = _split(self.cross, parts)  # [row, part, axis, value]
-        agreement = (own * _split(self.axes.mT @ cross, parts)).sum(-1)
-        overlap = (self.axes.mT @ scatter @ self.axes)[:, None] * (own @ own.mT)
-        shrinkage = self.shrinkage[:, None]
-        linear = (shrinkage @ agreement[..., None])[..., 0]
-        quadratic = ((shrinkage @ overlap) * shrinkage).sum(-1)
-        return _split(total[:, None], parts).sum((2, 3))[..., None] - 2 * linear + quadratic
+        agreement = (self.cross * (self.axes.mT @ cross)).sum(-1)
+        overlap = (self.axes.mT @ scatter @ self.axes) * (self.cross @ self.cross.mT)
+        linear = (self.shrinkage @ agreement[..., None])[..., 0]
+        quadratic = ((self.shrinkage @ overlap) * self.shrinkage).sum(-1)
+        return total.sum(-1, keepdim=True) - 2 * linear + quadratic
 
-    def weights(
-        self, choice: Int[Tensor, "row"], columns: slice = slice(None)
-    ) -> Float[Tensor, "row d_key value"]:
-        """Return the map under each row's choice among the penalties, for some of the values."""
+    def weights(self, choice: Int[Tensor, "row"]) -> Float[Tensor, "row d_key d_value"]:
+        """Return the map under each row's choice among the penalties."""
         shrinkage = self.shrinkage[torch.arange(len(choice), device=choice.device), choice]
-        return self.axes @ (shrinkage[..., None] * self.cross[..., columns])
+        return self.axes @ (shrinkage[..., None] * self.cross)
 
     def residual(
         self,
@@ -145,11 +135,6 @@ class RidgeFit:
         """Subtract the prediction under each row's choice among the penalties."""
         predicted = (keys - self.key_mean[:, None]) @ self.weights(choice)
         return values - self.value_mean[:, None] - predicted
-
-
-def _split(x: Tensor, parts: int) -> Tensor:
-    """Cut the last axis into equal parts and put their axis second."""
-    return torch.unflatten(x, -1, (parts, -1)).movedim(-2, 1)
 
 
 def _outer(x: Tensor, y: Tensor) -> Tensor:

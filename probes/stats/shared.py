@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
-from probes.stats.bootstrap import pair_weights, resample_words
-from probes.stats.estimates import PairBootstrap
+from probes.stats.bootstrap import pair_weights
+from probes.stats.estimates import PairBootstrap, draw_counts
 
 Pair = tuple[str, str]
 
@@ -63,10 +63,7 @@ class SharedResamples:
             raise UsageError("There are no pairs to resample; give those of all captures.")
         names = sorted({word for pair in distinct for word in pair} | set(words))
         return cls(
-            word_counts=resample_words(len(names), resamples=resamples, seed=seed),
-            pair_counts=resample_words(
-                len(distinct), resamples=max(2, resamples // 2), seed=seed + 1
-            ),
+            *draw_counts(len(names), len(distinct), resamples=resamples, seed=seed),
             words={word: column for column, word in enumerate(names)},
             pairs={pair: column for column, pair in enumerate(distinct)},
         )

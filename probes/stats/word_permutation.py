@@ -9,19 +9,15 @@ speech), the null keeps what the strata say and asks whether values know more: *
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int32, Shaped
+from jaxtyping import Int, Int32, Shaped
 from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_indices, require_same_shape
-
-WordFigures = Tensor | Callable[[Tensor, Tensor], Tensor]
-"""Figures of any two words: a matrix ``[word, word]``, or a function of two index tensors
-``[permutation, pair]`` that returns ``[permutation, pair]``."""
 
 _MAX_WORDS = 46_340  # whose matrix has places of four bytes
 _BLOCK = 125  # permutations; 6,000 float32 figures each are 3 MB, which fit in the cache
@@ -108,75 +104,6 @@ def combine_strata(*labels: Int[Tensor, "word"]) -> Int[Tensor, "word"]:
     return numbers
 
 
-def permuted_pairs(
-    permutations: Int[Tensor, "permutation word"],
-    left_word: Int[Tensor, "pair"],
-    right_word: Int[Tensor, "pair"],
-) -> tuple[Int[Tensor, "permutation pair"], Int[Tensor, "permutation pair"]]:
-    """Return the two words whose values each pair gets, in every permutation.
-
-    A pair of different words always gets the values of different words.
-
-    Raises
-    ------
-    UsageError
-        If the lists differ in length or an index is out of range.
-    """
-    require_same_shape("left_word", left_word, "right_word", right_word)
-    require_indices("left_word", left_word, permutations.shape[1])
-    require_indices("right_word", right_word, permutations.shape[1])
-    return permutations.index_select(1, left_word), permutations.index_select(1, right_word)
-
-
-def permuted_figures(
-    figures: WordFigures,
-    permutations: Int[Tensor, "permutation word"],
-    left_word: Int[Tensor, "pair"],
-    right_word: Int[Tensor, "pair"],
-    *,
-    block: int = _BLOCK,
-) -> Iterator[Float[Tensor, "permutation pair"]]:
-    """Yield the pairs' value figures under the permutations, some permutations at a time.
-
-    Parameters
-    ----------
-    figures
-        What a pair's figure would be for any two words: a matrix ``[word, word]`` (one matrix
-        product makes it, one gather reads it), or, where words are too many for a matrix, a
-        function of the left and the right words ``[permutation, pair]``.
-    permutations
-        From :func:`permute_words`.
-    left_word, right_word
-        The pairs' words.
-    block
-        Permutations at a time.
-
-    Yields
-    ------
-    Float[Tensor, "permutation pair"]
-        In the permutations' order, in the figures' dtype.
-
-    Raises
-    ------
-    UsageError
-        If an index is out of range, or the matrix does not belong to the permuted words.
-    """
-    n_words = permutations.shape[1]
-    require_same_shape("left_word", left_word, "right_word", right_word)
-    require_indices("left_word", left_word, n_words)
-    require_indices("right_word", right_word, n_words)
-    if isinstance(figures, Tensor) and figures.shape != (n_words, n_words):
-        raise UsageError(
-            f"The matrix of word figures has shape {tuple(figures.shape)}; expected "
-            f"{(n_words, n_words)}, one row and column for each permuted word."
-        )
-    for part in torch.split(permutations, block):
-        if isinstance(figures, Tensor):
-            yield from gather_figures(figures, permuted_places(part, left_word, right_word))
-        else:
-            yield figures(*permuted_pairs(part, left_word, right_word))
-
-
 def permuted_places(
     permutations: Int[Tensor, "permutation word"],
     left_word: Int[Tensor, "pair"],
@@ -184,12 +111,14 @@ def permuted_places(
 ) -> Int32[Tensor, "permutation pair"]:
     """Return where each pair's figure stands in a matrix ``[word, word]`` laid out in one row.
 
-    The same for every head and figure, so that they can be found once.
+    Under every permutation it is the figure of the two words whose values the pair gets, which
+    differ if the pair's words do. The same for every head and figure, so that it can be found once.
 
     Raises
     ------
     UsageError
-        If an index is out of range, or there are more than 46,340 words.
+        If the lists differ in length, an index is out of range, or there are more than 46,340
+        words.
     """
     n_words = permutations.shape[1]
     if n_words > _MAX_WORDS:
@@ -197,9 +126,11 @@ def permuted_places(
             f"{n_words} words make a matrix of {n_words**2:,} figures; at most {_MAX_WORDS:,} can "
             "be permuted through a matrix. Take a sample of the pairs."
         )
-    places = permutations.to(torch.int32)
-    left, right = permuted_pairs(places, left_word, right_word)
-    return left.mul_(n_words).add_(right)
+    require_same_shape("left_word", left_word, "right_word", right_word)
+    require_indices("left_word", left_word, n_words)
+    require_indices("right_word", right_word, n_words)
+    words = permutations.to(torch.int32)
+    return words.index_select(1, left_word).mul_(n_words).add_(words.index_select(1, right_word))
 
 
 def gather_figures(
@@ -208,7 +139,7 @@ def gather_figures(
     *,
     block: int = _BLOCK,
 ) -> Iterator[Shaped[Tensor, "permutation pair"]]:
-    """Yield the figures at `permuted_places`, some permutations at a time."""
+    """Yield the figures at `permuted_places`, some permutations at a time, in their order."""
     figures = matrix.reshape(-1)
     for part in torch.split(places, block):
         # the fastest of torch's and numpy's ways to gather single numbers

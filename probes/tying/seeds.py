@@ -37,7 +37,10 @@ class SeedSummary:
 
     @property
     def verdict(self) -> str:
-        """Say "equivalent", "different" or "undecided", at 5 %; as `judge_equivalence` does."""
+        """Say "equivalent", "different" or "undecided", at 5 %.
+
+        A figure that is certainly not 0 but certainly within the margin is "equivalent".
+        """
         if self.p_equivalent < 0.05:
             return "equivalent"
         return "different" if self.p_different < 0.05 else "undecided"
@@ -48,8 +51,9 @@ def summarise_seeds(
 ) -> SeedSummary:
     """Summarise one figure a seed, taken as normal around its mean.
 
-    With three to five seeds the normal quantiles of :func:`probes.stats.judge_equivalence` would be
-    far too short; here they are Student's.
+    With three to five seeds normal quantiles would be far too short; here they are Student's. A
+    figure that does not differ from 0 may be anything; one for which both one-sided tests against
+    the margin are significant is small (TOST, Schuirmann 1987).
 
     Parameters
     ----------

@@ -1,23 +1,8 @@
-import numpy as np
 import torch
 
-from probes.similarity import representational_similarity
 from probes.stats import dyadic_variance
 from probes.stats.estimates import Estimate, PairBootstrap
-
-
-def make_pairs(n_words=40, n_pairs=300, seed=0):
-    random = np.random.default_rng(seed)
-    left = random.integers(n_words, size=n_pairs)
-    right = (left + random.integers(1, n_words, size=n_pairs)) % n_words
-    return torch.tensor(left), torch.tensor(right)
-
-
-def weighted_mean(figure, *, weights=None):
-    if weights is None:
-        return figure.double().mean(-1)
-    weights = weights.double()
-    return torch.einsum("rp,hp->rh", weights, figure.double()) / weights.sum(1, keepdim=True)
+from tests.stats.pairs import make_pairs, weighted_mean
 
 
 def test_the_interval_of_a_mean_widens_where_pairs_share_words():
@@ -37,9 +22,9 @@ def test_the_interval_of_a_mean_widens_where_pairs_share_words():
 def test_estimates_derive_and_subtract_resample_by_resample():
     left, right = make_pairs()
     generator = torch.Generator().manual_seed(3)
-    a, b = (torch.randn(2, 300, generator=generator) for _ in range(2))
+    figure = torch.randn(2, 300, generator=generator)
     bootstrap = PairBootstrap.draw(left, right, resamples=20, seed=0)
-    first = bootstrap.estimate(representational_similarity, a, b)
+    first = bootstrap.estimate(weighted_mean, figure)
     same = first - first
     assert same.observed.abs().max() == same.by_word.abs().max() == 0
     mean = first.map(lambda t: t.mean(-1))

@@ -4,7 +4,7 @@ import torch
 
 from probes.errors import UsageError
 from probes.stats import SharedResamples, pair_weights
-from tests.stats.test_estimates import weighted_mean
+from tests.stats.pairs import weighted_mean
 
 PAIRS = [("fox", "dog"), ("cat", "dog"), ("ant", "fox"), ("dog", "fox"), ("bee", "cat")]
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from probes.errors import UsageError
 from probes.stats import (
     combine_strata,
+    gather_figures,
     permutation_p,
     permute_words,
-    permuted_figures,
-    permuted_pairs,
+    permuted_places,
 )
 
 
@@ -55,23 +55,13 @@ def test_figures_are_those_of_the_permuted_words(seed: int, block: int) -> None:
     left = torch.tensor([0, 1, 2, 3, 0, 4])
     right = torch.tensor([1, 2, 4, 0, 3, 2])
     permutations = permute_words(5, permutations=7, seed=seed)
-    asked = []
-
-    def between(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        asked.append(len(first))
-        return matrix[first, second]
-
-    from_matrix = torch.cat(list(permuted_figures(matrix, permutations, left, right, block=block)))
-    from_function = list(permuted_figures(between, permutations, left, right, block=block))
-    for row, words in enumerate(permutations.tolist()):
-        for pair in range(6):
-            expected = matrix[words[int(left[pair])], words[int(right[pair])]]
-            assert from_matrix[row, pair] == expected
-    assert torch.equal(torch.cat(from_function), from_matrix)
-    assert max(asked) <= block
-    first, second = permuted_pairs(permutations, left, right)
-    assert torch.equal(matrix[first, second], from_matrix)
-    assert bool((first != second).all())
+    places = permuted_places(permutations, left, right)
+    parts = list(gather_figures(matrix, places, block=block))
+    for row, words in zip(torch.cat(parts), permutations.tolist(), strict=True):
+        expected = [matrix[words[a], words[b]] for a, b in zip(left, right, strict=True)]
+        assert row.tolist() == [float(figure) for figure in expected]
+    assert max(map(len, parts)) <= block
+    assert bool((places // 5 != places % 5).all())
 
 
 def test_the_mantel_test_equals_scipys_permutation_test() -> None:
@@ -96,13 +86,8 @@ def test_the_mantel_test_equals_scipys_permutation_test() -> None:
         vectorized=False,
     )
     everything = torch.tensor(list(itertools.permutations(range(words))))
-    figures = torch.cat(
-        list(
-            permuted_figures(
-                torch.from_numpy(d_v), everything, torch.tensor(left), torch.tensor(right)
-            )
-        )
-    )
+    places = permuted_places(everything, torch.tensor(left), torch.tensor(right))
+    figures = torch.cat(list(gather_figures(torch.from_numpy(d_v), places)))
     null = torch.tensor([np.corrcoef(d_k[left, right], row)[0, 1] for row in figures.numpy()])
     assert null.numpy() == pytest.approx(reference.null_distribution)
     # All arrangements are there, the observed one included: r / n rather than (r + 1) / (n + 1).
@@ -124,8 +109,9 @@ def test_word_permutation_refuses() -> None:
         combine_strata.__wrapped__(torch.tensor([0, 1]), torch.tensor([0]))
     permutations, left = permute_words(3, permutations=2, seed=0), torch.tensor([0, 3])
     with pytest.raises(UsageError, match=r"0\.\.2"):
-        permuted_pairs(permutations, left, left)
-    with pytest.raises(UsageError, match=r"0\.\.2"):
-        next(permuted_figures(torch.eye(3), permutations, left, left))
-    with pytest.raises(UsageError, match=r"expected \(3, 3\)"):
-        next(permuted_figures(torch.eye(4), permutations, left[:1], left[:1]))
+        permuted_places(permutations, left, left)
+    with pytest.raises(UsageError, match="left_word has shape"):
+        permuted_places.__wrapped__(permutations, left, left[:1])
+    many = torch.zeros(1, 46_341, dtype=torch.long)
+    with pytest.raises(UsageError, match="at most 46,340"):
+        permuted_places(many, left[:1], left[:1])
