@@ -61,6 +61,25 @@ class ResultFolder:
         """Where the manifest of a question stands."""
         return self.path / "tables" / f"{question}.manifest.json"
 
+    def left_out_path(self, question: str) -> Path:
+        """Where it stands why a question was left out."""
+        return self.path / "tables" / f"{question}.left_out.json"
+
+    def note_left_out(self, question: str, reason: str) -> None:
+        """Note why a question has no answer here; one of other data is removed."""
+        for room in ("tables", "figures"):
+            for path in (self.path / room).glob(f"{question}.*"):
+                path.unlink()
+        write_json(self.left_out_path(question), {"question": question, "reason": reason})
+
+    def read_left_out(self, question: str) -> str | None:
+        """Return why a question was left out; None if it was not."""
+        try:
+            noted = json.loads(self.left_out_path(question).read_text(encoding="utf-8"))
+            return str(noted["reason"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def write_tables(
         self, question: str, tables: dict[str, pd.DataFrame], inputs: dict[str, Any]
     ) -> None:
@@ -85,6 +104,7 @@ class ResultFolder:
                 "files": files,
             },
         )
+        self.left_out_path(question).unlink(missing_ok=True)
 
     def read_tables(self, question: str) -> dict[str, pd.DataFrame]:
         """Read a question's tables back; enough to draw every figure, without any model."""

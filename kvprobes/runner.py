@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from analyses import find_question, list_questions
 from analyses.shared.given import Need
 from analyses.shared.question import Question, Tables
-from analyses.shared.settings import read_settings
+from analyses.shared.settings import list_settings, read_settings
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.results import ResultFolder
 from kvprobes.session import Say, Session
 from kvprobes.timings import note_timing
-from probes.errors import StoreError, StoreMismatchError, TableError, UsageError
+from probes.errors import StoreError, StoreMismatchError, TableError
 from probes.files import write_text
 from probes.naming import require_known
 
@@ -118,13 +118,13 @@ def choose_settings(question: Question, preset: str | None, asked: Mapping[str, 
     UsageError
         If the preset or a setting is unknown, or a value does not fit.
     """
-    start: dict[str, Any] = {}
-    if preset is not None:
-        if not question.presets:
-            raise UsageError(f"{question.name} has no presets; leave --preset out.")
+    start: Mapping[str, Any] = {}
+    if question.presets and preset is not None:
         require_known(f"preset of {question.name}", preset, question.presets)
-        start = dict(question.presets[preset])
-    return read_settings(question.settings, start | dict(asked), of=question.name)
+        start = question.presets[preset]
+    elif preset is not None:
+        start = {"preset": preset}  # which is a setting, or unknown
+    return read_settings(question.settings, {**start, **asked}, of=question.name)
 
 
 def _say_if_older(folder: ResultFolder, name: str, say: Say) -> None:
@@ -182,12 +182,14 @@ def run(
     session = Session(
         options.folder, model=options.model, device=options.device, human=options.human, say=say
     )
+    asking = [question for question in list_questions().values() if question.in_run]
+    for name in set(asked) - {question.name for question in asking}:
+        say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
     with options.open_cluster() as cluster:
         capture_pairs(session, options, cluster)
         capture_untrained(session, options)
-        questions = [q for q in list_questions().values() if q.in_run]
-        questions = [q for q in questions if session.find_obstacle(q) is None]
-        if any(Need.WORDS in q.needs for q in questions):
+        obstacles = {question.name: session.find_obstacle(question) for question in asking}
+        if any(Need.WORDS in q.needs and obstacles[q.name] is None for q in asking):
             capture_words(
                 session,
                 human=options.human,
@@ -197,15 +199,25 @@ def run(
                 overwrite=options.overwrite,
             )
     left_out: dict[str, TableError] = {}
-    for question in questions:
-        settings = {"seed": options.seed} if "seed" in question.settings.__dataclass_fields__ else {}
+    for question in asking:
+        name, reason = question.name, obstacles[question.name]
         try:
-            answer(question, session, **(settings | dict(asked.get(question.name, {}))))
+            if reason is None:
+                answer(question, session, **_choose_seed(question, options) | asked.get(name, {}))
         except TableError as error:
-            say(f"Left out {question.name}: {error}")
-            left_out[question.name] = error
-    on_words = [q.name for q in questions if Need.PAIRS in q.needs]
-    if on_words and set(on_words) <= set(left_out):
-        raise left_out[on_words[0]]
+            say(f"Left out {name}: {error}")
+            left_out[name], reason = error, str(error)
+        if reason is not None:
+            # The same data give the same words, wherever the folder is.
+            reason = reason.replace(f"{session.folder.path}/", "")
+            session.folder.note_left_out(name, reason)
+    on_pairs = [q.name for q in asking if Need.PAIRS in q.needs and obstacles[q.name] is None]
+    if on_pairs and set(on_pairs) <= set(left_out):
+        raise left_out[on_pairs[0]]
     write_report(session.folder)
     return session.folder
+
+
+def _choose_seed(question: Question, options: CaptureOptions) -> dict[str, Any]:
+    """Give the run's seed to a question that has one."""
+    return {"seed": options.seed} if "seed" in list_settings(question.settings) else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.shared.given import Given, Need
 from kvprobes.results import ResultFolder
 from probes.errors import StoreError, StoreMismatchError
+from probes.models.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class Session:
     folder
         Where results stand and go.
     model
-        The name of the model; without it, the one that the folder's capture is of.
+        The name of the model; without it, the one that the folder's capture is of, or the default.
     device
         Where the model and probes run: ``cpu``, ``cuda``.
     text
@@ -37,6 +38,8 @@ class Session:
         Tables of human scores whose words are captured too.
     workers
         How many processes a question may use.
+    store
+        An open capture of word pairs that stands elsewhere, to be read in place of the folder's.
     say
         Called with a sentence on what is done or reused.
     """
@@ -50,6 +53,7 @@ class Session:
         text: str = "text",
         human: Sequence[Path] = (),
         workers: int = 1,
+        store: Store | None = None,
         say: Say = lambda _: None,
     ) -> None:
         self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
@@ -57,7 +61,7 @@ class Session:
         self.say = say
         self._model_name = model
         self._model: Model | None = None
-        self._store: Store | None = None
+        self._store = store
 
     @property
     def store(self) -> Store:
@@ -78,39 +82,42 @@ class Session:
         """Open captures anew when they are next asked for, as they have changed."""
         self._store = None
 
-    def load(self, name: str | None = None) -> Model:
+    def load(self) -> Model:
         """Load the model, or return it if it has been loaded.
 
         Raises
         ------
         KvprobesError
-            If it cannot be loaded or read exactly, or no model has been named.
+            If it cannot be loaded or read exactly.
         """
+        from kvprobes.captures.find import read_capture_manifest
         from probes.models.load import load_model
 
-        name = name or self._model_name
-        if name is None:
-            name = self.store.manifest["model"]
-        if self._model is None or self._model.name != name:
+        if self._model is None:
+            captured = read_capture_manifest(self.folder).get("model")
+            name = self._model_name or captured or DEFAULT_MODEL
             self.say(f"Loading {name}")
-            self._model = load_model(name, device=self.device)
+            self._model = load_model(str(name), device=self.device)
         return self._model
 
     def captured_model(self) -> Model:
-        """Load the model of the capture.
+        """Load the model; it must be that of the capture, where there is one.
 
         Raises
         ------
         StoreMismatchError
-            If it has other weights now.
+            If it has other weights.
         """
-        model = self.load(self.store.manifest["model"])
-        captured = self.store.manifest["identity"]["weights"]
+        from kvprobes.captures.find import read_capture_manifest
+
+        model, manifest = self.load(), read_capture_manifest(self.folder)
+        captured = manifest.get("identity", {}).get("weights", model.weights_hash)
         if model.weights_hash != captured:
             raise StoreMismatchError(
-                f"{model.name} now has other weights ({model.weights_hash[:12]}) than those "
-                f"captured in {self.store.folder} ({captured[:12]}). Capture it again, with "
-                "--overwrite or another --out."
+                f"{model.name} has other weights ({model.weights_hash[:12]}) than those of "
+                f"{manifest['model']} that were captured in {self.folder.capture} "
+                f"({captured[:12]}), and a folder holds the results of one model. Give another "
+                "--out, or capture again with --overwrite."
             )
         return model
 
@@ -122,9 +129,9 @@ class Session:
         from kvprobes.captures.find import has_sites, suits_words
 
         if Need.SITES in question.needs and not has_sites(self.folder):
-            return "it needs an encoder-decoder"
+            return "It needs an encoder-decoder."
         if Need.WORDS in question.needs and not suits_words(self.store):
-            return "it needs English words"
+            return "It needs English words."
         return None
 
     def gather(self, question: Question) -> Given:
@@ -143,7 +150,7 @@ class Session:
             "parts": self.folder.path / "parts" / question.name,
         }
         if question.reads(Need.PAIRS):
-            given["store"] = self.store
+            given["store"] = self._find(question, Need.PAIRS, lambda: self.store)
         if question.reads(Need.UNTRAINED):
             given["untrained"] = find.open_untrained(self.folder, self.store)
         if Need.SITES in question.needs:
@@ -153,10 +160,9 @@ class Session:
         if question.reads(Need.WORDS):
             given["words"] = find.find_word_captures(self.folder)
         if question.reads(Need.TEXT):
-            given["text"] = find.open_text(self.folder)
-        if question.reads(Need.MODEL):
-            both = question.reads(Need.PAIRS)
-            given["model"] = self.captured_model() if both else self.load()
+            given["text"] = self._find(question, Need.TEXT, lambda: find.open_text(self.folder))
+        if Need.MODEL in question.needs:
+            given["model"] = self.captured_model()
         if question.reads(Need.CORPUS):
             from probes.words.texts import load_corpus
 
@@ -164,6 +170,15 @@ class Session:
         if question.reads(Need.HEADS):
             given["heads"] = self._read_heads()
         return Given(**given)
+
+    def _find(self, question: Question, need: Need, find: Callable[[], Store]) -> Store | None:
+        """Open what a question reads; None if it is not there and only used, not needed."""
+        try:
+            return find()
+        except StoreError:
+            if need in question.needs:
+                raise
+            return None
 
     def _capture_words(self) -> None:
         from kvprobes.captures.words import capture_words
@@ -175,4 +190,3 @@ class Session:
             return self.folder.read_tables("divergence")["heads"]
         except StoreError:
             return None
-

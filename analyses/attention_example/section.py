@@ -43,13 +43,13 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 def _answer(summary: pd.DataFrame, head: str, words: str) -> str:
     """Say where the example stands, and in how many heads it does what the claim wants."""
     rows = select(summary, space="functional", population=WORD_PAIRS).set_index("measure")
-    keys, values = (rows["value"][f"{part}_percentile"] for part in ("key", "value"))
-    share = rows.loc["pattern_share"]
+    keys, values = (show(rows["value"][f"{part}_percentile"], 0) for part in ("key", "value"))
+    own, other = (show(100 * rows[name]["pattern_share"], 0) for name in ("value", "expected"))
     return (
-        f"Before {head}, the keys of {words} stand at percentile {show(keys, 0)} of the word "
-        f"pairs, and their values at percentile {show(values, 0)} (means over heads; 50 is the "
-        f"middle). Keys above the middle and values below it: in {100 * share['value']:.0f} % of the heads "
-        f"for this pair, in {100 * share['expected']:.0f} % for the other pairs."
+        f"Before {head}, the keys of {words} stand at percentile {keys} of the word pairs, and "
+        f"their values at percentile {values} (means over heads; 50 is the middle). Keys above the "
+        f"middle and values below it: in {own} % of the heads for this pair, in {other} % for the "
+        "other pairs."
     )
 
 

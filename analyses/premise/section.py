@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,11 @@ def _find(summary: pd.DataFrame, space: str, top: float, condition: str) -> pd.D
 def _answer(summary: pd.DataFrame) -> str:
     """Say by rule whether the premise holds, and whether more than for another head's keys."""
     lift = Quantity.of(_find(summary, "functional", TOPS[1], TRAINED).iloc[0])
+    if math.isnan(lift.value):
+        return (
+            "It cannot be said whether the premise holds: some head gives both words of no pair "
+            "high attention."
+        )
     if lift.low > 1:
         text = "The premise holds"
     elif lift.high < 1:

@@ -10,5 +10,5 @@ def run_as_script(package: str) -> None:
 
     The door is imported by its name when it is needed, so that questions stand on no upper floor.
     """
-    command = import_module("kvprobes.command.cli")
+    command = import_module("kvprobes.command.questions")
     command.run_question_script(package.rpartition(".")[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from kvprobes.results import ResultFolder
 from probes.capture.store import Store, open_store
@@ -105,7 +106,7 @@ def suits_words(main: Store) -> bool:
     return not is_unspaced(str(main.table("pairs")["m1"].iloc[0])[:1])
 
 
-def read_capture_manifest(folder: ResultFolder) -> dict[str, object]:
+def read_capture_manifest(folder: ResultFolder) -> dict[str, Any]:
     """Read the manifest of the main capture; empty if the capture is not kept with its results.
 
     Raises
@@ -115,7 +116,7 @@ def read_capture_manifest(folder: ResultFolder) -> dict[str, object]:
     """
     path = folder.capture / "manifest.json"
     try:
-        manifest: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

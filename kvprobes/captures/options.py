@@ -6,14 +6,18 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kvprobes.results import ResultFolder
-from probes.cluster import Cluster, open_cluster
+
+if TYPE_CHECKING:
+    from probes.cluster import Cluster
 
 DEFAULT_TEMPLATES = "3"
 KeyStage = Literal["projected", "normed", "rotated"]
 DEFAULT_STAGE: KeyStage = "normed"
+WINDOW = 128
+"""Tokens of a running text that are read together."""
 
 
 @dataclass(frozen=True)
@@ -45,5 +49,19 @@ class CaptureOptions:
 
     def open_cluster(self) -> AbstractContextManager[Cluster]:
         """Give what captures run on; what is started ends with the block."""
+        from probes.cluster import open_cluster
+
         logs = self.folder.path / "logs"
         return open_cluster(self.scheduler, workers=self.workers, logs=logs)
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What is captured of a running text; see `probes.capture.text_shard.TextSettings`."""
+
+    source: Path
+    column: str = "text"
+    window: int = WINDOW
+    rows: int = 0
+    without_x: bool = False
+    shard_bytes: int | None = None

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvprobes.captures.find import TEXT
-from kvprobes.captures.options import CaptureOptions
+from kvprobes.captures.options import CaptureOptions, TextOptions
 from probes.cluster import IN_PROCESS, Cluster
 
 if TYPE_CHECKING:
     from kvprobes.session import Session
     from probes.capture.store import Store
 
-WINDOW, BATCH = 128, 16
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """What the user asks of a running text."""
-
-    source: Path
-    column: str = "text"
-    window: int = WINDOW
-    rows: int = 0
-    without_x: bool = False
-    shard_bytes: int | None = None
+BATCH = 16
 
 
 def capture_running_text(
@@ -52,7 +38,7 @@ def capture_running_text(
         seed=options.seed,
     )
     store = capture_text(
-        session.load(options.model),
+        session.load(),
         text.source,
         session.folder.capture_named(TEXT),
         settings=settings,

@@ -28,7 +28,7 @@ def capture_treebank(
     from probes.words.treebank import read_treebank_splits
 
     words = read_treebank_splits(treebank)
-    model = session.load(options.model)
+    model = session.load()
     store = capture(
         model,
         plan_treebank(model.tokenizer, words, causal=model.geometry.causal),

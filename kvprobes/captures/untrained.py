@@ -31,7 +31,7 @@ def capture_untrained(session: Session, options: CaptureOptions) -> None:
         return
     if has_sites(session.folder):
         return
-    model = untrain(session.load(options.model), seed=options.seed)
+    model = untrain(session.load(), seed=options.seed)
     capture(
         model,
         plan_capture(

@@ -9,16 +9,14 @@ from typing import Annotated
 import typer
 
 from analyses import find_question
-from kvprobes.captures.options import DEFAULT_STAGE, CaptureOptions
-from kvprobes.captures.text import WINDOW, TextOptions
+from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, TextOptions
 from kvprobes.command import options as given
-from kvprobes.command.errors import explaining_errors
+from kvprobes.command.errors import explaining_errors, say
 from kvprobes.command.questions import (
-    answer_command,
+    add_command,
+    answer_question,
     list_command,
-    make_command,
     make_commands,
-    say,
 )
 from kvprobes.command.settings import gather_settings
 from kvprobes.results import ResultFolder
@@ -30,7 +28,7 @@ app = typer.Typer(
     help="Measure what a transformer's keys and values each know, and whether they need to differ.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=given.HELP,
 )
 app.add_typer(make_commands(), name="analyse")
 app.command("questions")(list_command)
@@ -146,8 +144,8 @@ def pair(
 
     options = CaptureOptions(model, templates=templates, out=out, seed=seed)
     with explaining_errors():
-        folder, tables = look_up(options, head, first, second, say=say)
-        heads = tabulate_heads(tables)
+        folder, found = look_up(options, head, first, second, say=say)
+        heads = tabulate_heads(found)
         if as_json:
             typer.echo(heads.to_json(orient="records", indent=2))
             return
@@ -171,13 +169,9 @@ def compare(
             typer.echo(path)
 
 
-app.command("substitute", help=find_question("substitution").asks)(
-    make_command(find_question("substitution"), preset="quick")
-)
-app.command("swap", help=find_question("swaps").asks)(
-    make_command(find_question("swaps"), preset="quick")
-)
-app.command("erase", help=find_question("erasure").asks)(make_command(find_question("erasure")))
+add_command(app, find_question("substitution"), name="substitute", preset="quick")
+add_command(app, find_question("swaps"), name="swap", preset="quick")
+add_command(app, find_question("erasure"), name="erase")
 
 
 @app.command()
@@ -202,10 +196,9 @@ def tie(
                 typer.echo(sentence)
             return
         asked = {"preset": preset, "text": text, "tokenizer": tokenizer}
-        answer_command(
+        answer_question(
             question,
             {name: value for name, value in asked.items() if value is not None},
-            model=DEFAULT_MODEL,
             out=folder.path,
             device=device,
             workers=workers,
@@ -213,7 +206,9 @@ def tie(
 
 
 @app.command()
-def report(model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False) -> None:
+def report(
+    model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False
+) -> None:
     """Write the report again from the tables and figures in a folder."""
     folder = CaptureOptions(model, out=out).folder
     with explaining_errors():
@@ -258,13 +253,6 @@ def doctor(
             print_checks(checks, {name: site.describe() for name, site in loaded.sites.items()})
         refuse_unfaithful(model, checks)
         say(f"{model} is read exactly: {len(checks)} checks passed")
-
-
-def run_question_script(name: str) -> None:
-    """Be the command line of ``python -m analyses.NAME``."""
-    with explaining_errors():
-        question = find_question(name)
-    typer.run(make_command(question))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Errors as the commands show them."""
+"""What the commands print beside results: errors, and what is being done."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def explaining_errors() -> Iterator[None]:
             "\nInterrupted. Nothing is lost: the same command goes on where it stood.", err=True
         )
         raise typer.Exit(130) from error
+
+
+def say(message: str) -> None:
+    """Print what is being done, apart from results."""
+    typer.echo(message, err=True)

@@ -9,25 +9,37 @@ import typer
 
 from kvprobes.captures.options import KeyStage
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 Model = Annotated[
     str, typer.Option("--model", "-m", help="A bundled model, a local folder or a hub name.")
+]
+FolderModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A bundled model, a local folder or a hub name.",
+        show_default="that of the capture",
+    ),
 ]
 Pairs = Annotated[
     str | None,
     typer.Option(
-        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.  "
-        "[default: compound_pairs, or what suits the bundled model]"
+        help="compound_pairs, compound_pairs_zh, seed_pairs, or a table with head, m1, m2.",
+        show_default="compound_pairs, or what suits the bundled model",
     ),
 ]
 Templates = Annotated[
     str | None,
     typer.Option(
-        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.  "
-        "[default: 3, or what suits the bundled model]"
+        help="How many of the shipped templates, their ids (t00,t03), templates_zh, or a file.",
+        show_default="3, or what suits the bundled model",
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Result folder.  [default: results/MODEL]")
+    Path | None,
+    typer.Option("--out", "-o", help="Result folder.", show_default="results/MODEL"),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
@@ -56,7 +68,8 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         help="Where captures run: dask (worker processes here), tcp://HOST:PORT (a Dask "
-        "scheduler), or slurm.  [default: this process]",
+        "scheduler), or slurm.",
+        show_default="this process",
         rich_help_panel="Clusters",
     ),
 ]
@@ -64,23 +77,26 @@ Workers = Annotated[
     int,
     typer.Option(min=1, help="Dask workers, or SLURM jobs, to start.", rich_help_panel="Clusters"),
 ]
+Processes = Annotated[int, typer.Option(min=1, help="Processes that may be used.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="QUESTION.SETTING=VALUE",
-        help="A setting of a question, such as divergence.resamples=1000; may be given again.",
+        help="A setting of a question, such as divergence.resamples=1000; may be given again. "
+        "`kvprobes analyse QUESTION --help` lists them.",
     ),
 ]
 Settings = Annotated[
     Path | None,
     typer.Option(
         "--settings",
-        help="A TOML file with a table for each question: [divergence], then resamples = 1000.",
+        help="A TOML file: a table for each question, its settings in it.",
     ),
 ]
 Text = Annotated[
-    str, typer.Option(help="Text to read: text (the shipped one), a .txt file, or a folder of them.")
+    str,
+    typer.Option(help="What to read: text (the shipped one), a .txt file, or a folder of them."),
 ]
 RunningText = Annotated[
     Path | None,
@@ -114,6 +130,6 @@ WithoutX = Annotated[
 ShardBytes = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Least text a shard.  [default: 131072]", rich_help_panel="Running text"
+        min=1, help="Least text a shard.", show_default="131072", rich_help_panel="Running text"
     ),
 ]

@@ -73,10 +73,19 @@ def print_heads(heads: pd.DataFrame, title: str) -> None:
 
 def print_questions(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the questions, what each needs, and how long it took last time."""
-    table = Table("question", "asks", "needs", "in run", "last took", box=None, padding=(0, 1, 1, 0))
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    table.add_column("question\nasked by run", no_wrap=True)
+    for name in ("asks", "needs"):
+        table.add_column(name, overflow="fold")
+    table.add_column("last\ntook", justify="right", no_wrap=True)
     for row in rows:
-        seconds = row["seconds"]
-        took = "" if seconds is None else f"{seconds:,.0f} s" if seconds >= 1 else "under 1 s"
-        in_run = "yes" if row["in_run"] else "no"
-        table.add_row(row["name"], row["asks"], "\n".join(row["needs"]), in_run, took)
+        asked = "yes" if row["in_run"] else "no"
+        needs = ";\n".join(row["needs"])
+        table.add_row(f"{row['name']}\n{asked}", row["asks"], needs, _spell_time(row["seconds"]))
     Console().print(table)
+
+
+def _spell_time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds / 60:,.0f} min" if seconds >= 100 else f"{max(seconds, 1):,.0f} s"

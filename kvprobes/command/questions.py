@@ -4,163 +4,178 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from analyses import list_questions
+from analyses import find_question, list_questions
+from analyses.shared.given import Need
 from analyses.shared.question import Question
-from analyses.shared.settings import list_settings
+from analyses.shared.settings import SettingField, list_settings
 from kvprobes.captures.options import CaptureOptions
-from kvprobes.command.errors import explaining_errors
-from kvprobes.command.options import Device, Human, Json, Model, Out, Settings, Text, Workers
-from kvprobes.command.printing import print_questions
+from kvprobes.command import options as given
+from kvprobes.command.errors import explaining_errors, say
+from kvprobes.command.parsing import ExplainingCommand, ExplainingGroup
 from kvprobes.command.settings import gather_settings
-from kvprobes.runner import Answer, answer
-from kvprobes.session import Session
 from kvprobes.timings import read_timings
 from probes.models.bundled import DEFAULT_MODEL
 
-_SETTINGS_PANEL = "Settings of this question"
+PANEL = "Settings of this question"
+
+_OPTIONS: dict[str, tuple[Any, Any, Need | None]] = {
+    "model": (given.FolderModel, None, None),
+    "out": (given.Out, None, None),
+    "device": (given.Device, "cpu", None),
+    "text": (given.Text, "text", Need.CORPUS),
+    "human": (given.Human, None, Need.WORDS),
+    "workers": (given.Processes, 2, None),
+    "settings": (given.Settings, None, None),
+    "as_json": (given.Json, False, None),
+}
+"""Option -> its declaration, its default, and what only those questions need that have it."""
 
 
 def make_commands() -> typer.Typer:
     """Return the commands of all questions, one each."""
     commands = typer.Typer(
+        cls=ExplainingGroup,
         no_args_is_help=True,
         help="Answer one question from a result folder's captures: tables, figures, an answer.",
     )
     for question in list_questions().values():
-        commands.command(question.name, help=question.asks)(make_command(question))
+        add_command(commands, question)
     return commands
 
 
-def make_command(question: Question, **fixed: Any) -> Callable[..., None]:
-    """Return a function whose signature has an option for every setting of a question.
+def add_command(
+    commands: typer.Typer, question: Question, *, name: str = "", preset: str | None = None
+) -> None:
+    """Add the command of one question, with an option for each of its settings.
 
     Parameters
     ----------
-    fixed
-        Defaults that stand in the place of the settings' own.
+    name
+        Of the command; the question's own by default.
+    preset
+        Used where the user names none.
     """
-    known = list_settings(question.settings)
 
     def command(**options: Any) -> None:
-        own = {name: options.pop(name) for name in known}
-        asked = {name: text for name, text in own.items() if text is not None}
-        answer_command(question, fixed | asked, **options)
+        asked = {own: options.pop(own) for own in list_settings(question.settings)}
+        asked = {own: value for own, value in asked.items() if value is not None}
+        answer_question(question, asked, **options)
 
     parameters = [
-        _parameter(name, hint, default) for name, (hint, default) in _COMMON.items()
+        _parameter(option, hint, default)
+        for option, (hint, default, need) in _OPTIONS.items()
+        if need is None or need in question.needs
     ]
     if question.presets:
         told = f"{' or '.join(question.presets)}: named settings to start from."
-        parameters.append(_parameter("preset", Annotated[str | None, typer.Option(help=told)], None))
-    for setting in known.values():
-        shown = _show_default(fixed.get(setting.name, setting.default))
-        option = typer.Option(
-            setting.option,
-            help=f"{setting.told}  [default: {shown}]",
-            rich_help_panel=_SETTINGS_PANEL,
-            metavar="VALUE",
-        )
-        parameters.append(_parameter(setting.name, Annotated[str | None, option], None))
+        hint = Annotated[str | None, typer.Option(help=told, rich_help_panel=PANEL)]
+        parameters.append(_parameter("preset", hint, preset))
+    parameters += [
+        _parameter(own.name, Annotated[str | None, _make_option(own)], None)
+        for own in list_settings(question.settings).values()
+    ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {own.name: own.annotation for own in parameters}
-    command.__name__ = question.name
-    command.__doc__ = question.asks
-    return command
+    commands.command(name or question.name, help=question.asks, cls=ExplainingCommand)(command)
 
 
-_COMMON: dict[str, tuple[Any, Any]] = {
-    "model": (Model, DEFAULT_MODEL),
-    "out": (Out, None),
-    "device": (Device, "cpu"),
-    "text": (Text, "text"),
-    "human": (Human, None),
-    "workers": (Workers, 2),
-    "settings": (Settings, None),
-    "as_json": (Json, False),
-}
+def _make_option(own: SettingField) -> Any:
+    # Escaped, or the brackets would be taken for the markup of a terminal.
+    told = escape(f"{own.told} [default: {_spell(own.default)}]")
+    return typer.Option(own.option, help=told, metavar=own.form, rich_help_panel=PANEL)
 
 
 def _parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def _show_default(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
+def _spell(value: Any) -> str:
+    """Write a value as an option takes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return "none" if value is None else str(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def answer_command(
+def answer_question(
     question: Question,
     asked: dict[str, Any],
     *,
-    model: str,
-    out: Path | None,
-    device: str = "cpu",
-    text: str = "text",
-    human: list[Path] | None = None,
-    workers: int = 2,
+    model: str | None = None,
+    out: Path | None = None,
     settings: Path | None = None,
     as_json: bool = False,
     preset: str | None = None,
+    **of_session: Any,
 ) -> None:
-    """Answer one question and print what it found, and where its files are."""
+    """Answer one question and print what it found, and where its files are.
+
+    Parameters
+    ----------
+    asked
+        Settings by name, as text.
+    of_session
+        ``device``, ``text``, ``human``, ``workers`` of a `Session`.
+    """
+    from kvprobes.runner import answer, refuse_unknown
+    from kvprobes.session import Session
+
     with explaining_errors():
-        from_file = gather_settings((), settings).get(question.name, {})
-        session = Session(
-            CaptureOptions(model, out=out).folder,
-            model=model,
-            device=device,
-            text=text,
-            human=tuple(human or ()),
-            workers=workers,
-            say=say,
-        )
-        found = answer(question, session, preset=preset, **(from_file | asked))
+        in_file = gather_settings((), settings)
+        refuse_unknown(in_file)
+        folder = CaptureOptions(model or DEFAULT_MODEL, out=out).folder
+        of_session["human"] = tuple(of_session.get("human") or ())
+        session = Session(folder, model=model, say=say, **of_session)
+        if preset is not None:
+            asked = {"preset": preset, **asked}
+        found = answer(question, session, **in_file.get(question.name, {}) | asked)
         if as_json:
-            manifest = session.folder.read_manifest(question.name)
-            typer.echo(json.dumps({"folder": str(session.folder.path), **manifest}, indent=2))
-        else:
-            print_answer(found, session)
+            manifest = folder.read_manifest(question.name)
+            typer.echo(json.dumps({"folder": str(folder.path), **manifest}, indent=2))
+            return
+        for sentence in found.section.answer:
+            typer.echo(sentence)
+        for file in sorted(folder.path.glob(f"*/{question.name}.*")):
+            typer.echo(file)
 
 
-def print_answer(found: Answer, session: Session) -> None:
-    """Print an answer's sentences and the files that hold it."""
-    for sentence in found.section.answer:
-        typer.echo(sentence)
-    for file in sorted(session.folder.path.glob(f"*/{found.question.name}.*")):
-        typer.echo(file)
-
-
-def list_command(as_json: Json = False) -> None:
+def list_command(as_json: given.Json = False) -> None:
     """List all questions, what each needs, and how long it took last time on this machine."""
     timings = read_timings()
     rows = [
         {
             "name": question.name,
+            "title": question.title,
             "asks": question.asks,
-            "needs": [need.value for need in type(next(iter(question.needs))) if need in question.needs],
+            "needs": [need.value for need in Need if need in question.needs],
+            "uses": [need.value for need in Need if need in question.uses],
             "in_run": question.in_run,
             "seconds": timings.get(question.name),
-            "settings": asdict(question.settings()),
+            "presets": list(question.presets),
+            "settings": {
+                name: {"default": own.default, "takes": own.form, "told": own.told}
+                for name, own in list_settings(question.settings).items()
+            },
         }
         for question in list_questions().values()
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     else:
+        from kvprobes.command.printing import print_questions
+
         print_questions(rows)
 
 
-def say(message: str) -> None:
-    """Print what is being done, apart from results."""
-    typer.echo(message, err=True)
+def run_question_script(name: str) -> None:
+    """Be the command line of ``python -m analyses.NAME``."""
+    script = typer.Typer(pretty_exceptions_enable=False, context_settings=given.HELP)
+    add_command(script, find_question(name))
+    script(prog_name=f"python -m analyses.{name}")

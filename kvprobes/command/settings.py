@@ -49,10 +49,4 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
                 f"{file} holds {question!r} outside any table. Put settings below the name of "
                 "their question: [divergence], then resamples = 1000."
             )
-    return {
-        question: {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings.items()
-        }
-        for question, settings in content.items()
-    }
+    return content

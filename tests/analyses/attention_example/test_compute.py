@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from analyses.attention_example.compute import compute as attention_example
-from analyses.attention_example.compute import ExampleSettings, compute, draw, percentiles
-from probes.capture import CaptureSettings, capture, open_store, plan_capture
+from analyses.attention_example import QUESTION, ExampleSettings
+from analyses.attention_example.compute import percentiles
+from analyses.attention_example.find import choose_language
+from analyses.shared.given import Given
+from probes.capture import CaptureSettings, capture, plan_capture
 from probes.errors import TableError
 from probes.similarity.coordinates import centre
 from tests.tiny import tiny_model
@@ -35,8 +37,12 @@ PAIRS = pd.DataFrame(
     columns=["pair_id", "head", "m1", "m2"],
 )
 # "neural" and "network" take several tokens.
-EXAMPLE = ExampleSettings(head="network", first="neural", second="big", all_pairs=60, seed=3)
+EXAMPLE = ExampleSettings(head="network", first="neural", second="big", random_pairs=60, seed=3)
 ARCHITECTURES = ("llama", "bert")
+
+
+def compute(store, settings):
+    return QUESTION.compute(Given(store=store), settings)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -59,7 +65,7 @@ def captured(architecture, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(captured):
-    return compute(captured[1], PAIRS, settings=EXAMPLE)
+    return compute(captured[1], EXAMPLE)
 
 
 def percentile_by_counting(figure, others):
@@ -200,7 +206,7 @@ def test_summary_is_the_mean_over_heads(tables):
 
 def test_the_order_of_the_two_words_does_not_matter(captured, tables):
     swapped = replace(EXAMPLE, first=EXAMPLE.second, second=EXAMPLE.first)
-    other = compute(captured[1], PAIRS, settings=swapped)
+    other = compute(captured[1], swapped)
     pd.testing.assert_frame_equal(other["similarity"], tables["similarity"])
 
 
@@ -222,26 +228,50 @@ def test_percentiles_of_ties():
     ],
 )
 def test_a_missing_compound_is_named(captured, changes, compound):
-    with pytest.raises(TableError, match=f"'{compound}' in t0, t1.*ExampleSettings"):
-        compute(captured[1], PAIRS, settings=replace(EXAMPLE, **changes))
+    with pytest.raises(TableError, match=f"'{compound}' in t0, t1.*for instance, head="):
+        compute(captured[1], replace(EXAMPLE, **changes))
 
 
 def test_a_word_is_not_compared_with_itself(captured):
     with pytest.raises(TableError, match="with itself"):
-        compute(captured[1], PAIRS, settings=replace(EXAMPLE, second=EXAMPLE.first))
+        compute(captured[1], replace(EXAMPLE, second=EXAMPLE.first))
 
 
-def test_inputs_name_the_settings(captured):
-    store = open_store(captured[1].folder)
-    inputs = attention_example.describe_inputs(store, "abc", EXAMPLE)
-    assert inputs["capture"] == store.identity_hash
-    assert inputs["pairs"] == "abc"
-    assert inputs["settings"]["first"] == "neural"
-    assert attention_example.describe_inputs(store, "abc")["settings"]["second"] == "social"
+class Heads:
+    """A capture of which only the head words matter."""
+
+    def __init__(self, *heads):
+        self.heads = heads
+
+    def table(self, name):
+        return pd.DataFrame({"head": self.heads})
+
+
+def test_the_chinese_pair_stands_in_where_the_capture_is_chinese():
+    usual = ExampleSettings()
+    assert (usual.head, usual.first, usual.second) == ("network", "neural", "social")
+    assert choose_language(Heads("network", "网络"), usual) == usual
+    assert choose_language(Heads("树"), usual) == usual
+    found = choose_language(Heads("树", "网络"), replace(usual, seed=7))
+    assert found == replace(usual, head="网络", first="神经", second="社交", seed=7)
+    asked = replace(usual, second="big")
+    assert choose_language(Heads("网络"), asked) == asked
+
+
+def test_says_where_the_example_stands(tables):
+    section = QUESTION.describe(tables, {})
+    assert section.title == "The founding example: network, neural and big"
+    rows = tables["similarity"].query("space == 'functional' and population == 'word pairs'")
+    keys, values = rows["key_percentile"], rows["value_percentile"]
+    [sentence] = section.answer
+    assert f"percentile {keys.mean():.0f} of the word pairs" in sentence
+    assert f"values at percentile {values.mean():.0f}" in sentence
+    share = 100 * ((keys > 50) & (values < 50)).mean()
+    assert f"in {share:.0f} % of the heads for this pair" in sentence
 
 
 def test_draws_what_was_measured(tables, tmp_path):
-    figures = draw(tables)
+    figures = QUESTION.draw(tables)
     assert set(figures) == {"attention", "similarity"}
     for name, figure in figures.items():
         figure.savefig(tmp_path / f"{name}.pdf")
@@ -260,7 +290,7 @@ def test_draws_any_shape_from_tables_alone(n_layers, n_heads, n_kv_heads, tmp_pa
         head_word="thing", weight=random.random(len(attention)), expected=0.3
     )
     similarity = pd.MultiIndex.from_product(
-        [["raw", "functional"], ["word pairs", "all pairs"], range(n_layers), range(n_kv_heads)],
+        [["raw", "functional"], ["word pairs", "random pairs"], range(n_layers), range(n_kv_heads)],
         names=["space", "population", "layer", "kv_head"],
     ).to_frame(index=False)
     for kind in ("key", "value"):
@@ -276,7 +306,7 @@ def test_draws_any_shape_from_tables_alone(n_layers, n_heads, n_kv_heads, tmp_pa
             "others": 99,
         }
     )
-    figures = draw({"attention": attention, "similarity": similarity, "summary": summary})
+    figures = QUESTION.draw({"attention": attention, "similarity": similarity, "summary": summary})
     maps = [
         image.get_array().shape
         for figure in figures.values()

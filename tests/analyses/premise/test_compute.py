@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
-from analyses.premise.compute import PremiseSettings, compute, describe, draw
+from analyses.premise import QUESTION, PremiseSettings
+from analyses.shared.given import Given
 from probes.capture import locate_pairs
 from probes.errors import TableError
+from probes.similarity.catalogue import ATTENDED
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -16,14 +20,17 @@ SETTINGS = PremiseSettings(resamples=40, attended=0.4)
 
 
 @pytest.fixture(scope="module")
-def captured(tmp_path_factory):
-    store = capture_tiny(tiny_model("llama", seed=2), tmp_path_factory.mktemp("capture"))
-    return store, store.table("pairs")
+def store(tmp_path_factory):
+    return capture_tiny(tiny_model("llama", seed=2), tmp_path_factory.mktemp("capture"))
 
 
 @pytest.fixture(scope="module")
-def tables(captured):
-    return compute(*captured, settings=SETTINGS)
+def tables(store):
+    return QUESTION.compute(Given(store=store), SETTINGS)
+
+
+def describe(tables):
+    return QUESTION.describe(tables, asdict(SETTINGS))
 
 
 def belong(figures, count):
@@ -33,9 +40,8 @@ def belong(figures, count):
     return above.double() + tied * (count - int(above.sum())) / int(tied.sum())
 
 
-def test_the_lift_is_a_share_of_pairs_counted_by_hand(captured, tables):
-    store, pairs = captured
-    queries = store.table("queries")
+def test_the_lift_is_a_share_of_pairs_counted_by_hand(store, tables):
+    pairs, queries = store.table("pairs"), store.table("queries")
     left, right = locate_pairs(pairs, queries, ["t00", "t01"])
     where = {(row.template_id, row.head, row.modifier): row.query for row in queries.itertuples()}
     attention = store.read("attention", 1)
@@ -67,8 +73,8 @@ def test_means_and_differences_are_over_heads(tables):
     place = "space == 'functional' and measure == 'premise_lift_5%'"
     value = summary.query(f"{place} and condition == 'trained'")["value"].item()
     assert value == pytest.approx(heads.query(place)["value"].mean())
-    other = summary.query(f"{place} and condition == 'mismatched'")["value"].item()
-    gap = summary.query(f"{place} and condition == 'trained - mismatched'")
+    other = summary.query(f"{place} and condition == 'mismatched_heads'")["value"].item()
+    gap = summary.query(f"{place} and condition == 'trained - mismatched_heads'")
     assert gap["value"].item() == pytest.approx(value - other)
     assert gap["ci_low"].item() <= gap["value"].item() <= gap["ci_high"].item()
 
@@ -83,35 +89,46 @@ def test_means_and_differences_are_over_heads(tables):
 )
 def test_answers_by_rule(tables, lift, gap, start, end):
     summary = tables["summary"].copy()
-    for condition, figures in (("trained", lift), ("trained - mismatched", gap)):
+    for condition, figures in (("trained", lift), ("trained - mismatched_heads", gap)):
         own = (
             (summary["space"] == "functional")
             & (summary["measure"] == "premise_lift_5%")
             & (summary["condition"] == condition)
         )
         summary.loc[own, ["value", "ci_low", "ci_high"]] = figures
-    [sentence] = describe({**tables, "summary": summary}, {}).answer
+    [sentence] = describe({**tables, "summary": summary}).answer
     assert sentence.startswith(start)
     assert end in sentence
 
 
 def test_draws_and_describes_one_kv_head_a_layer(tables):
-    heads = tables["heads"].drop(columns="mismatched_mean")
+    heads = tables["heads"].drop(columns="mismatched_heads_mean")
     summary = tables["summary"].query("condition == 'trained'")
     one = {"heads": heads, "summary": summary}
-    assert "single kv head" in describe(one, {}).answer[0]
-    assert set(draw(one)) == set(draw(tables)) == {"lift"}
+    assert "single kv head" in describe(one).answer[0]
+    assert set(QUESTION.draw(one)) == set(QUESTION.draw(tables)) == {"lift"}
 
 
-def test_a_head_whose_resamples_hold_no_attended_pair_has_no_interval(captured):
-    store, pairs = captured
-    heads = compute(store, pairs, settings=PremiseSettings(resamples=60, attended=0.05))["heads"]
+def test_a_head_whose_resamples_hold_no_attended_pair_has_no_interval(store):
+    settings = PremiseSettings(resamples=60, attended=0.05)
+    tables = QUESTION.compute(Given(store=store), settings)
+    heads = tables["heads"]
     bare = heads["ci_low"].isna()
     assert bare.any()
     assert (bare == heads["ci_high"].isna()).all()
+    tables["summary"][["ci_low", "ci_high"]] = np.nan
+    [sentence] = QUESTION.describe(tables, asdict(settings)).answer
+    assert "nan" not in sentence
 
 
-def test_too_few_pairs_are_refused(captured):
-    store, pairs = captured
+def test_the_share_that_counts_as_high_is_the_catalogues_and_is_told(tables):
+    assert PremiseSettings().attended == ATTENDED
+    [explanation] = describe(tables).explanation
+    assert "the highest 40 % of the weights" in explanation
+
+
+def test_too_few_pairs_are_refused(tmp_path):
+    model = tiny_model("llama", seed=2)
+    store = capture_tiny(model, tmp_path, n_pairs=5)
     with pytest.raises(TableError, match="only 5 of 5 pairs"):
-        compute(store, pairs.iloc[np.arange(5)], settings=SETTINGS)
+        QUESTION.compute(Given(store=store), SETTINGS)

@@ -8,10 +8,15 @@ import pytest
 import scipy.linalg
 import torch
 
-from analyses.weights.compute import compute, describe, draw
+from analyses.shared.given import Given
+from analyses.weights import QUESTION, WeightsSettings
 from probes.models import build_model
 from tests.architectures import build_hf
 from tests.tiny import tiny_model, tiny_tokenizer
+
+
+def compute(model):
+    return QUESTION.compute(Given(model=model), WeightsSettings())
 
 
 def test_angles_are_scipys_and_mismatched_are_the_other_heads():
@@ -24,7 +29,7 @@ def test_angles_are_scipys_and_mismatched_are_the_other_heads():
 
     own = heads.query("layer == 1").set_index("kv_head")
     assert own.loc[0, "value"] == pytest.approx(overlap(0, 0).mean(), abs=1e-5)
-    assert own.loc[1, "mismatched_mean"] == pytest.approx(overlap(1, 0).mean(), abs=1e-5)
+    assert own.loc[1, "mismatched_heads_mean"] == pytest.approx(overlap(1, 0).mean(), abs=1e-5)
     assert own.loc[0, "chance"] == pytest.approx(model.geometry.d_head / model.geometry.d_model)
 
 
@@ -35,15 +40,15 @@ def test_tied_weights_share_everything_and_the_sentence_says_so():
             layer.value_module.weight.copy_(layer.key_module.weight)
     tables = compute(model)
     assert tables["heads"]["value"].tolist() == pytest.approx([1.0] * 4, abs=1e-6)
-    [sentence] = describe(tables, {}).answer
+    [sentence] = QUESTION.describe(tables, {}).answer
     assert "share 1.000 of their directions" in sentence
     assert "own heads share more in 2 of 2 layers" in sentence
-    assert set(draw(tables)) == {"angles"}
+    assert set(QUESTION.draw(tables)) == {"angles"}
     assert plt.get_fignums() == []
 
 
 def test_one_kv_head_a_layer_has_no_other():
     tables = compute(build_model(build_hf("gpt_bigcode"), tiny_tokenizer(), name="one"))
-    assert tables["heads"]["mismatched_mean"].isna().all()
-    assert "one kv head" in describe(tables, {}).answer[0]
-    draw(tables)
+    assert tables["heads"]["mismatched_heads_mean"].isna().all()
+    assert "one kv head" in QUESTION.describe(tables, {}).answer[0]
+    QUESTION.draw(tables)
