@@ -1,7 +1,7 @@
-"""A part of the report as data: what an analysis answers, with its figures, tables and caveats.
+"""A part of the report as data: what a question's tables show, with figures and caveats.
 
-Every analysis but the headline offers ``describe(tables) -> Section``; the report renders them all
-in one way, and escapes every word.
+Every question's ``section.py`` has ``describe(tables, settings) -> Section``; the report renders
+them all in one way, and escapes every word.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Section:
         What the figures do not say.
     captions
         Figure -> its caption and its alternative text, in the order of the report.
+    verdict, rule
+        One sentence that judges what was claimed, and by what rule it judges; empty for most
+        questions.
     """
 
     anchor: str
@@ -75,6 +78,8 @@ class Section:
     caveats: tuple[str, ...] = ()
     captions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     tables: tuple[ShownTable, ...] = ()
+    verdict: str = ""
+    rule: str = ""
 
 
 def show_number(
