@@ -17,6 +17,7 @@ from probes.capture.plan import locate_pairs
 from probes.capture.plan_words import locate_words
 from probes.capture.store import Store
 from probes.errors import TableError, UsageError
+from probes.stats.checks import require_same_shape
 
 FEWEST_PAIRS = 20
 """Ranks of fewer pairs mean nothing."""
@@ -43,7 +44,7 @@ class CapturedWords:
 
     @classmethod
     def of(cls, store: Store) -> CapturedWords:
-        """Number the words and templates of a capture."""
+        """Give the words and templates of a capture their numbers."""
         occurrences = store.table("occurrences")
         names = tuple(sorted(occurrences["word"].unique()))
         template_ids = tuple(dict.fromkeys(store.table("queries")["template_id"]))
@@ -79,6 +80,43 @@ class CapturedWords:
 
 
 @dataclass(frozen=True)
+class DistinctWords:
+    """The words of a list of pairs, each once as it was captured, and the pairs as their numbers.
+
+    A word is what is captured once: in a causal model a modifier, in a bidirectional one a modifier
+    before one head noun, since it has seen the noun.
+    """
+
+    rows: Int[Tensor, "word template"]
+    left: Int[Tensor, " pair"]
+    right: Int[Tensor, " pair"]
+
+    @classmethod
+    def of(
+        cls, left: Int[Tensor, "pair template"], right: Int[Tensor, "pair template"]
+    ) -> DistinctWords:
+        """Give every distinct word a number: words that have the same occurrences are one.
+
+        Raises
+        ------
+        UsageError
+            If the two differ in shape.
+        """
+        require_same_shape("left", left, "right", right)
+        rows, number = torch.unique(torch.cat([left, right]), dim=0, return_inverse=True)
+        return cls(rows, number[: len(left)], number[len(left) :])
+
+    def sample_rows(self, count: int, *, seed: int) -> Int[Tensor, "chosen template"]:
+        """Return the rows of `count` words drawn at random (of all, if there are no more)."""
+        n_words = len(self.rows)
+        if n_words <= count:
+            return self.rows
+        chosen = np.random.default_rng(seed).choice(n_words, size=count, replace=False)
+        chosen.sort()
+        return self.rows[torch.from_numpy(chosen)]
+
+
+@dataclass(frozen=True)
 class LocatedPairs:
     """Pairs of words of one capture: their table, their rows, their words.
 
@@ -109,7 +147,13 @@ class LocatedPairs:
         return len(self.left)
 
     @classmethod
-    def of(cls, store: Store, *, sides: tuple[str, str] | None = None) -> LocatedPairs:
+    def of(
+        cls,
+        store: Store,
+        pairs: pd.DataFrame | None = None,
+        *,
+        sides: tuple[str, str] | None = None,
+    ) -> LocatedPairs:
         """Locate the pairs that a capture was made for, those with a lost word too.
 
         Parameters
@@ -117,15 +161,17 @@ class LocatedPairs:
         store
             A capture of word pairs in templates (``head, m1, m2``), or of single words (``pos, w1,
             w2``).
+        pairs
+            Other pairs of its words, in a table of the same form.
         sides
             Which two columns hold the words; by default m1 and m2, or w1 and w2.
 
         Raises
         ------
         TableError
-            If the capture's pairs have no such columns.
+            If the pairs have no such columns.
         """
-        pairs = store.table("pairs").reset_index(drop=True)
+        pairs = (store.table("pairs") if pairs is None else pairs).reset_index(drop=True)
         first, second = sides or (("m1", "m2") if "m1" in pairs else ("w1", "w2"))
         missing = [name for name in (first, second) if name not in pairs]
         if missing:
@@ -232,6 +278,11 @@ class LocatedPairs:
     def right_name(self) -> NDArray[Any]:
         """The second word of each pair; None where it was never captured."""
         return np.array([*self.captured.names, None], dtype=object)[self.right_word.numpy()]
+
+    @property
+    def distinct(self) -> DistinctWords:
+        """The words as they were captured, each once; all of them must have been found."""
+        return DistinctWords.of(self.left, self.right)
 
     @property
     def whole(self) -> Bool[Tensor, " pair"]:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.errors import UsageError
+from probes.naming import require_known
 from probes.similarity.coordinates import metric_root
-from probes.similarity.nulls import random_slice
+from probes.similarity.random_heads import random_slice
 from probes.similarity.spaces import HeadMetrics, read_heads
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
 
 Basis = Literal["raw", "functional"]
-BASES = ("raw", "functional")
 
 
 def read_inputs(
     store: Store, layer: int, *, basis: Basis, metrics: HeadMetrics, seed: int
 ) -> dict[str, Float[Tensor, "kv_head occurrence d"]]:
-    """Read ``k``, ``v`` and ``slice`` of one layer: as many numbers each, head by head.
+    """Read ``keys``, ``values`` and ``random_slice`` of one layer, head by head.
 
-    ``slice`` is a random Gaussian slice of x, as wide as a key, one for each head: what any
-    projection of x knows, whether trained or not.
+    A ``random_slice`` is a random Gaussian projection of x, as wide as a key, one for each head:
+    what any projection of x knows, whether trained or not.
 
     Parameters
     ----------
@@ -40,16 +39,15 @@ def read_inputs(
     UsageError
         If the basis is unknown.
     """
-    if basis not in BASES:
-        raise UsageError(f"There is no basis {basis!r}; choose one of {', '.join(BASES)}.")
-    k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
+    require_known("basis", basis, get_args(Basis))
+    keys, values = read_heads(store, "k", layer), read_heads(store, "v", layer)
     x = store.read("x", layer)
     generator = torch.Generator().manual_seed(seed * 10_007 + layer + 7_001)
-    blind = random_slice(x, n_slices=len(k), width=k.shape[-1], generator=generator)
+    blind = random_slice(x, n_slices=len(keys), width=keys.shape[-1], generator=generator)
     if basis == "functional":
-        k = k @ metric_root(metrics.key).to(k)
-        v = v @ metric_root(metrics.value).to(v)
-    return {"k": k, "v": v, "slice": blind}
+        keys = keys @ metric_root(metrics.key).to(keys)
+        values = values @ metric_root(metrics.value).to(values)
+    return {"keys": keys, "values": values, "random_slice": blind}
 
 
 def join_pairs(

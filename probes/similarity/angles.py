@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import Measure, Takes
 from probes.stats.checks import require_finite
 
 
@@ -114,3 +115,27 @@ def _check(key_weights: Tensor, value_weights: Tensor) -> None:
         )
     require_finite("W_K", key_weights)
     require_finite("W_V", value_weights)
+
+
+MEASURES = (
+    Measure(
+        name="principal_angles",
+        label="principal angles of W_K and W_V",
+        symbol="cos²",
+        unit="mean squared cosine",
+        direction=1,
+        heading="Principal angles",
+        meaning=(
+            "The mean squared cosine of the angles between the directions of the input that W_K "
+            "reads and those that W_V reads: 1 if one holds the other, 0 if they are orthogonal."
+        ),
+        function=lambda key_weights, value_weights: (
+            principal_angles(key_weights, value_weights).mean_squared_cosine
+        ),
+        takes=Takes.WEIGHTS,
+        unchanged_by=Takes.WEIGHTS.admits,
+        identical=1.0,
+        independent=lambda sizes: max(sizes.d_key, sizes.d_value) / sizes.d_input,
+        source="Björck & Golub 1973",
+    ),
+)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import Measure, Takes
 from probes.similarity.moments import CrossMoments, require_alike, whiten
 from probes.stats.folds import word_folds
 
@@ -89,7 +90,7 @@ def held_out_canonical_correlations(
     words
         The word (any integer) of each occurrence; folds split words.
     folds, seed
-        See :func:`probes.similarity.tieability.word_folds`.
+        See :func:`probes.stats.word_folds`.
 
     Returns
     -------
@@ -171,3 +172,59 @@ def _require_more_occurrences(n_occurrences: int, keys: Tensor, values: Tensor) 
             f"keys with {values.shape[-1]} of values: more than {needed} are needed, or some "
             "correlations are 1 whatever the data. Capture more words."
         )
+
+
+def _measure_held_out(
+    keys: Float[Tensor, "*head occurrence d_key"],
+    values: Float[Tensor, "*head occurrence d_value"],
+    words: Int[Tensor, " occurrence"],
+    *,
+    seed: int = 0,
+) -> Float[Tensor, "*head"]:
+    found = held_out_canonical_correlations(keys, values, words=words, seed=seed)
+    return mean_squared_correlation(found)
+
+
+_MEANING = (
+    "The mean square of the canonical correlations: how much of the narrower of keys and values is "
+    "a linear map of the other, with every direction counting alike. Held out: on words that the "
+    "axes were not fitted on."
+)
+
+MEASURES = (
+    Measure(
+        name="canonical_correlation",
+        label="canonical correlations",
+        symbol="canonical correlations",
+        unit="mean square",
+        direction=1,
+        heading="Canonical correlations",
+        meaning=_MEANING,
+        function=lambda keys, values: mean_squared_correlation(
+            canonical_correlations(keys, values)
+        ),
+        takes=Takes.COORDINATES,
+        unchanged_by=Takes.COORDINATES.admits,
+        identical=1.0,
+        independent=lambda sizes: max(sizes.d_key, sizes.d_value) / (sizes.count - 1),
+        source="Hotelling 1936",
+        beside_nulls=False,
+    ),
+    Measure(
+        name="held_out_canonical_correlation",
+        label="held-out canonical correlations",
+        symbol="held-out canonical correlations",
+        unit="mean square",
+        direction=1,
+        heading="Canonical correlations",
+        meaning=_MEANING,
+        function=_measure_held_out,
+        takes=Takes.HELD_OUT,
+        unchanged_by=Takes.HELD_OUT.admits,
+        identical=1.0,
+        independent=lambda sizes: 1 / sizes.count,
+        source="Hotelling 1936; Raghu et al. 2017",
+        # Of fewer occurrences the axes could not be told from chance.
+        enough=lambda sizes: sizes.count > 2 * (sizes.d_key + sizes.d_value),
+    ),
+)

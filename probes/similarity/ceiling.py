@@ -8,7 +8,6 @@ like the measures do, so `PairBootstrap.estimate` gives them intervals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations, permutations
 
 import torch
@@ -52,9 +51,12 @@ def template_reliability(
     NonFiniteError
         If a figure is NaN or infinite.
     """
-    table = _correlate_templates(figures, weights)
-    both = list(combinations(range(len(figures)), 2))
-    return torch.stack([table[a, b] for a, b in both]).mean(dim=0)
+    _require_templates(figures)
+    between = [
+        representational_similarity(first, second, weights=weights)
+        for first, second in combinations(figures, 2)
+    ]
+    return torch.stack(between).mean(dim=0)
 
 
 def disattenuated_similarity(
@@ -99,90 +101,6 @@ def disattenuated_similarity(
         torch.stack(across).mean(dim=0),
         template_reliability(key_distance, weights=weights),
         template_reliability(value_distance, weights=weights),
-    )
-
-
-@dataclass(frozen=True)
-class NoiseCeiling:
-    """Bounds of the mean Spearman correlation of any one geometry with the single templates'.
-
-    Attributes
-    ----------
-    lower
-        Mean correlation of each template's ranks with the mean ranks of the others: what a geometry
-        that knows the true order as well as those templates do would reach.
-    upper
-        The same with the mean ranks of all: no order of the pairs whatever reaches more.
-    """
-
-    lower: Float[Tensor, "*figure"]
-    upper: Float[Tensor, "*figure"]
-
-
-def noise_ceiling(
-    figures: Float[Tensor, "template *head pair"],
-    *,
-    weights: Float[Tensor, "resample pair"] | None = None,
-) -> NoiseCeiling:
-    """Compute the noise ceiling of Nili et al. 2014, with templates in the place of subjects.
-
-    It applies to the mean over templates of a rank correlation with each template's figures, as
-    when d_K is asked to predict each template's d_V; *not* to the similarity of means over
-    templates, whose bound is the square root of the product of the means' reliabilities.
-
-    Parameters
-    ----------
-    figures
-        One figure of the same pairs, template by template.
-    weights
-        Non-negative weights of the pairs in each resample.
-
-    Returns
-    -------
-    NoiseCeiling
-        float64, ``[*head]``, or ``[resample, *head]`` with weights. Both 1 where all templates
-        order the pairs alike. NaN where a template's figures are all equal.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than 2 templates, or weights are negative or all zero.
-    NonFiniteError
-        If a figure is NaN or infinite.
-
-    Notes
-    -----
-    The mean correlation of a standardised vector with z_1..z_T is its correlation with their mean,
-    times that mean's length: so the upper bound is the length of the mean of the standardised
-    ranks. All correlations follow from those between templates.
-    """
-    table = _correlate_templates(figures, weights)
-    n = len(figures)
-    upper = table.mean(dim=(0, 1)).clamp(min=0).sqrt()
-    lower = []
-    for own in range(n):
-        others = [t for t in range(n) if t != own]
-        length = table[others][:, others].sum(dim=(0, 1)).clamp(min=0).sqrt()
-        lower.append(table[own, others].sum(dim=0) / length)
-    return NoiseCeiling(lower=torch.stack(lower).mean(dim=0), upper=upper)
-
-
-def _correlate_templates(
-    figures: Float[Tensor, "template *head pair"], weights: Tensor | None
-) -> Float[Tensor, "template template *figure"]:
-    """Correlate every template with every other; a template with itself is 1 (or NaN)."""
-    _require_templates(figures)
-    n = len(figures)
-    found = {
-        (a, b): representational_similarity(figures[a], figures[b], weights=weights)
-        for a, b in combinations(range(n), 2)
-    }
-    own = torch.where(found[0, 1].isnan(), torch.nan, 1.0)
-    return torch.stack(
-        [
-            torch.stack([own if a == b else found[min(a, b), max(a, b)] for b in range(n)])
-            for a in range(n)
-        ]
     )
 
 

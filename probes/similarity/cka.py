@@ -5,12 +5,12 @@ All in the space of the coordinates: no matrix of occurrences by occurrences is 
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import RIGID, Measure, Takes, Transformation, always
 from probes.similarity.moments import CrossMoments, require_alike
-from probes.stats.checks import require_indices
 
 
 def debiased_cka(
@@ -34,8 +34,7 @@ def debiased_cka(
     keys, values
         Coordinates, centred or not, one row for each word: the rows of a word in several templates
         are not independent, so their products are a bias of the same kind. To average the inner
-        products over templates, put a word's rows side by side
-        (:func:`join_templates`).
+        products over templates, put a word's rows side by side.
 
     Returns
     -------
@@ -99,26 +98,23 @@ def linear_cka_from_moments(moments: CrossMoments) -> Float[Tensor, "*head"]:
     return ratio.clamp(max=1.0)
 
 
-def join_templates(
-    coordinates: Float[Tensor, "*head occurrence d"], rows: Int[Tensor, "word template"]
-) -> Float[Tensor, "*head word joined"]:
-    """Put a word's vectors in all templates side by side: one row for each word.
-
-    Inner products of the joined rows are sums over templates of the inner products within each, so
-    a linear kernel of them is the mean kernel, up to a factor that CKA does not see.
-
-    Parameters
-    ----------
-    coordinates
-        In one space, centred within each template.
-    rows
-        The occurrence of each word in each template.
-
-    Raises
-    ------
-    UsageError
-        If a row points outside the occurrences.
-    """
-    require_indices("rows", rows, coordinates.shape[-2])
-    gathered = coordinates.index_select(-2, rows.flatten())
-    return gathered.reshape(*coordinates.shape[:-2], len(rows), -1)
+MEASURES = (
+    Measure(
+        name="debiased_cka",
+        label="debiased CKA",
+        symbol="debiased CKA",
+        unit="alignment",
+        direction=1,
+        heading="Debiased CKA",
+        meaning=(
+            "Centred kernel alignment: do keys and values of the words have the same inner "
+            "products? 1: they are the same up to rotation, shift and a factor; 0: unrelated."
+        ),
+        function=debiased_cka,
+        takes=Takes.WORDS,
+        unchanged_by=RIGID | {Transformation.SWAPPED},
+        identical=1.0,
+        independent=always(0.0),
+        source="Kornblith et al. 2019; Song et al. 2012",
+    ),
+)

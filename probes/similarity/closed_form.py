@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from probes.similarity.measure import RIGID, Measure, Takes, Transformation
 from probes.similarity.moments import CrossMoments, whiten
 
 
@@ -38,7 +39,7 @@ def closed_form_r2(
 
     Notes
     -----
-    Source: design.md, section 3; the redundancy index of Stewart & Love 1968, "A general canonical
+    Source: docs/measures.md; the redundancy index of Stewart & Love 1968, "A general canonical
     correlation index".
     """
     return closed_form_r2_from_moments(CrossMoments.of(keys, values))
@@ -60,3 +61,25 @@ def closed_form_r2_from_moments(moments: CrossMoments) -> Float[Tensor, "*head"]
     explained = (whiten(moments.key_key).mT @ moments.key_value).square().sum((-2, -1))
     total = moments.value_value.diagonal(dim1=-2, dim2=-1).sum(-1)
     return (explained / total).clamp(max=1.0)
+
+
+MEASURES = (
+    Measure(
+        name="closed_form_r2",
+        label="closed-form tieability",
+        symbol="closed-form R²",
+        unit="share of the variance",
+        direction=1,
+        heading="Closed-form tieability",
+        meaning=(
+            "R² of least squares from keys to what the values write, on the words "
+            "it was fitted on: the same as tieability, but never below what chance gives."
+        ),
+        function=closed_form_r2,
+        takes=Takes.COORDINATES,
+        unchanged_by=RIGID | {Transformation.MAPPED_KEYS},
+        identical=1.0,
+        independent=lambda sizes: sizes.d_key / (sizes.count - 1),
+        source="Stewart & Love 1968",
+    ),
+)

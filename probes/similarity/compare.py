@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.similarity.pairs import pair_cosines, pair_distances
+from probes.similarity.measure import Takes
+from probes.similarity.pairs import average_pairs, pair_cosines, pair_distances
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,17 @@ class PairComparison:
         """Put the layers in front."""
         names = ("s_k", "s_v", "d_k", "d_v")
         return PairComparison(*(torch.stack([getattr(c, n) for c in layers]) for n in names))
+
+    def figures(self, takes: Takes) -> tuple[Tensor, Tensor]:
+        """Return what a measure of pairs takes: the keys' figures and the values'."""
+        if takes is Takes.PAIR_SIMILARITIES:
+            return self.s_k, self.s_v
+        return self.d_k, self.d_v
+
+    def cut(self, pairs: slice) -> PairComparison:
+        """Keep a run of neighbouring pairs."""
+        sides = (self.s_k, self.s_v, self.d_k, self.d_v)
+        return PairComparison(*(side[..., pairs] for side in sides))
 
     def mismatched(self) -> PairComparison | None:
         """Join each head's keys with the values of every other head of its layer.
@@ -67,16 +79,11 @@ def compare_pairs(
     Cosines and distances [head, pair]; NaN where a vector of the pair is zero (a cosine has no
     direction then).
     """
-
-    def over_templates(figures: Float[Tensor, "head flat"]) -> Float[Tensor, "head pair"]:
-        return figures.reshape(-1, *left.shape).mean(dim=2)
-
-    flat = (left.flatten(), right.flatten())
     return PairComparison(
-        s_k=over_templates(pair_cosines(keys, *flat)),
-        s_v=over_templates(pair_cosines(values, *flat)),
-        d_k=over_templates(pair_distances(keys, *flat)),
-        d_v=over_templates(pair_distances(values, *flat)),
+        s_k=average_pairs(pair_cosines, keys, left, right),
+        s_v=average_pairs(pair_cosines, values, left, right),
+        d_k=average_pairs(pair_distances, keys, left, right),
+        d_v=average_pairs(pair_distances, values, left, right),
     )
 
 

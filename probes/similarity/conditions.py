@@ -1,8 +1,8 @@
 """Compare keys and values of word pairs in a capture: as trained, and under each null.
 
 One pass over the layers, with one layer a core in memory. The conditions are ``trained``,
-``mismatched`` (keys of one head, values of another of its layer), ``random`` (Gaussian heads on the
-trained x) and, for tieability only, ``slice`` (a random slice of x in the place of the keys).
+``mismatched_heads``, ``random_heads`` and, for tieability only, ``random_slice``; see the
+catalogue.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from torch import Tensor
 from probes.errors import UnsupportedModelError
 from probes.parallel import map_threads
 from probes.similarity.compare import PairComparison, compare_pairs
+from probes.similarity.condition import TRAINED
 from probes.similarity.coordinates import centre
-from probes.similarity.nulls import draw_random_heads, mismatched, random_slice
+from probes.similarity.mismatched import mismatched
+from probes.similarity.random_heads import draw_heads, open_stream, random_slice
 from probes.similarity.spaces import SPACES, HeadMetrics, Space, read_heads, read_metrics, to_space
 from probes.similarity.tieability import TieabilityResult, tieability
 
 if TYPE_CHECKING:
+    from probes.capture.located import LocatedPairs
     from probes.capture.store import Store
 
 
@@ -41,22 +44,11 @@ def iterate_coordinates(
     store: Store, layer: int, metrics: HeadMetrics, templates: Tensor, *, draws: int, seed: int
 ) -> Iterator[LayerCoordinates]:
     """Yield one layer's trained and random heads in every space."""
-    # Each layer has a stream of its own, so that no layer's draws depend on the others'.
-    generator = torch.Generator().manual_seed(seed * 10_007 + layer)
-    random = draw_random_heads(
-        store.read("x", layer),
-        store.read("x_query", layer),
-        n_kv_heads=store.number("n_kv_heads", layer) * draws,
-        group_size=store.number("n_heads", layer) // store.number("n_kv_heads", layer),
-        d_head=store.number("d_head", layer),
-        d_value=store.number("d_value", layer),
-        logit_scale=store.number("logit_scale", layer),
-        generator=generator,
-    )
+    random = draw_heads(store, layer, kind="gaussian", draws=draws, seed=seed)
     k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
     for condition, keys, values, own in (
-        ("trained", k, v, metrics),
-        ("random", random.k, random.v, random.metrics),
+        (TRAINED, k, v, metrics),
+        ("random_heads", random.k, random.v, random.metrics),
     ):
         for space in SPACES:
             yield LayerCoordinates(
@@ -72,9 +64,9 @@ class Measurements:
     """All layers of a capture, compared.
 
     ``pairs``: (space, condition) -> comparison, [layer, head, pair]; ``tied``: condition -> a
-    result a layer, functional space; ``dimension``: (space, condition, "key" or "value") ->
-    effective dimension [layer, head]; ``common``: (condition, "key" or "value") -> `common_share`
-    [layer, head].
+    result a layer, functional space; ``dimension``: (space, condition, part) -> effective dimension
+    [layer, head]; ``common``: (condition, part) -> `common_share` [layer, head]. A part is ``key``
+    or ``value``.
     """
 
     pairs: dict[tuple[str, str], PairComparison]
@@ -85,12 +77,9 @@ class Measurements:
 
 def measure_conditions(
     store: Store,
+    pairs: LocatedPairs,
     *,
-    left: Int[Tensor, "pair template"],
-    right: Int[Tensor, "pair template"],
-    templates: Int[Tensor, " occurrence"],
-    words: Int[Tensor, " occurrence"],
-    draws: int = 2,
+    draws: int = 1,
     seed: int = 0,
     on_layer: Callable[[int], None] = lambda _: None,
 ) -> Measurements:
@@ -98,10 +87,8 @@ def measure_conditions(
 
     Parameters
     ----------
-    left, right
-        The rows of each pair's words, per template (`locate_pairs`).
-    templates, words
-        Each occurrence's template and word, as numbers from 0.
+    pairs
+        Of that capture, with both words in every template.
     draws
         Random heads for each trained kv head.
     on_layer
@@ -114,6 +101,7 @@ def measure_conditions(
     """
     require_one_width(store)
     metrics = read_metrics(store)
+    templates, words = pairs.captured.template, pairs.captured.word
 
     def measure(layer: int) -> _LayerMeasurements:
         coordinates = iterate_coordinates(
@@ -121,30 +109,32 @@ def measure_conditions(
         )
         found = _LayerMeasurements({}, {}, {}, {})
         for c in coordinates:
-            found.pairs[c.space, c.condition] = compare_pairs(c.keys, c.values, left, right)
-            for kind, vectors in (("key", c.keys), ("value", c.values)):
-                found.dimension[c.space, c.condition, kind] = effective_dimension(vectors)
+            found.pairs[c.space, c.condition] = compare_pairs(
+                c.keys, c.values, pairs.left, pairs.right
+            )
+            for part, vectors in (("key", c.keys), ("value", c.values)):
+                found.dimension[c.space, c.condition, part] = effective_dimension(vectors)
                 if c.space == "raw":
-                    found.common[c.condition, kind] = common_share(vectors, templates)
+                    found.common[c.condition, part] = common_share(vectors, templates)
             if c.space == "functional":
                 found.tied[c.condition] = tieability(c.keys, c.values, words=words, seed=seed)
-            if (c.space, c.condition) == ("functional", "trained"):
+            if (c.space, c.condition) == ("functional", TRAINED):
                 x = centre(store.read("x", layer), templates)
-                generator = torch.Generator().manual_seed(seed * 10_007 + layer + 5_003)
+                generator = open_stream("slice", seed=seed, layer=layer)
                 for condition, keys, values in _other_inputs(c, x, generator):
                     found.tied[condition] = tieability(keys, values, words=words, seed=seed)
         return found
 
     layers = map_threads(measure, range(len(metrics)), on_done=on_layer)
-    pairs = {
+    compared = {
         key: PairComparison.stack([layer.pairs[key] for layer in layers]) for key in layers[0].pairs
     }
     for space in SPACES:
-        other = pairs[space, "trained"].mismatched()
+        other = compared[space, TRAINED].mismatched()
         if other is not None:
-            pairs[space, "mismatched"] = other
+            compared[space, "mismatched_heads"] = other
     return Measurements(
-        pairs=pairs,
+        pairs=compared,
         tied={name: [layer.tied[name] for layer in layers] for name in layers[0].tied},
         dimension={
             key: torch.stack([layer.dimension[key] for layer in layers])
@@ -187,10 +177,10 @@ def _other_inputs(
     """Yield what else could predict the trained values, with the name of the condition."""
     others = list(mismatched(trained.values))
     if others:
-        yield "mismatched", torch.cat([trained.keys] * len(others)), torch.cat(others)
+        yield "mismatched_heads", torch.cat([trained.keys] * len(others)), torch.cat(others)
     n_slices, _, width = trained.keys.shape
     yield (
-        "slice",
+        "random_slice",
         random_slice(x, n_slices=n_slices, width=width, generator=generator),
         trained.values,
     )

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import Measure, Takes, Transformation
 from probes.stats.ranks import (
-    Measure,
+    FromWeights,
     cumulate,
     find_boundary,
     gather_weights,
@@ -58,13 +59,13 @@ def divergence_curve(
 
     Notes
     -----
-    Source: design.md, section 3.
+    Source: docs/measures.md.
     """
     if bins < 2:
         raise UsageError(f"bins is {bins}; a curve needs at least 2.")
     edges = torch.arange(bins + 1, dtype=torch.float64) / bins
 
-    def prepare(key: Tensor, value: Tensor) -> Measure:
+    def prepare(key: Tensor, value: Tensor) -> FromWeights:
         by_key = sort_rows(key, descending=True)
         gap = (1 - value).gather(1, by_key.order)
 
@@ -82,3 +83,27 @@ def divergence_curve(
         return measure
 
     return over_resamples(key_similarity, value_similarity, weights, prepare)
+
+
+MEASURES = (
+    Measure(
+        name="divergence_curve",
+        label="divergence curve",
+        symbol="E[1 \N{MINUS SIGN} s_V]",
+        unit="mean of 1 \N{MINUS SIGN} s_V",
+        direction=0,
+        heading="Divergence curve",
+        meaning=(
+            "The mean of 1 \N{MINUS SIGN} s_V at each rank of s_K: flat where values know nothing "
+            "of keys, rising where similar keys mean similar values."
+        ),
+        function=divergence_curve,
+        takes=Takes.PAIR_SIMILARITIES,
+        unchanged_by=frozenset({Transformation.INCREASING_KEYS, Transformation.REORDERED}),
+        identical=None,
+        independent=None,
+        source="docs/measures.md",
+        axes=("bin",),
+        pair_weights=True,
+    ),
+)

@@ -6,7 +6,7 @@ templates as those of single pairs are (`compare_pairs`), and only the nearest w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,10 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import RIGID, Measure, Takes, Transformation, always
 from probes.stats.checks import require_finite, require_indices
 
 SIZES = (5, 10, 20)
 """The usual sizes of a neighbourhood."""
+
+BESIDE_NULLS = 10
+"""The size that is set beside nulls."""
 
 _BLOCK = 128  # words whose distances to all words are held at once: 1.7 MB for 3,300 words
 _BYTES = 2**20  # of differences of vectors held at once
@@ -216,7 +220,7 @@ def neighbour_distance_ratio(
 
     Notes
     -----
-    Source: design.md, section 3.
+    Source: docs/measures.md.
     """
     _check(near, measured, sizes)
     head = near.nearest.shape[:-2]
@@ -260,3 +264,62 @@ def _check(one: Neighbourhood, other: Neighbourhood, sizes: Sequence[int]) -> No
             f"Neighbourhoods of {list(sizes)} asked for; {found} neighbours were found. Give sizes "
             "from 1 to that, or a larger count to find_neighbours."
         )
+
+
+def _measure_size(
+    measure: Callable[..., Tensor], size: int, *, reverse: bool = False
+) -> Callable[[Neighbourhood, Neighbourhood], Tensor]:
+    """Take the mean over words of a measure at one size."""
+
+    def function(keys: Neighbourhood, values: Neighbourhood) -> Tensor:
+        near, measured = (values, keys) if reverse else (keys, values)
+        return measure(near, measured, sizes=(size,)).mean((-2, -1))
+
+    return function
+
+
+def _list_measures() -> Iterator[Measure]:
+    for size in SIZES:
+        yield Measure(
+            name=f"mutual_neighbours_{size}",
+            label=f"mutual neighbours (k = {size})",
+            symbol=f"mutual neighbours (k = {size})",
+            unit="share, less what chance gives",
+            direction=1,
+            heading="Mutual neighbours",
+            meaning=(
+                "Of the k words whose keys are nearest to a word's key, how many are among the k "
+                "whose values are nearest to its value? 1: all; 0: as many as chance gives."
+            ),
+            function=_measure_size(mutual_neighbours, size),
+            takes=Takes.NEIGHBOURHOODS,
+            unchanged_by=RIGID | {Transformation.SWAPPED},
+            identical=1.0,
+            independent=always(0.0),
+            source="Huh et al. 2024",
+            beside_nulls=size == BESIDE_NULLS,
+        )
+        for of in ("value", "key"):
+            yield Measure(
+                name=f"neighbour_{of}_distance_ratio_{size}",
+                label=f"neighbour {of} distance ratio (k = {size})",
+                symbol=f"neighbour distance ratio (k = {size})",
+                unit="of the mean distance",
+                direction=-1,
+                heading="Neighbour distance ratio",
+                meaning=(
+                    "How far apart values are where keys are near: the mean distance of values "
+                    "from a word to the k words with the nearest keys, over that to all words (or "
+                    "of keys, to the nearest values). 1: as far as any two words."
+                ),
+                function=_measure_size(neighbour_distance_ratio, size, reverse=of == "key"),
+                takes=Takes.NEIGHBOURHOODS,
+                unchanged_by=RIGID,
+                identical=None,
+                independent=always(1.0),
+                source="docs/measures.md",
+                beside_nulls=size == BESIDE_NULLS and of == "value",
+            )
+
+
+MEASURES = tuple(_list_measures())

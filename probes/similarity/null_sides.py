@@ -1,24 +1,18 @@
-"""One layer's keys and values under every null that is a matter of which heads are compared.
-
-*mismatched heads*: keys of one kv head, values of another of its layer. *mismatched layers*: values
-of the same kv head in another layer. *gaussian*, *haar* and *spectrum heads*: random weights on the
-trained x. *untrained model*: the same heads of the same architecture as its code initialises it.
-Nulls that deal the words' values anew are in :mod:`probes.similarity.shuffled`.
-"""
+"""One layer's keys and values, as trained and in the hands of every null of heads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.similarity.nulls import RANDOM_KINDS, draw_random_heads, read_spectra
-from probes.similarity.spaces import HeadMetrics, read_heads, to_space
+from probes.capture.located import CapturedWords
+from probes.similarity.sides import Side
+from probes.similarity.spaces import HeadMetrics, read_heads, read_metrics, to_space
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
@@ -32,53 +26,57 @@ class Captured:
     metrics: list[HeadMetrics]
     templates: Int[Tensor, " occurrence"]
 
+    @classmethod
+    def of(cls, store: Store) -> Captured:
+        """Read what is needed to place the keys and values of a capture in functional space."""
+        return cls(store, read_metrics(store), CapturedWords.of(store).template)
+
     def keys(self, layer: int) -> Float[Tensor, "kv_head occurrence d_head"]:
         """Return one layer's trained keys in the functional space."""
-        return self._place(read_heads(self.store, "k", layer), self.metrics[layer].key)
+        return self.place(read_heads(self.store, "k", layer), self.metrics[layer], "key")
 
     def values(self, layer: int) -> Float[Tensor, "kv_head occurrence d_value"]:
         """Return one layer's trained values in the functional space."""
-        return self._place(read_heads(self.store, "v", layer), self.metrics[layer].value)
+        return self.place(read_heads(self.store, "v", layer), self.metrics[layer], "value")
 
-    def draw(self, layer: int, *, draws: int, seed: int) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield the keys and values of random heads, functional space, kind by kind.
-
-        Each kind reads this layer's x with `draws` heads for each trained one: [head, occurrence,
-        d].
-        """
-        store = self.store
-        x, x_query = store.read("x", layer), store.read("x_query", layer)
-        n_kv_heads, spectra = store.number("n_kv_heads", layer), read_spectra(store, layer)
-        for number, kind in enumerate(RANDOM_KINDS):
-            # A stream for each layer and kind, so that no draw depends on another.
-            generator = torch.Generator().manual_seed((seed * 10_007 + layer) * 31 + number)
-            heads = draw_random_heads(
-                x,
-                x_query,
-                n_kv_heads=n_kv_heads * draws,
-                group_size=store.number("n_heads", layer) // n_kv_heads,
-                d_head=store.number("d_head", layer),
-                d_value=store.number("d_value", layer),
-                logit_scale=store.number("logit_scale", layer),
-                generator=generator,
-                kind=kind,
-                spectra=spectra,
-            )
-            keys = self._place(heads.k, heads.metrics.key)
-            yield f"{kind} heads", keys, self._place(heads.v, heads.metrics.value)
-
-    def _place(self, vectors: Tensor, metric: Tensor) -> Tensor:
+    def place(
+        self,
+        vectors: Float[Tensor, "head occurrence d"],
+        metrics: HeadMetrics,
+        of: Literal["key", "value"],
+    ) -> Float[Tensor, "head occurrence d"]:
+        """Give the coordinates of some heads' keys or values in the functional space."""
+        metric = getattr(metrics, of)
         return to_space(vectors, "functional", metric=metric, templates=self.templates)
 
 
-def choose_other_layers(n_layers: int, *, seed: int) -> list[int]:
-    """Give every layer another one, each once: a cyclic order of the layers, drawn at random.
+@dataclass(frozen=True)
+class NullLayer:
+    """What the nulls of one layer are made of.
 
-    A single layer has no other: the list is empty.
+    Attributes
+    ----------
+    captured
+        The trained model's capture.
+    untrained
+        The untrained model's, of the same sentences; None where there is none.
+    make_side
+        Turns coordinates in the functional space into a `Side`.
+    draws
+        Random heads of every kind for each trained one.
+    seed
+        Of every random choice.
     """
-    if n_layers < 2:
-        return []
-    order = np.random.default_rng(seed).permutation(n_layers)
-    other = np.empty(n_layers, dtype=int)
-    other[order] = np.roll(order, 1)
-    return [int(layer) for layer in other]
+
+    captured: Captured
+    untrained: Captured | None
+    layer: int
+    make_side: Callable[[Float[Tensor, "head occurrence d"]], Side]
+    draws: int
+    seed: int
+
+    @cached_property
+    def trained(self) -> tuple[Side, Side]:
+        """The trained keys and the trained values."""
+        sides = self.captured.keys(self.layer), self.captured.values(self.layer)
+        return self.make_side(sides[0]), self.make_side(sides[1])

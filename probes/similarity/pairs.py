@@ -57,7 +57,7 @@ def pair_distances(
     """Euclidean distance between the two vectors of each pair.
 
     0 for equal vectors. Unchanged by rotations and by adding a constant; a factor multiplies it.
-    In functional coordinates it is the design's d_K and d_V.
+    In functional coordinates it is d_K and d_V.
 
     Parameters
     ----------
@@ -80,6 +80,25 @@ def pair_distances(
     """
     _check(coordinates, left, right)
     return _over_pairs(coordinates, left, right, lambda x, y: (x - y).norm(dim=-1))
+
+
+def average_pairs(
+    compare: Callable[[Tensor, Tensor, Tensor], Tensor],
+    coordinates: Float[Tensor, "*head occurrence d"],
+    left: Int[Tensor, "pair template"],
+    right: Int[Tensor, "pair template"],
+) -> Float[Tensor, "*head pair"]:
+    """Compare pairs in each template, and average over the templates.
+
+    Parameters
+    ----------
+    compare
+        `pair_cosines` or `pair_distances`, whose errors these are.
+    left, right
+        The occurrence of each pair's words in each template.
+    """
+    figures = compare(coordinates, left.flatten(), right.flatten())
+    return figures.unflatten(-1, left.shape).mean(dim=-1)
 
 
 def _direction(vectors: Tensor) -> Tensor:

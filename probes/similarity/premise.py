@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.catalogue.places import ATTENDED, TOPS
+from probes.similarity.measure import Measure, Takes, always
 from probes.stats.checks import (
     require_finite,
     require_fraction,
@@ -81,7 +84,7 @@ def premise_lift(
 
     Notes
     -----
-    Source: design.md, section 3. That q attends to both only bounds their cosine: cos(q, k) >= c
+    Source: docs/measures.md. That q attends to both only bounds their cosine: cos(q, k) >= c
     for both gives cos(k1, k2) >= 2 c^2 - 1.
     """
     for top in tops:
@@ -235,3 +238,41 @@ def _check(similarity: Tensor, left: Tensor, right: Tensor) -> None:
     require_finite("the key similarities", similarity)
     require_finite("left_attention", left)
     require_finite("right_attention", right)
+
+
+def _measure_one(
+    key_similarity: Float[Tensor, "*head pair"],
+    left_attention: Float[Tensor, "*head query_head pair"],
+    right_attention: Float[Tensor, "*head query_head pair"],
+    *,
+    top: float,
+    weights: Float[Tensor, "resample pair"] | None = None,
+) -> Float[Tensor, "*head"] | Float[Tensor, "resample *head"]:
+    attention = left_attention, right_attention
+    lift = premise_lift(key_similarity, *attention, tops=(top,), attended=ATTENDED, weights=weights)
+    return lift[..., 0]
+
+
+MEASURES = tuple(
+    Measure(
+        name=f"premise_lift_{top:.0%}",
+        label=f"premise lift, {100 * top:.0f} % of the keys",
+        symbol=f"lift({100 * top:.0f} %)",
+        unit="of what chance gives",
+        direction=0,
+        heading="Premise lift",
+        meaning=(
+            "P(s_K among its highest p | the query attends to both words) / p: how much more often "
+            "keys are similar where both words draw the attention of the query than among all "
+            "pairs. 1: attention says nothing of the similarity of keys."
+        ),
+        function=partial(_measure_one, top=top),
+        takes=Takes.ATTENTION,
+        unchanged_by=Takes.ATTENTION.admits,
+        identical=1 / max(top, ATTENDED),
+        independent=always(1.0),
+        source="docs/measures.md",
+        pair_weights=True,
+    )
+    for top in TOPS
+)

@@ -1,37 +1,39 @@
 """The pair measures in every resample at once, for all combinations of a layer's heads.
 
-`dissociation_ratio` and `representational_similarity` sort and rank anew for every pair of heads.
-Here each head's ranks are made once a resample and shared: by all three shares of a dissociation
-ratio, and by a head's own values and the other heads' (the mismatched null). Both ways give the
-same numbers wherever no two pairs tie; with ties, as in duplicated pairs, they differ by no more
-than the weight of the tie.
+A measure on its own sorts and ranks anew for every pair of heads. Here each head's ranks are made
+once a resample (`RankedPairs`) and shared: by all measures that have a form on ranks, and by a
+head's own values and the other heads' (the mismatched null). Both ways give the same numbers
+wherever no two pairs tie; with ties, as in duplicated pairs, they differ by no more than the weight
+of the tie. A measure without such a form is called with ``weights``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from probes.errors import UsageError
 from probes.parallel import map_threads
 from probes.similarity.compare import PairComparison
+from probes.similarity.measure import Measure, Takes
+from probes.similarity.ranked import RankedPairs
 
 _RESAMPLES = 64  # a block of [pair, resample] numbers is 1.5 MB for 6,000 pairs: near the cache
+
+Samples = Float[Tensor, "resample layer key_head value_head"]
 
 
 def resample_measures(
     comparison: PairComparison,
     weights: Float[Tensor, "resample pair"],
     *,
-    tops: Sequence[float],
+    measures: Sequence[Measure],
     crossed: bool,
-) -> tuple[
-    Float[Tensor, "top resample layer key_head value_head"],
-    Float[Tensor, "resample layer key_head value_head"],
-]:
-    """Measure dissociation ratios and representational similarity in every resample.
+) -> dict[str, Samples]:
+    """Measure pairs in every resample.
 
     Parameters
     ----------
@@ -39,83 +41,76 @@ def resample_measures(
         [layer, head, pair].
     weights
         Non-negative pair weights of each resample (`pair_weights`).
-    tops
-        The shares p of the dissociation ratios.
+    measures
+        Measures of pairs, with ``pair_weights``.
     crossed
         Whether to join keys with the values of every head of the layer, or of their own alone (the
         last axis then has length 1).
 
     Returns
     -------
-    The dissociation ratio for each p, and the representational similarity; float64.
+    The measures by name; float64.
+
+    Raises
+    ------
+    UsageError
+        If one of them is no measure of pairs that can be resampled.
     """
+    for measure in measures:
+        if not measure.of_pairs:
+            raise UsageError(f"{measure.name} is no number that resampled pairs give.")
+    ranked = {
+        figure: [own for own in measures if own.ranked and own.takes is figure]
+        for figure in (Takes.PAIR_SIMILARITIES, Takes.PAIR_DISTANCES)
+    }
     blocks = torch.split(weights.float(), _RESAMPLES)
 
-    def measure(layer: int) -> Tensor:
-        orders = {
-            name: getattr(comparison, name)[layer].argsort(-1)
-            for name in ("s_k", "s_v", "d_k", "d_v")
-        }
-        return torch.cat([_measure_block(orders, block, tops, crossed) for block in blocks], dim=1)
+    def measure_layer(layer: int) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for figure, together in ranked.items():
+            if together:
+                keys, values = (side[layer].argsort(-1) for side in comparison.figures(figure))
+                joined = [_measure_block(keys, values, w, together, crossed) for w in blocks]
+                found |= zip((own.name for own in together), torch.cat(joined, dim=1), strict=True)
+        for own in measures:
+            if own.ranked is None:
+                keys, values = (side[layer] for side in comparison.figures(own.takes))
+                found[own.name] = _call(own.function, keys, values, weights, crossed)
+        return found
 
-    measured = torch.stack(map_threads(measure, range(comparison.s_k.shape[0])), dim=2).double()
-    return measured[:-1], measured[-1]
+    layers = map_threads(measure_layer, range(comparison.s_k.shape[0]))
+    return {
+        own.name: torch.stack([layer[own.name] for layer in layers], dim=1).double()
+        for own in measures
+    }
 
 
 def _measure_block(
-    orders: dict[str, Tensor], weights: Tensor, tops: Sequence[float], crossed: bool
+    keys: Tensor, values: Tensor, weights: Tensor, measures: Sequence[Measure], crossed: bool
 ) -> Float[Tensor, "measure resample key_head value_head"]:
-    """Measure one layer, whose heads' pairs in rising order are given, in some resamples.
-
-    Pairs run along the first axis, where gathering moves whole rows.
-    """
+    """Measure one layer, whose heads' pairs in rising order are given, in some resamples."""
     w = weights.T.contiguous()
     total = w.sum(0)
-    low, ranks, spreads = [], [], []
-    for s_v, d_v in zip(orders["s_v"], orders["d_v"], strict=True):
-        # The part of each pair that lies in the lower half: 1, 0, or between at the median.
-        below = _mass_up_to(s_v, w).sub_(w).neg_().add_(total / 2)
-        low.append(below.div_(w.clamp_min(1e-30)).clamp_(0, 1))
-        ranks.append(_centred_ranks(d_v, w, total))
-        spreads.append(_dot(w * ranks[-1], ranks[-1]))
-    n_heads = len(low)
-    out = w.new_empty(len(tops) + 1, w.shape[1], n_heads, n_heads if crossed else 1)
-    for head, (s_k, d_k) in enumerate(zip(orders["s_k"], orders["d_k"], strict=True)):
-        others = list(enumerate(range(n_heads) if crossed else [head]))
-        mass = _mass_up_to(s_k, w)
-        for number, top in enumerate(tops):
-            # The weight of each pair that lies in the top share.
-            inside = (mass - (1 - top) * total).clamp_(min=0)
-            torch.minimum(inside, w, out=inside)
-            for place, other in others:
-                out[number, :, head, place] = _dot(inside, low[other]) / (top * total / 2)
-        rank = _centred_ranks(d_k, w, total)
-        weighted = rank * w
-        spread = _dot(weighted, rank)
-        for place, other in others:
-            together = _dot(weighted, ranks[other])
-            out[-1, :, head, place] = together / (spread * spreads[other]).sqrt()
+    of_values = [RankedPairs(order, w, total) for order in values]
+    n_heads = len(of_values)
+    out = w.new_empty(len(measures), w.shape[1], n_heads, n_heads if crossed else 1)
+    for head, order in enumerate(keys):
+        of_keys = RankedPairs(order, w, total)
+        for place, other in enumerate(of_values if crossed else [of_values[head]]):
+            for number, measure in enumerate(measures):
+                out[number, :, head, place] = measure.ranked(of_keys, other)  # type: ignore[misc]
     return out
 
 
-def _dot(
-    a: Float[Tensor, "pair resample"], b: Float[Tensor, "pair resample"]
-) -> Float[Tensor, " resample"]:
-    return (a * b).sum(0)
-
-
-def _mass_up_to(
-    order: Int[Tensor, " pair"], weights: Float[Tensor, "pair resample"]
-) -> Float[Tensor, "pair resample"]:
-    """Weigh, for each pair, the pairs up to it in the order."""
-    ascending = weights.index_select(0, order).cumsum(0)
-    return torch.empty_like(weights).index_copy_(0, order, ascending)
-
-
-def _centred_ranks(
-    order: Int[Tensor, " pair"],
-    weights: Float[Tensor, "pair resample"],
-    total: Float[Tensor, " resample"],
-) -> Float[Tensor, "pair resample"]:
-    """Midranks less their weighted mean, as a share of the total (so that nothing grows large)."""
-    return _mass_up_to(order, weights).sub_(weights / 2).div_(total).sub_(0.5)
+def _call(
+    function: Callable[..., Tensor], keys: Tensor, values: Tensor, weights: Tensor, crossed: bool
+) -> Float[Tensor, "resample key_head value_head"]:
+    """Measure one layer by a measure's own weights, one shift of the heads after the other."""
+    heads = torch.arange(len(keys))
+    if not crossed:
+        return function(keys, values, weights=weights)[..., None]
+    out = torch.empty(len(weights), len(heads), len(heads), dtype=torch.float64)
+    for shift in range(len(heads)):
+        found = function(keys, values.roll(shift, dims=0), weights=weights)
+        out[:, heads, (heads - shift) % len(heads)] = found.double()
+    return out

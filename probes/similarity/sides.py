@@ -8,41 +8,17 @@ those of the same heads, of other heads, of another layer, of random heads.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.similarity.canonical import held_out_canonical_correlations, mean_squared_correlation
-from probes.similarity.cka import debiased_cka
-from probes.similarity.closed_form import closed_form_r2
-from probes.similarity.dissociation import dissociation_ratio
-from probes.similarity.neighbours import (
-    Neighbourhood,
-    find_neighbours,
-    mutual_neighbours,
-    neighbour_distance_ratio,
-)
-from probes.similarity.pairs import pair_cosines, pair_distances
-from probes.similarity.representational import representational_similarity
-from probes.similarity.tieability import tieability
-from probes.similarity.word_pairs import WordPairs
-
-NEIGHBOURS = 10
-TOPS = (0.01, 0.05, 0.10)
-
-DIRECTIONS = {
-    **{f"dissociation_ratio_{top:.0%}": -1 for top in TOPS},
-    "representational_similarity": 1,
-    f"mutual_neighbours_{NEIGHBOURS}": 1,
-    f"neighbour_value_distance_ratio_{NEIGHBOURS}": -1,
-    "debiased_cka": 1,
-    "held_out_canonical_correlation": 1,
-    "tieability": 1,
-    "closed_form_r2": 1,
-}
-"""The measures of `measure_sides`: 1 where more means that keys and values are more alike, else -1.
-All are defined in `probes.similarity.catalogue`."""
+from probes.capture.located import DistinctWords
+from probes.similarity.catalogue.measures import list_side_measures
+from probes.similarity.measure import Sizes, Takes
+from probes.similarity.neighbours import BESIDE_NULLS, Neighbourhood, find_neighbours
+from probes.similarity.pairs import average_pairs, pair_cosines, pair_distances
 
 
 @dataclass(frozen=True)
@@ -61,7 +37,7 @@ class Side:
     def of(
         cls,
         coordinates: Float[Tensor, "head occurrence d"],
-        pairs: WordPairs,
+        words: DistinctWords,
         *,
         neighbour_rows: Int[Tensor, "chosen template"],
     ) -> Side:
@@ -71,20 +47,18 @@ class Side:
         ----------
         coordinates
             In one space, centred within each template.
+        words
+            The words of the pairs, and the pairs.
         neighbour_rows
             The occurrences of the words among which neighbours are sought.
         """
-        flat = pairs.left.flatten(), pairs.right.flatten()
-
-        def over_templates(figures: Float[Tensor, "head flat"]) -> Float[Tensor, "head pair"]:
-            return figures.reshape(-1, *pairs.left.shape).mean(dim=2)
-
-        gathered = coordinates.index_select(1, pairs.rows.flatten())
+        left, right = words.rows[words.left], words.rows[words.right]
+        gathered = coordinates.index_select(1, words.rows.flatten())
         return cls(
-            coordinates=torch.unflatten(gathered, 1, pairs.rows.shape),
-            cosine=over_templates(pair_cosines(coordinates, *flat)),
-            distance=over_templates(pair_distances(coordinates, *flat)),
-            neighbourhood=find_neighbours(coordinates, neighbour_rows, count=NEIGHBOURS),
+            coordinates=torch.unflatten(gathered, 1, words.rows.shape),
+            cosine=average_pairs(pair_cosines, coordinates, left, right),
+            distance=average_pairs(pair_distances, coordinates, left, right),
+            neighbourhood=find_neighbours(coordinates, neighbour_rows, count=BESIDE_NULLS),
         )
 
     def roll(self, shift: int) -> Side:
@@ -97,14 +71,29 @@ class Side:
             neighbourhood=self.neighbourhood.roll(shift),
         )
 
+    def take(self, takes: Takes) -> Any:
+        """Return what a measure takes of one side.
+
+        Side by side, the inner products of a word's rows are summed over templates: one row a word.
+        """
+        match takes:
+            case Takes.PAIR_SIMILARITIES:
+                return self.cosine
+            case Takes.PAIR_DISTANCES:
+                return self.distance
+            case Takes.NEIGHBOURHOODS:
+                return self.neighbourhood
+            case Takes.WORDS:
+                return self.coordinates.flatten(2)
+        return self.coordinates.flatten(1, 2)
+
 
 def measure_sides(
     keys: Side, values: Side, *, words: Int[Tensor, " word"], seed: int
 ) -> dict[str, Float[Tensor, " head"]]:
-    """Measure every head's keys against its values, by every measure of `DIRECTIONS`; float64.
+    """Measure every head's keys against its values, by every measure that sides give; float64.
 
-    Canonical correlations are left out where there are not twice as many occurrences as dimensions
-    of keys and values together: of so few the axes could not be told from chance.
+    A measure is left out where there are not enough occurrences to tell it from chance.
 
     Parameters
     ----------
@@ -115,31 +104,17 @@ def measure_sides(
     seed
         Of the folds.
     """
-    found = {
-        f"dissociation_ratio_{top:.0%}": dissociation_ratio(keys.cosine, values.cosine, top=top)
-        for top in TOPS
-    }
-    found["representational_similarity"] = representational_similarity(
-        keys.distance, values.distance
-    )
-    near, far = keys.neighbourhood, values.neighbourhood
-    size = (NEIGHBOURS,)
-    found[f"mutual_neighbours_{NEIGHBOURS}"] = mutual_neighbours(near, far, sizes=size).mean(
-        (-2, -1)
-    )
-    found[f"neighbour_value_distance_ratio_{NEIGHBOURS}"] = neighbour_distance_ratio(
-        near, far, sizes=size
-    ).mean((-2, -1))
-    # Side by side, a word's inner products are summed over templates: one row a word.
-    joined = keys.coordinates.flatten(2), values.coordinates.flatten(2)
-    found["debiased_cka"] = debiased_cka(*joined)
-    flat = keys.coordinates.flatten(1, 2), values.coordinates.flatten(1, 2)
-    repeated = words.repeat_interleave(keys.coordinates.shape[2])
-    dimensions = flat[0].shape[-1] + flat[1].shape[-1]
-    if len(repeated) > 2 * dimensions:
-        found["held_out_canonical_correlation"] = mean_squared_correlation(
-            held_out_canonical_correlations(*flat, words=repeated, seed=seed)
-        )
-    found["tieability"] = tieability(*flat, words=repeated, seed=seed).r2
-    found["closed_form_r2"] = closed_form_r2(*flat)
-    return {name: found[name].double() for name in DIRECTIONS if name in found}
+    n_words, n_templates, d_key = keys.coordinates.shape[1:]
+    sizes = Sizes(n_words * n_templates, d_key, values.coordinates.shape[-1])
+    repeated = words.repeat_interleave(n_templates)
+    found = {}
+    for measure in list_side_measures():
+        if not measure.enough(sizes):
+            continue
+        sides = keys.take(measure.takes), values.take(measure.takes)
+        if measure.takes is Takes.HELD_OUT:
+            figures = measure.function(*sides, repeated, seed=seed)
+        else:
+            figures = measure.function(*sides)
+        found[measure.name] = figures.double()
+    return found

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Literal
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from probes.errors import UsageError
+from probes.naming import require_known
+from probes.similarity.catalogue.places import SPACES, Space
 from probes.similarity.coordinates import centre, metric_root
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
 
-Space = Literal["raw", "centred", "functional"]
-SPACES: tuple[Space, ...] = ("raw", "centred", "functional")
+__all__ = [
+    "SPACES",
+    "HeadMetrics",
+    "Space",
+    "describe_functional_space",
+    "read_heads",
+    "read_metrics",
+    "to_space",
+]
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,5 @@ def to_space(
         return vectors
     if space == "centred":
         return centre(vectors, templates)
-    if space == "functional":
-        return centre(vectors, templates) @ metric_root(metric).to(vectors.dtype)
-    raise UsageError(f"unknown space {space!r}: expected one of {', '.join(SPACES)}")
+    require_known("space", space, SPACES)
+    return centre(vectors, templates) @ metric_root(metric).to(vectors.dtype)

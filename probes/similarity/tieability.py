@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.measure import RIGID, Measure, Takes, always
 from probes.similarity.moments import CrossMoments, require_alike
 from probes.stats.checks import require_finite
 from probes.stats.folds import word_folds
@@ -97,7 +98,7 @@ def tieability(
 
     Notes
     -----
-    Source: design.md, section 3. The nested choice: Varma & Simon 2006.
+    Source: docs/measures.md. The nested choice: Varma & Simon 2006.
     """
     require_alike(keys, values)
     grid = _check(folds, penalties)
@@ -279,3 +280,30 @@ def resampled_r2(
     weights = word_weights.double().T
     ratio = (result.word_error @ weights) / (result.word_total @ weights)
     return 1 - ratio.movedim(-1, 0)
+
+
+MEASURES = (
+    Measure(
+        name="tieability",
+        label="held-out tieability",
+        symbol="tieability R²",
+        unit="share of the variance",
+        direction=1,
+        heading="Tieability",
+        meaning=(
+            "R² of the best linear map from keys to what the values write, tried "
+            "on words it was not fitted on. 1: the head could do with K = V, up to a change of "
+            "basis. Its excess over a null is E = (R² \N{MINUS SIGN} "
+            "R²_null) / (1 \N{MINUS SIGN} R²_null): above 0, "
+            "keys and values share more than in the null; below 0, less."
+        ),
+        function=lambda keys, values, words, seed=0: (
+            tieability(keys, values, words=words, seed=seed).r2
+        ),
+        takes=Takes.HELD_OUT,
+        unchanged_by=RIGID,
+        identical=1.0,
+        independent=always(0.0),
+        source="docs/measures.md",
+    ),
+)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.errors import NonFiniteError, UsageError
-from probes.similarity import debiased_cka, join_templates
+from probes.similarity import debiased_cka
 
 
 def unbiased_hsic(k: np.ndarray, l: np.ndarray) -> float:  # noqa: E741 - as in the paper
@@ -62,14 +62,13 @@ def test_templates_side_by_side_average_the_kernels() -> None:
     values = torch.randn(2, 33, 4, generator=random, dtype=torch.float64)
     values[..., :2] += keys[..., :2]
     rows = torch.randperm(33, generator=random).reshape(11, 3)
-    found = debiased_cka(join_templates(keys, rows), join_templates(values, rows))
+    found = debiased_cka(*(side[:, rows].flatten(2) for side in (keys, values)))
     for head in range(2):
         kernels = [
             sum(x[rows[:, t]] @ x[rows[:, t]].T for t in range(3)).numpy() / 3
             for x in (keys[head], values[head])
         ]
         assert float(found[head]) == pytest.approx(cka_of_kernels(*kernels))
-    assert join_templates(keys, rows).shape == (2, 11, 15)
 
 
 def test_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +77,6 @@ def test_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         debiased_cka(keys[:, :3], keys[:, :3])
     with pytest.raises(NonFiniteError, match="the values"):
         debiased_cka(keys, keys / 0)
-    with pytest.raises(UsageError, match=r"0\.\.8"):
-        join_templates(keys, torch.tensor([[9]]))
     assert bool(debiased_cka(torch.ones_like(keys), keys).isnan().all())
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(UsageError, match="all axes but the last"):

@@ -1,8 +1,7 @@
-import pandas as pd
 import pytest
 import torch
 
-from probes.capture import locate_pairs
+from probes.capture.located import LocatedPairs
 from probes.similarity import spaces
 from probes.similarity.compare import compare_pairs
 from probes.similarity.conditions import (
@@ -39,33 +38,22 @@ def test_common_share_is_what_centring_takes_off():
 
 def test_conditions_equal_each_step_done_by_hand(tmp_path):
     store = capture_tiny(tiny_model("llama", seed=2), tmp_path)
-    occurrences = store.table("occurrences")
-    templates = torch.tensor(pd.factorize(occurrences["template_id"])[0])
-    words = torch.tensor(pd.factorize(occurrences["word"])[0])
-    left, right = map(
-        torch.tensor, locate_pairs(store.table("pairs"), store.table("queries"), ["t00", "t01"])
-    )
-    heard = []
-    measured = measure_conditions(
-        store,
-        left=left,
-        right=right,
-        templates=templates,
-        words=words,
-        draws=2,
-        on_layer=heard.append,
-    )
+    pairs, heard = LocatedPairs.of(store), []
+    templates, left, right = pairs.captured.template, pairs.left, pairs.right
+    measured = measure_conditions(store, pairs, draws=2, on_layer=heard.append)
     n_layers, n_kv_heads = 2, 2
     assert heard == [1] * n_layers
-    assert set(measured.tied) == {"trained", "mismatched", "random", "slice"}
-    assert measured.pairs["functional", "random"].s_k.shape == (n_layers, 2 * n_kv_heads, len(left))
+    assert set(measured.tied) == {"trained", "mismatched_heads", "random_heads", "random_slice"}
+    random = measured.pairs["functional", "random_heads"]
+    assert random.s_k.shape == (n_layers, 2 * n_kv_heads, len(left))
     metrics = spaces.read_metrics(store)[1]
     k, v = (spaces.read_heads(store, name, 1) for name in ("k", "v"))
     keys = spaces.to_space(k, "functional", metric=metrics.key, templates=templates)
     values = spaces.to_space(v, "functional", metric=metrics.value, templates=templates)
     by_hand = compare_pairs(keys, values, left, right)
     torch.testing.assert_close(measured.pairs["functional", "trained"].s_v[1], by_hand.s_v)
-    swapped = tieability(keys, values.flip(0), words=words)  # of two heads, each has the other's
-    torch.testing.assert_close(measured.tied["mismatched"][1].r2, swapped.r2)
-    draws = measured.pairs["functional", "random"].s_k
-    assert not torch.allclose(draws[0], draws[1])  # every layer has draws of its own
+    swapped = tieability(
+        keys, values.flip(0), words=pairs.captured.word
+    )  # of two heads, each has the other's
+    torch.testing.assert_close(measured.tied["mismatched_heads"][1].r2, swapped.r2)
+    assert not torch.allclose(random.s_k[0], random.s_k[1])  # every layer has draws of its own

@@ -1,35 +1,38 @@
 """Every measure is held to everything that it declares."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 
 from probes.similarity import representational_similarity
-from probes.similarity.catalogue import MEASURES
-from probes.similarity.contract import MeasureContract, Sizes, Takes, Transformation
+from probes.similarity.catalogue import find_measure, list_measures
+from probes.similarity.measure import Measure, Sizes, Transformation
 from tests.similarity.transformations import (
     D_INPUT,
     D_KEY,
     D_VALUE,
     HEADS,
+    call,
     draw_inputs,
     transform,
 )
 
+MEASURES = list_measures()
 by_name = pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 CASES = [(measure, change) for measure in MEASURES for change in measure.takes.admits]
 CASES.sort(key=lambda case: (case[0].name, case[1].name))  # a frozenset has no order to collect in
 
 
-def measure_change(measure: MeasureContract, change: Transformation) -> float:
+def measure_change(measure: Measure, change: Transformation) -> float:
     """Say how far a transformation moves the measure of any head."""
     generator = torch.Generator().manual_seed(3)
     # Neither side may be linear or symmetric in the other, and widths are equal so that both can
     # take each other's place.
     inputs = draw_inputs(measure.takes, 150, generator, relation="related")
-    before = measure.function(*inputs)
-    after = measure.function(*transform(measure.takes, change, inputs, generator))
+    before = call(measure, inputs)
+    after = call(measure, transform(measure.takes, change, inputs, generator))
     assert before.shape == after.shape
     return float((before - after).abs().max())
 
@@ -48,31 +51,51 @@ def test_a_measure_moves_where_it_does_not_declare_that_it_stays(measure, change
 @by_name
 def test_declarations_are_of_what_the_input_admits(measure):
     assert measure.unchanged_by <= measure.takes.admits
+
+
+@by_name
+def test_what_a_reader_is_told(measure):
     assert measure.source
+    assert measure.unit
+    assert measure.direction in (-1, 0, 1)
+    assert measure.heading[0].isupper()
+    assert measure.meaning.endswith(".")
+    assert len(measure.symbol) <= 40
+    # Measures of one heading are explained once.
+    together = [own for own in MEASURES if own.heading == measure.heading]
+    assert {own.meaning for own in together} == {measure.meaning}
 
 
-def test_names_are_unique():
-    names = [measure.name for measure in MEASURES]
-    assert len(set(names)) == len(names)
+@by_name
+def test_the_direction_is_that_from_independent_to_identical(measure):
+    sizes = Sizes(200, D_KEY, D_VALUE, D_INPUT)
+    if measure.direction and measure.identical is not None and measure.independent is not None:
+        gap = measure.identical - measure.independent(sizes)
+        assert gap * measure.direction > 0
+
+
+def test_names_and_labels_are_unique():
+    for names in ([m.name for m in MEASURES], [m.label for m in MEASURES]):
+        assert len(set(names)) == len(names)
 
 
 @by_name
 def test_heads_are_measured_as_if_alone(measure):
     generator = torch.Generator().manual_seed(0)
     inputs = draw_inputs(measure.takes, 60, generator, relation="related")
-    together = measure.function(*inputs)
+    together = call(measure, inputs)
     assert together.shape[:2] == HEADS
     assert together.ndim == 2 + len(measure.axes)
     assert together.dtype in (torch.float32, torch.float64)
     one = tuple(side[1, 2] if side.dtype.is_floating_point else side for side in inputs)
-    torch.testing.assert_close(measure.function(*one), together[1, 2])
+    torch.testing.assert_close(call(measure, one), together[1, 2])
 
 
 @by_name
 def test_identical(measure):
     generator = torch.Generator().manual_seed(1)
     inputs = draw_inputs(measure.takes, 400, generator, relation="identical")
-    found = measure.function(*inputs)
+    found = call(measure, inputs)
     if measure.identical is None:
         assert float(found.std()) > 1e-4  # it does depend on the data
     else:
@@ -90,7 +113,7 @@ def test_independent(measure):
     count = 240
     found = torch.cat(
         [
-            measure.function(*draw_inputs(measure.takes, count, generator, relation="independent"))
+            call(measure, draw_inputs(measure.takes, count, generator, relation="independent"))
             .double()
             .flatten()
             for _ in range(40)
@@ -119,14 +142,11 @@ def test_pair_weights_are_taken_where_declared(measure):
 
 def test_a_false_declaration_is_found():
     """The matrix itself can fail: in both directions."""
-    proud = MeasureContract(
+    proud = replace(
+        find_measure("representational_similarity"),
         name="proud",
         function=lambda key, value: representational_similarity(key, value**2 + key),
-        takes=Takes.PAIR_DISTANCES,
         unchanged_by=frozenset({Transformation.INCREASING_KEYS}),
-        identical=1.0,
-        independent=None,
-        source="-",
     )
     assert measure_change(proud, Transformation.INCREASING_KEYS) > 1e-3
     assert measure_change(proud, Transformation.REORDERED) < 1e-6

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -5,22 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probes.capture.located import DistinctWords
 from probes.errors import NonFiniteError, UsageError
-from probes.similarity import (
-    dissociation_ratio,
-    divergence_curve,
-    representational_similarity,
-    shuffle_pairs,
-)
+from probes.similarity import dissociation_ratio, representational_similarity, shuffle_pairs
+from probes.similarity.catalogue import find_measure, list_pair_measures
 from probes.similarity.compare import compare_pairs
-from probes.similarity.shuffled import (
-    PAIR_MEASURES,
-    ShuffledMeasures,
-    distance_levels,
-    prepare_curve,
-    prepare_dissociation,
-    prepare_similarity,
-)
+from probes.similarity.dissociation import deal_ratio
+from probes.similarity.representational import deal_similarity
+from probes.similarity.shuffled import DealtPairs, distance_levels
 from probes.stats import permute_words
 
 
@@ -36,12 +30,11 @@ def test_split_measures_equal_the_measures(seed, levels, n_pairs, top):
     key = torch.randint(-levels, levels, (n_pairs,), generator=random).float()
     values = torch.randint(-levels, levels, (6, n_pairs), generator=random).float()
     keys = key.expand(6, -1)
-    [ratio, other] = prepare_dissociation(key, tops=(top, 0.5))(values).T
-    torch.testing.assert_close(ratio, dissociation_ratio(keys, values, top=top))
-    torch.testing.assert_close(other, dissociation_ratio(keys, values, top=0.5))
-    curve = prepare_curve(key, bins=3)(values)[:, 0]
-    torch.testing.assert_close(curve, divergence_curve(keys, values, bins=3))
-    similarity = prepare_similarity(key)(values.to(torch.int32) + levels)[:, 0]
+    dealt = DealtPairs(values)
+    for share in (top, 0.5):  # the second from the same median
+        ratio = deal_ratio(key, top=share)(dealt)
+        torch.testing.assert_close(ratio, dissociation_ratio(keys, values, top=share))
+    similarity = deal_similarity(key)(DealtPairs(values.to(torch.int32) + levels))
     expected = representational_similarity(keys, values)
     torch.testing.assert_close(similarity, expected, equal_nan=True)
     for row in range(6):
@@ -59,7 +52,7 @@ def test_levels_keep_the_rank_correlation(outlier):
     levels = distance_levels(distances)
     left, right = torch.triu_indices(300, 300, offset=1)
     key = distances[left, right] + torch.randn(len(left), generator=random)
-    found = prepare_similarity(key)(levels[left, right][None]).item()
+    found = deal_similarity(key)(DealtPairs(levels[left, right][None])).item()
     exact = representational_similarity(key[None], distances[left, right][None]).item()
     assert found == pytest.approx(exact, abs=1e-4 if outlier == 1 else 2e-3)
     assert int(levels.min()) >= 0
@@ -69,7 +62,7 @@ def test_levels_keep_the_rank_correlation(outlier):
 def test_equal_distances_have_no_rank_correlation():
     levels = distance_levels(torch.full((5, 5), 3.0))
     assert len(levels.unique()) == 1
-    assert prepare_similarity(torch.rand(5))(levels).isnan().all()
+    assert deal_similarity(torch.rand(5))(DealtPairs(levels)).isnan().all()
 
 
 @pytest.fixture
@@ -85,42 +78,35 @@ def layer():
     return {
         "keys": keys,
         "values": values,
-        "rows": rows,
-        "left_word": left,
-        "right_word": right,
+        "words": DistinctWords(rows, left, right),
         "permutations": permute_words(12, permutations=9, seed=1),
+        "measures": list_pair_measures(),
     }
 
 
 def test_null_samples_are_the_measures_of_dealt_values(layer):
-    curve = ShuffledMeasures(("curve",), "cosine", lambda key: prepare_curve(key, bins=4))
-    found = shuffle_pairs(**layer, measures=(*PAIR_MEASURES, curve))
-    keys, values, rows = layer["keys"], layer["values"], layer["rows"]
-    left, right = rows[layer["left_word"]], rows[layer["right_word"]]
+    plain = [replace(own, name=f"plain {own.name}", dealt=None) for own in layer["measures"]]
+    found = shuffle_pairs(**layer | {"measures": (*layer["measures"], *plain)})
+    keys, values, words = layer["keys"], layer["values"], layer["words"]
+    left, right = words.rows[words.left], words.rows[words.right]
     everyone = [torch.arange(12), *layer["permutations"]]
-    for number, words in enumerate(everyone):
+    for number, order in enumerate(everyone):
         dealt = values.clone()
-        dealt[:, rows] = values[:, rows[words]]
+        dealt[:, words.rows] = values[:, words.rows[order]]
         comparison = compare_pairs(keys, dealt, left, right)
-        expected = {
-            f"dissociation_ratio_{top:.0%}": dissociation_ratio(
-                comparison.s_k, comparison.s_v, top=top
-            )
-            for top in (0.01, 0.05, 0.10)
-        }
-        expected["curve"] = divergence_curve(comparison.s_k, comparison.s_v, bins=4)
-        expected["representational_similarity"] = representational_similarity(
-            comparison.d_k, comparison.d_v
-        )
-        assert expected.keys() == found.keys()
-        for name, value in expected.items():
-            got = found[name].observed if number == 0 else found[name].samples[number - 1]
-            torch.testing.assert_close(got, value, atol=2e-3, rtol=0)
+        for measure in (*layer["measures"], *plain):
+            expected = measure.function(*comparison.figures(measure.takes))
+            samples = found[measure.name]
+            got = samples.observed if number == 0 else samples.samples[number - 1]
+            torch.testing.assert_close(got, expected, atol=2e-3, rtol=0)
 
 
 def test_only_what_is_asked_for_is_measured(layer, monkeypatch):
-    monkeypatch.setattr("probes.similarity.shuffled.word_cosines", None)
-    found = shuffle_pairs(**layer, measures=PAIR_MEASURES[1:])
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("probes.similarity.pairs.pair_cosines", refuse)
+    found = shuffle_pairs(**layer | {"measures": [find_measure("representational_similarity")]})
     assert list(found) == ["representational_similarity"]
     assert found["representational_similarity"].samples.shape == (9, 2)
 
@@ -143,11 +129,12 @@ def test_several_kinds_of_permutation_share_their_observed_figures(layer):
 
 
 def test_shuffle_pairs_refuses(layer):
+    words = layer["words"]
     with pytest.raises(UsageError, match=r"right_word holds indices .* 0\.\.11"):
-        shuffle_pairs(**{**layer, "right_word": layer["right_word"] + 12})
+        shuffle_pairs(**{**layer, "words": replace(words, right=words.right + 12)})
     values = layer["values"].clone()
-    values[1, layer["rows"][3, 1]] = 0
+    values[1, words.rows[3, 1]] = 0
     with pytest.raises(NonFiniteError, match="numbers in the cosines of"):
         shuffle_pairs(**{**layer, "values": values})
     with pytest.raises(UsageError, match="top is"):
-        prepare_dissociation(torch.ones(3), tops=(0.0,))
+        deal_ratio(torch.ones(3), top=0.0)

@@ -5,10 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from probes.similarity.contract import Takes, Transformation
+from probes.similarity.measure import Measure, Takes, Transformation
+from probes.similarity.neighbours import find_neighbours
 
 HEADS = (2, 3)
 N_QUERY_HEADS, D_KEY, D_VALUE, D_INPUT = 4, 5, 7, 23
+VECTORS = (Takes.COORDINATES, Takes.HELD_OUT, Takes.WORDS, Takes.NEIGHBOURHOODS)
+
+
+def call(measure: Measure, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Measure vectors or figures; each row is a word of its own to the measures of neighbours."""
+    if measure.takes is not Takes.NEIGHBOURHOODS:
+        return measure.function(*inputs)
+    rows = torch.arange(inputs[0].shape[-2])[:, None]
+    return measure.function(*(find_neighbours(side, rows) for side in inputs))
 
 
 def draw_rotation(*shape, generator):
@@ -45,7 +55,7 @@ def transform(
         order = torch.randperm(N_QUERY_HEADS, generator=generator)
         return (first, *(side[..., order, :] for side in inputs[1:]))
     if change is T.REORDERED:
-        axis = -2 if takes is Takes.COORDINATES else -1
+        axis = -2 if takes in VECTORS else -1
         order = torch.randperm(first.shape[axis], generator=generator)
         sides = [side.index_select(axis, order) for side in inputs[:2]]
         return (*sides, *(side[..., order] for side in rest))
@@ -64,7 +74,7 @@ def _transform_side(
         return _increase(side)
     if kind == "SCALED":
         return side * (torch.rand(*HEADS, 1, 1, generator=generator) * 3 + 0.1)
-    width = side.shape[-1 if takes is Takes.COORDINATES else -2]
+    width = side.shape[-1 if takes in VECTORS else -2]
     if kind == "SHIFTED":
         return side + 4 * torch.randn(*HEADS, 1, width, generator=generator).double()
     matrix = (
@@ -72,7 +82,7 @@ def _transform_side(
         if kind == "MAPPED"
         else draw_rotation(*HEADS, width, width, generator=generator)
     )
-    return side @ matrix if takes is Takes.COORDINATES else matrix @ side
+    return side @ matrix if takes in VECTORS else matrix @ side
 
 
 def draw_inputs(
@@ -85,13 +95,14 @@ def draw_inputs(
 
     d_value = D_KEY if relation == "identical" else d_value
     match takes:
-        case Takes.COORDINATES:
+        case _ if takes in VECTORS:
             key = draw(count, D_KEY) * torch.linspace(0.5, 2, D_KEY, dtype=torch.float64)
             value = draw(count, d_value)
             if relation == "related":  # partly, and not by a linear map
                 value[..., :D_KEY] += key + 0.5 * key**2
             value = key if relation == "identical" else value
-            return key, value, torch.randperm(count, generator=generator)
+            words = torch.randperm(count, generator=generator)
+            return (key, value, words) if takes is Takes.HELD_OUT else (key, value)
         case Takes.WEIGHTS:
             key, value = draw(D_KEY, D_INPUT), draw(d_value, D_INPUT)
             if relation == "related":

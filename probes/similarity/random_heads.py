@@ -1,7 +1,7 @@
-"""What the measures would say of heads that never learned to go together.
+"""Random heads: random W_Q, W_K, W_V and W_O of the trained shapes on the trained x.
 
-*Mismatched heads*: the keys of one kv head with the values of another of the same layer, both as
-trained. *Random heads*: random W_Q, W_K, W_V and W_O of the trained shapes on the trained x.
+They are drawn in one way for all questions, from a stream for each seed, layer and kind, so that a
+null has one value wherever it stands.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -16,19 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.similarity.condition import Condition
 from probes.similarity.spaces import HeadMetrics
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
-
-
-def mismatched(values: Float[Tensor, "kv_head *rest"]) -> Iterator[Float[Tensor, "kv_head *rest"]]:
-    """Yield the values in every order that gives each head another head's, by rotation.
-
-    A layer with one kv head has no mismatch, and yields nothing.
-    """
-    for shift in range(1, len(values)):
-        yield values.roll(shift, dims=0)
+    from probes.similarity.null_sides import NullLayer
+    from probes.similarity.sides import Side
 
 
 @dataclass(frozen=True)
@@ -40,11 +35,10 @@ class RandomHeads:
     metrics: HeadMetrics
 
 
-RandomKind = Literal["gaussian", "haar", "spectrum"]
-"""``gaussian``: independent entries; ``haar``: orthonormal rows, in uniformly random directions;
-``spectrum``: the trained singular values between uniformly random rotations on both sides."""
-
-RANDOM_KINDS: tuple[RandomKind, ...] = ("gaussian", "haar", "spectrum")
+RandomKind = Literal["gaussian", "orthonormal", "spectrum"]
+"""``gaussian``: independent entries; ``orthonormal``: orthonormal rows, in uniformly random
+directions; ``spectrum``: the trained singular values between uniformly random rotations on both
+sides."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,38 @@ def read_spectra(store: Store, layer: int) -> Spectra:
     constants = store.read_constants()
     return Spectra(
         **{part: constants[f"spectrum.{part}.{layer}"] for part in Spectra.__annotations__}
+    )
+
+
+def open_stream(kind: RandomKind | Literal["slice"], *, seed: int, layer: int) -> torch.Generator:
+    """Open the stream of random numbers of one kind of null in one layer.
+
+    Each has its own, so that no draw depends on another: those of 1,500 layers and all seeds.
+    """
+    place = {"gaussian": 0, "orthonormal": 2_001, "spectrum": 3_502, "slice": 5_003}[kind]
+    return torch.Generator().manual_seed(seed * 10_007 + place + layer)
+
+
+def draw_heads(store: Store, layer: int, *, kind: RandomKind, draws: int, seed: int) -> RandomHeads:
+    """Draw random heads of one kind that read one layer's trained x.
+
+    Parameters
+    ----------
+    draws
+        Heads for each trained kv head.
+    """
+    n_kv_heads = store.number("n_kv_heads", layer)
+    return draw_random_heads(
+        store.read("x", layer),
+        store.read("x_query", layer),
+        n_kv_heads=n_kv_heads * draws,
+        group_size=store.number("n_heads", layer) // n_kv_heads,
+        d_head=store.number("d_head", layer),
+        d_value=store.number("d_value", layer),
+        logit_scale=store.number("logit_scale", layer),
+        generator=open_stream(kind, seed=seed, layer=layer),
+        kind=kind,
+        spectra=read_spectra(store, layer) if kind == "spectrum" else None,
     )
 
 
@@ -139,7 +165,7 @@ def draw_weights(
 ) -> Float[Tensor, "head d d_input"]:
     """Draw one weight matrix a head, float64; see `RandomKind`.
 
-    Gaussian entries have variance 1 / d_input. Haar rows come from the QR decomposition of a
+    Gaussian entries have variance 1 / d_input. Orthonormal rows come from the QR decomposition of a
     Gaussian matrix with the signs of R's diagonal taken off (Mezzadri 2007). Where d exceeds
     d_input, the columns are orthonormal instead.
     """
@@ -148,7 +174,7 @@ def draw_weights(
         return gaussian / math.sqrt(d_input)
     narrow = min(d, d_input)
     inner = _orthonormal(gaussian.mT if d <= d_input else gaussian)  # [head, wide, narrow]
-    if kind == "haar" or singular is None:
+    if kind == "orthonormal" or singular is None:
         directions: Tensor = inner.mT if d <= d_input else inner
         return directions
     rotation = _orthonormal(_draw_gaussian(generator, n_heads, narrow, narrow))
@@ -177,3 +203,64 @@ def random_slice(
     """Project x on random Gaussian directions: as many numbers as a key holds, chosen blindly."""
     weights = torch.randn(n_slices, width, x.shape[1], generator=generator, dtype=torch.float64)
     return torch.einsum("om,sdm->sod", x, (weights / x.shape[1] ** 0.5).to(x.dtype))
+
+
+def _draw_sides(given: NullLayer, *, kind: RandomKind) -> Iterator[tuple[Side, Side]]:
+    captured = given.captured
+    heads = draw_heads(captured.store, given.layer, kind=kind, draws=given.draws, seed=given.seed)
+    keys = captured.place(heads.k, heads.metrics, "key")
+    values = captured.place(heads.v, heads.metrics, "value")
+    yield given.make_side(keys), given.make_side(values)
+
+
+CONDITIONS = (
+    Condition(
+        "random_heads",
+        "random heads",
+        "#009E73",
+        "^",
+        keeps="the trained input of the layer, and the shapes of the weights",
+        breaks="the weights: W_Q, W_K, W_V and W_O with independent Gaussian entries",
+        meaning=(
+            "Gaussian W_Q, W_K, W_V, W_O of the trained shapes on the trained input: heads that "
+            "learned nothing."
+        ),
+        sides=partial(_draw_sides, kind="gaussian"),
+    ),
+    Condition(
+        "orthonormal_heads",
+        "orthonormal heads",
+        "#117733",
+        "p",
+        keeps="the trained input of the layer, and the shapes of the weights",
+        breaks="the weights: random orthonormal rows",
+        meaning="Random heads whose weights have orthonormal rows.",
+        sides=partial(_draw_sides, kind="orthonormal"),
+    ),
+    Condition(
+        "spectrum_heads",
+        "spectrum heads",
+        "#999933",
+        "h",
+        keeps="the trained input of the layer, and the singular values of the trained weights",
+        breaks="the directions of the weights",
+        meaning=(
+            "Random heads whose weights have the trained singular values, between uniformly random "
+            "rotations."
+        ),
+        sides=partial(_draw_sides, kind="spectrum"),
+    ),
+    Condition(
+        "random_slice",
+        "random slice of x",
+        "#CC79A7",
+        "D",
+        keeps="the trained input of the layer, and the trained values",
+        breaks="the keys: as many random directions of the input stand in their place",
+        meaning=(
+            "For tieability: as many random directions of the input of the layer as a key has "
+            "numbers, in the place of the keys. Keys that give less than this know less of the "
+            "values than a blind choice."
+        ),
+    ),
+)

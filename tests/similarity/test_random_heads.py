@@ -3,13 +3,19 @@ import pytest
 import scipy.linalg
 import torch
 
+from probes.capture.located import LocatedPairs
 from probes.errors import UsageError
 from probes.similarity import representational_similarity
-from probes.similarity.nulls import (
+from probes.similarity.catalogue import find_condition
+from probes.similarity.conditions import iterate_coordinates
+from probes.similarity.mismatched import mismatched
+from probes.similarity.null_sides import Captured, NullLayer
+from probes.similarity.random_heads import (
     Spectra,
+    draw_heads,
     draw_random_heads,
     draw_weights,
-    mismatched,
+    open_stream,
     random_slice,
     read_spectra,
 )
@@ -82,21 +88,21 @@ def test_a_wide_random_slice_keeps_the_geometry_of_x():
 
 
 @pytest.mark.parametrize(("d", "d_input"), [(4, 9), (9, 4), (5, 5)])
-def test_haar_weights_are_orthonormal_and_spectra_are_kept(d, d_input):
+def test_orthonormal_weights_are_orthonormal_and_spectra_are_kept(d, d_input):
     generator = torch.Generator().manual_seed(1)
-    haar = draw_weights(3, d, d_input, kind="haar", generator=generator)
-    assert haar.shape == (3, d, d_input)
-    product = haar @ haar.mT if d <= d_input else haar.mT @ haar
+    drawn = draw_weights(3, d, d_input, kind="orthonormal", generator=generator)
+    assert drawn.shape == (3, d, d_input)
+    product = drawn @ drawn.mT if d <= d_input else drawn.mT @ drawn
     torch.testing.assert_close(product, torch.eye(min(d, d_input)).double().expand_as(product))
     wanted = torch.rand(3, min(d, d_input), generator=generator).double().sort(descending=True)[0]
     matched = draw_weights(3, d, d_input, kind="spectrum", generator=generator, singular=wanted)
     torch.testing.assert_close(torch.linalg.svdvals(matched), wanted)
 
 
-def test_haar_directions_are_uniform():
+def test_orthonormal_directions_are_uniform():
     """Every coordinate of a uniform direction in m dimensions has mean 0 and variance 1 / m."""
     generator = torch.Generator().manual_seed(2)
-    for kind, singular in (("haar", None), ("spectrum", torch.ones(20_000, 2))):
+    for kind, singular in (("orthonormal", None), ("spectrum", torch.ones(20_000, 2))):
         weights = draw_weights(
             20_000, 2, 5, kind=kind, generator=generator, singular=singular
         ).double()
@@ -155,3 +161,31 @@ def test_a_capture_keeps_the_spectra_of_its_weights(tmp_path):
         expected = scipy.linalg.svdvals(model.geometry.value_weights(1)[head].numpy())
         np.testing.assert_allclose(spectra.value[head], expected, rtol=1e-5)
     assert spectra.query.shape == spectra.output.shape == (4, model.geometry.d_head)
+
+
+def test_every_seed_layer_and_kind_has_a_stream_of_its_own():
+    kinds = ("gaussian", "orthonormal", "spectrum", "slice")
+    places = [(kind, seed, layer) for kind in kinds for seed in (0, 1, 7) for layer in (0, 1, 1499)]
+    first = [
+        torch.randn(1, generator=open_stream(kind, seed=seed, layer=layer)).item()
+        for kind, seed, layer in places
+    ]
+    assert len(set(first)) == len(places)
+
+
+def test_heads_of_a_capture_are_the_same_whoever_draws_them(tmp_path):
+    store = capture_tiny(tiny_model("llama", seed=2), tmp_path, n_pairs=20, n_templates=1)
+    pairs, captured = LocatedPairs.of(store), Captured.of(store)
+    coordinates = iterate_coordinates(
+        store, 1, captured.metrics[1], pairs.captured.template, draws=1, seed=5
+    )
+    [one] = [c for c in coordinates if (c.space, c.condition) == ("functional", "random_heads")]
+    given = NullLayer(captured, None, 1, lambda coordinates: coordinates, draws=1, seed=5)
+    [(keys, values)] = find_condition("random_heads").sides(given)
+    assert torch.equal(keys, one.keys)
+    assert torch.equal(values, one.values)
+    kinds = ("gaussian", "orthonormal", "spectrum")
+    drawn = [draw_heads(store, 1, kind=kind, draws=2, seed=5).k for kind in kinds]
+    assert drawn[0].shape[0] == 2 * store.number("n_kv_heads", 1)
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[1], drawn[2])
