@@ -17,6 +17,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.parallel import map_threads
 from probes.stats.checks import require_finite
+from probes.stats.ranks import check_weights
 
 _RESAMPLES = 32  # a block of [pair, resample] numbers is 0.8 MB for 6,000 pairs: within the cache
 _SMALL = 1e-6  # relative: what float32 sums leave of an eigenvalue that is 0
@@ -166,19 +167,15 @@ def _correlate(joint: Tensor, one: Tensor, other: Tensor) -> Tensor:
 
 
 def _check(figures: Tensor, scores: Tensor, given: Tensor | None, weights: Tensor | None) -> None:
-    others = {"scores": scores, "covariates": given, "weights": weights}
+    n_pairs = figures.shape[-1]
     require_finite("the figures", figures)
-    for name, values in others.items():
+    for name, values in (("scores", scores), ("covariates", given)):
         if values is None:
             continue
-        if values.ndim != 2 or values.shape[1] != figures.shape[-1]:
+        if values.ndim != 2 or values.shape[1] != n_pairs:
             raise UsageError(
-                f"The {name} have shape {tuple(values.shape)} for {figures.shape[-1]} pairs; give "
+                f"The {name} have shape {tuple(values.shape)} for {n_pairs} pairs; give "
                 "[row, pair] of the same pairs."
             )
         require_finite(f"the {name}", values)
-    if weights is not None and (bool((weights < 0).any()) or bool((weights.sum(1) == 0).any())):
-        raise UsageError(
-            "A weight is negative, or a resample gives every pair the weight 0; weights count "
-            "copies. Use more word pairs."
-        )
+    check_weights(weights, n_pairs)

@@ -6,6 +6,7 @@ et al. 2002), MEN (Bruni, Tran & Baroni 2014), and any table with two words and 
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pandas as pd
 
 from probes.errors import TableError
 from probes.words.pairs import find_fault
-from probes.words.tables import Problem, raise_problems
+from probes.words.tables import Problem, raise_problems, read_text
 
 FROM_GENSIM = {"simlex999": "simlex999.txt", "wordsim353": "wordsim353.tsv"}
 """Name -> the file in ``gensim/test/test_data``."""
@@ -31,11 +32,12 @@ SUFFIX = re.compile(r"-([nvaj])$")  # MEN's lemma form: "sun-n"
 def read_human_scores(path: Path, vocabulary: pd.DataFrame) -> pd.DataFrame:
     """Read a table of word pairs with human scores.
 
-    Cells are separated by tabs, commas, semicolons or spaces, whichever the first row has; lines
-    that begin with "#" are passed over. With a header (a first row whose third cell is no number)
-    columns are found by name: ``word1`` (or ``w1``), ``word2``, ``score`` (or ``SimLex999``,
-    ``Human (mean)``, ``mean``, ``rating``, ``similarity``), and ``pos`` if there is one. Without,
-    the first three cells are the two words and the score.
+    Cells are separated by tabs, commas, semicolons or spaces, whichever the first row has; a cell
+    that holds such a sign stands in double quotes. Lines that begin with "#" are passed over. With
+    a header (a first row whose third cell is no number) columns are found by name: ``word1`` (or
+    ``w1``), ``word2``, ``score`` (or ``SimLex999``, ``Human (mean)``, ``mean``, ``rating``,
+    ``similarity``), and ``pos`` if there is one. Without, the first three cells are the two words
+    and the score.
 
     A pair without a part of speech gets the first of noun, verb, adjective in which `vocabulary`
     has most of its two words, and is a noun if it has neither.
@@ -53,7 +55,8 @@ def read_human_scores(path: Path, vocabulary: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If the file cannot be read, lacks a column, or holds a word or a score that is none.
+        If the file cannot be read, lacks a column, has rows of different lengths, or holds a word
+        or a score that is none.
     """
     rows = _read_rows(path)
     frame = _find_columns(path, rows)
@@ -83,17 +86,27 @@ def name_human_table(path: Path) -> str:
 
 
 def _read_rows(path: Path) -> list[list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise TableError(f"there is no file {path}. Check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} cannot be read as UTF-8 text ({error}).") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [
+        line for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")
+    ]
     if not lines:
         raise TableError(f"{path} is empty: two words and a score in every row were expected.")
     separator = next((sign for sign in "\t,;" if sign in lines[0]), None)
-    return [[cell.strip(' "') for cell in line.split(separator)] for line in lines]
+    if separator is None:
+        rows = [line.split() for line in lines]
+    else:
+        rows = [
+            [cell.strip() for cell in row]
+            for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        ]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise TableError(
+                f"row {number} of {path} has too {'few' if len(row) < len(rows[0]) else 'many'} "
+                f"cells, {len(row)} where the first row has {len(rows[0])}: {row}. Put a cell that "
+                "holds a separator in double quotes."
+            )
+    return rows
 
 
 def _find_columns(path: Path, rows: list[list[str]]) -> pd.DataFrame:
@@ -114,9 +127,6 @@ def _find_columns(path: Path, rows: list[list[str]]) -> pd.DataFrame:
                 "be found among them. Name them word1, word2 and score."
             )
         first = 1
-    short = [n for n, row in enumerate(rows, start=1) if len(row) <= max(places.values())]
-    if short:
-        raise TableError(f"row {short[0]} of {path} has too few cells: {rows[short[0] - 1]}.")
     table = pd.DataFrame(
         [{column: row[place] for column, place in places.items()} for row in rows[first:]],
         columns=["w1", "w2", "score", "pos"],

@@ -10,16 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from probes.errors import UsageError
 from probes.files import hash_json
 from probes.words.founding import FOUNDING_PAIRS
 from probes.words.tables import (
     Problem,
-    find_table,
-    name_source,
+    find_repeated,
+    load_table,
     raise_problems,
-    read_table,
-    require_columns,
+    require_limit,
 )
 
 SHIPPED = ("compound_pairs", "compound_pairs_zh", "seed_pairs")
@@ -66,15 +64,11 @@ def load_pairs(
     UsageError
         If `limit` is not a positive whole number.
     """
-    if limit is not None and (isinstance(limit, bool) or limit < 1):
-        raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
-    table = find_table(source, SHIPPED)
-    name = name_source(table)
-    frame = read_table(table, numeric=NUMERIC)
-    require_columns(name, frame, NEEDED)
+    require_limit(limit)
+    name, frame = load_table(source, SHIPPED, NEEDED, numeric=NUMERIC)
     if "pair_id" not in frame.columns:
         frame = frame.assign(pair_id=[f"p{row:05d}" for row in range(len(frame))])
-    raise_problems(name, _find_problems(frame))
+    raise_problems(name, [*_find_problems(frame), *find_repeated("pair_id", frame["pair_id"])])
     first = ["pair_id", *NEEDED]
     frame = frame[first + [column for column in frame.columns if column not in first]]
     return frame if limit is None else _sample(frame, limit, seed)
@@ -114,20 +108,14 @@ def find_fault(word: object) -> str | None:
 
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
-    ids: dict[str, int] = {}
     pairs: dict[tuple[str, frozenset[str]], int] = {}
-    columns = [frame[column] for column in ("pair_id", *NEEDED)]
-    for row, (pair_id, head, m1, m2) in enumerate(zip(*columns, strict=True), start=2):
+    columns = [frame[column] for column in NEEDED]
+    for row, (head, m1, m2) in enumerate(zip(*columns, strict=True), start=2):
         faults = 0
         for column, word in zip(NEEDED, (head, m1, m2), strict=True):
             if fault := find_fault(word):
                 faults += 1
                 yield Problem(row, column, word, fault)
-        if pair_id == "":
-            yield Problem(row, "pair_id", pair_id, "is empty")
-        elif pair_id in ids:
-            yield Problem(row, "pair_id", pair_id, f"repeats row {ids[pair_id]}")
-        ids.setdefault(pair_id, row)
         if faults:
             continue
         if m1 == m2:

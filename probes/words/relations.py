@@ -8,16 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from probes.errors import UsageError
 from probes.words.pairs import find_fault
-from probes.words.tables import (
-    Problem,
-    find_table,
-    name_source,
-    raise_problems,
-    read_table,
-    require_columns,
-)
+from probes.words.tables import Problem, load_table, raise_problems, require_limit
 from probes.words.word_templates import PARTS_OF_SPEECH
 
 SHIPPED = ("relations",)
@@ -47,12 +39,8 @@ def load_relations(
     UsageError
         If `limit` is not a positive whole number.
     """
-    if limit is not None and (isinstance(limit, bool) or limit < 1):
-        raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
-    table = find_table(source, SHIPPED)
-    name = name_source(table)
-    frame = read_table(table, numeric=NUMERIC)
-    require_columns(name, frame, NEEDED)
+    require_limit(limit)
+    name, frame = load_table(source, SHIPPED, NEEDED, numeric=NUMERIC)
     if CONTROL not in frame:
         frame[CONTROL] = ""
     raise_problems(name, _find_problems(frame))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from probes.errors import TableError
+from probes.errors import TableError, UsageError
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 MARKER = "compound_pairs.tsv"  # a folder without it is somebody else's `data`
@@ -99,9 +99,70 @@ def read_table(source: str | Path | pd.DataFrame, *, numeric: Collection[str] = 
     return pd.DataFrame(columns, index=frame.index)
 
 
+def load_table(
+    source: str | Path | pd.DataFrame,
+    shipped: Sequence[str],
+    needed: Sequence[str],
+    *,
+    numeric: Collection[str] = (),
+) -> tuple[str, pd.DataFrame]:
+    """Read a shipped table by its name, or any other, and see that it has what is needed.
+
+    Parameters
+    ----------
+    source, numeric
+        See `read_table`.
+    shipped
+        The names of shipped tables that may be given.
+    needed
+        Columns that it must have.
+
+    Returns
+    -------
+    What errors call the table, and the table.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read, lacks a column or has no rows.
+    """
+    table = find_table(source, shipped)
+    name, frame = name_source(table), read_table(table, numeric=numeric)
+    require_columns(name, frame, needed)
+    return name, frame
+
+
+def require_limit(limit: int | None) -> None:
+    """Raise a UsageError unless a limit on rows is None or a whole number from 1."""
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
+
+
+def find_repeated(column: str, names: Iterable[object]) -> Iterator[Problem]:
+    """Find the cells of a column of names that are empty or that repeat one above."""
+    first: dict[object, int] = {}
+    for row, name in enumerate(names, start=2):
+        if not str(name).strip():
+            yield Problem(row, column, name, "is empty")
+        elif name in first:
+            yield Problem(row, column, name, f"repeats row {first[name]}")
+        first.setdefault(name, row)
+
+
 def name_source(source: str | Path | pd.DataFrame) -> str:
     """Return what errors call a source."""
     return "the given DataFrame" if isinstance(source, pd.DataFrame) else str(source)
+
+
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text, with or without a byte order mark; all ends of lines become LF.
+
+    Raises
+    ------
+    TableError
+        If the file is missing, cannot be read or is not UTF-8.
+    """
+    return io.StringIO(_decode(path, _read_bytes(path)), newline=None).read()
 
 
 def require_columns(name: str, frame: pd.DataFrame, needed: Sequence[str]) -> None:
@@ -135,12 +196,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise TableError(
             f"{path} ends in {path.suffix or 'nothing'}: a table ends in {', '.join(SUFFIXES)}."
         )
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise TableError(f"there is no file {path}. Check the path.") from error
-    except OSError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
+    content = _read_bytes(path)
     if not content.strip():
         raise TableError(f"{path} is empty: a header and at least one row were expected.")
     if path.suffix.lower() == ".parquet":
@@ -151,16 +207,28 @@ def _read_file(path: Path) -> pd.DataFrame:
     return _parse(path, content)
 
 
-def _parse(path: Path, content: bytes) -> pd.DataFrame:
+def _read_bytes(path: Path) -> bytes:
     try:
-        text = content.decode("utf-8-sig")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise TableError(f"there is no file {path}. Check the path.") from error
+    except OSError as error:
+        raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TableError(
             f"{path} is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start} "
             f"(line {line}). Save it as UTF-8."
         ) from error
-    lines = io.StringIO(text, newline="")
+
+
+def _parse(path: Path, content: bytes) -> pd.DataFrame:
+    lines = io.StringIO(_decode(path, content), newline="")
     reader = (
         csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         if path.suffix.lower() == ".tsv"

@@ -11,14 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from probes.errors import TableError, UsageError
-from probes.words.tables import (
-    Problem,
-    find_table,
-    name_source,
-    raise_problems,
-    read_table,
-    require_columns,
-)
+from probes.words.tables import Problem, find_repeated, load_table, raise_problems
 
 SHIPPED = ("templates", "templates_zh")
 POSITIONS = ("early", "middle", "late")
@@ -96,14 +89,12 @@ def load_templates(
     """
     if names is not None and count is not None:
         raise UsageError("names and count were both given: choose templates by one of the two.")
-    table = find_table(source, SHIPPED)
-    name = name_source(table)
-    frame = read_table(table)
-    require_columns(name, frame, ("template_id", "text"))
+    name, frame = load_table(source, SHIPPED, ("template_id", "text"))
     for column in ("position", "note"):
         if column not in frame.columns:
             frame[column] = ""
-    raise_problems(name, _find_problems(frame))
+    repeated = find_repeated("template_id", frame["template_id"])
+    raise_problems(name, [*repeated, *_find_problems(frame)])
     if names is not None:
         return _pick(frame, names)
     if count is not None and not 1 <= count <= len(frame):
@@ -237,14 +228,8 @@ def _letters(text: str) -> str:
 
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    columns = (frame["template_id"], frame["text"], frame["position"])
-    for row, (template_id, text, position) in enumerate(zip(*columns, strict=True), start=2):
-        if not str(template_id).strip():
-            yield Problem(row, "template_id", template_id, "is empty")
-        elif template_id in seen:
-            yield Problem(row, "template_id", template_id, f"repeats row {seen[template_id]}")
-        seen.setdefault(template_id, row)
+    columns = (frame["text"], frame["position"])
+    for row, (text, position) in enumerate(zip(*columns, strict=True), start=2):
         if fault := find_template_fault(str(text)):
             yield Problem(row, "text", text, fault)
         if position not in ("", *POSITIONS):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from probes.errors import TableError
 from probes.files import hash_json
-from probes.words.tables import data_folder
+from probes.words.tables import data_folder, read_text
 
 SHIPPED_TEXT = "text"
 SPLITS = ("train", "held_out")
@@ -61,7 +61,7 @@ def load_corpus(source: str | Path = SHIPPED_TEXT) -> Corpus:
     """
     path = data_folder() / SHIPPED_TEXT if source == SHIPPED_TEXT else Path(source).expanduser()
     if path.is_file():
-        corpus = _split(_cut(Document(path.stem, _read(path))))
+        corpus = _split(_cut(Document(path.stem, read_text(path).strip())))
     elif all((path / split).is_dir() for split in SPLITS):
         corpus = Corpus(*(tuple(_read_folder(path / split)) for split in SPLITS))
     elif path.is_dir():
@@ -80,15 +80,8 @@ def load_corpus(source: str | Path = SHIPPED_TEXT) -> Corpus:
 
 
 def _read_folder(folder: Path) -> list[Document]:
-    found = [Document(path.stem, _read(path)) for path in sorted(folder.glob("*.txt"))]
+    found = [Document(path.stem, read_text(path).strip()) for path in sorted(folder.glob("*.txt"))]
     return [document for document in found if document.text]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} cannot be read as UTF-8 text: {error}.") from error
 
 
 def _cut(document: Document) -> list[Document]:

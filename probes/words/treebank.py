@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from probes.errors import TableError
+from probes.words.tables import read_text
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = (
@@ -47,10 +48,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
     """
     import conllu
 
-    try:
-        content = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} cannot be read as text: {error}.") from error
+    content = read_text(Path(path))
     try:
         sentences = conllu.parse(content)
     except (conllu.exceptions.ParseException, ValueError, LookupError) as error:

@@ -13,14 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from probes.errors import TableError, UsageError
-from probes.words.tables import (
-    Problem,
-    find_table,
-    name_source,
-    raise_problems,
-    read_table,
-    require_columns,
-)
+from probes.words.tables import Problem, find_repeated, load_table, raise_problems
 from probes.words.templates import Sentence, fill_template
 
 SHIPPED = ("templates_words",)
@@ -52,11 +45,9 @@ def load_word_templates(
     UsageError
         If `count` is below 1 or above what a part of speech has.
     """
-    table = find_table(source, SHIPPED)
-    name = name_source(table)
-    frame = read_table(table)
-    require_columns(name, frame, ("template_id", "pos", "text"))
-    raise_problems(name, _find_problems(frame))
+    name, frame = load_table(source, SHIPPED, ("template_id", "pos", "text"))
+    repeated = find_repeated("template_id", frame["template_id"])
+    raise_problems(name, [*repeated, *_find_problems(frame)])
     sizes = frame.groupby("pos").size()
     if count is not None:
         if not 1 <= count <= sizes.min():
@@ -100,14 +91,7 @@ def find_word_template_fault(text: str) -> str | None:
 
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    columns = (frame["template_id"], frame["pos"], frame["text"])
-    for row, (template_id, pos, text) in enumerate(zip(*columns, strict=True), start=2):
-        if not str(template_id).strip():
-            yield Problem(row, "template_id", template_id, "is empty")
-        elif template_id in seen:
-            yield Problem(row, "template_id", template_id, f"repeats row {seen[template_id]}")
-        seen.setdefault(template_id, row)
+    for row, (pos, text) in enumerate(zip(frame["pos"], frame["text"], strict=True), start=2):
         if pos not in PARTS_OF_SPEECH:
             yield Problem(row, "pos", pos, f"is none of {', '.join(PARTS_OF_SPEECH)}")
         if fault := find_word_template_fault(str(text)):

@@ -37,6 +37,15 @@ def test_every_format_gives_the_same_table(tmp_path: Path, text: str) -> None:
     pd.testing.assert_frame_equal(found, expected)
 
 
+def test_a_quoted_cell_keeps_its_columns(tmp_path: Path) -> None:
+    text = 'note,word1,word2,score\n"new, old",cup,glass,1.5\n"a ""b""", sun , "moon",2\n'
+    found = read_human_scores(write(tmp_path, text), VOCABULARY)
+    assert found[["w1", "w2", "score"]].values.tolist() == [
+        ["cup", "glass", 1.5],
+        ["sun", "moon", 2],
+    ]
+
+
 def test_the_part_of_speech_is_that_of_most_of_the_two_words(tmp_path: Path) -> None:
     text = "run walk 1\nrun sun 2\nrun old 3\nnone other 4\nold new 5\n"
     found = read_human_scores(write(tmp_path, text), VOCABULARY)
@@ -61,7 +70,12 @@ def test_equal_words_go_and_repeated_pairs_are_averaged(tmp_path: Path) -> None:
         ("one\ttwo\tthree\na\tb\t1\n", "score, w1, w2 cannot be found"),
         ("word1\tword2\tscore\nsun\tmoon\thigh\n", "row 2, column score: 'high'"),
         ("sun moon 1\nsun st4r 2\n", "row 2, column word2: 'st4r' holds '4'"),
-        ("sun moon 1\nsun star\n", r"row 2 of .* has too few cells"),
+        ("sun moon 1\nsun star\n", r"row 2 of .* has too few cells, 2 where the first row has 3"),
+        ("sun,moon,1\nnew, old,cup,7,1.5\n", r"row 2 of .* has too many cells, 5"),
+        ("word1,word2,score\nsun,moon,1,2\n", r"row 2 of .* has too many cells, 4"),
+        ('word1,word2,score\n"new, old",cup,7\n', r"row 2, column word1: 'new, old' holds ','"),
+        ('word1,word2,score\n"sun,moon,1\n', r"row 2 of .* has too few cells"),
+        ("sun\n", "score, w1, w2 cannot be found"),
         ("sun sun 1\n", "no pair of two different words"),
         ("sun moon inf\n", "columns sun, moon, inf"),
     ],

@@ -44,6 +44,15 @@ def test_tsv_quotes_are_plain_and_csv_quotes_quote(tmp_path: Path) -> None:
     assert read_table(write(tmp_path, "t.csv", 'a,b\n"x,y",z\n')).loc[0, "a"] == "x,y"
 
 
+def test_a_quoted_comma_keeps_its_columns(tmp_path: Path) -> None:
+    path = write(tmp_path, "t.csv", 'word,near,count,score\n"new, old",cup,7,1.5\n')
+    [row] = read_table(path, numeric=["score"]).to_dict("records")
+    assert row == {"word": "new, old", "near": "cup", "count": "7", "score": 1.5}
+    path = write(tmp_path, "u.csv", "word,near,count,score\nnew, old,cup,7,1.5\n")
+    with pytest.raises(TableError, match="row 2: 5 cells, but the header has 4"):
+        read_table(path)
+
+
 def test_windows_files_read_alike(tmp_path: Path) -> None:
     frame = read_table(write(tmp_path, "t.tsv", b"\xef\xbb\xbfhead\tm1\r\nnet\tnew\r\n"))
     assert frame.to_dict("list") == {"head": ["net"], "m1": ["new"]}
