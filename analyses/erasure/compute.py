@@ -7,7 +7,7 @@ half of the words; the probes and the model are tried on the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,7 +69,7 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
         If the model is not causal.
     """
     store = given.store
-    properties = [_find_property(store, name) for name in settings.properties]
+    properties = list(_find_properties(store, settings.properties))
     parts = FinishedParts.of(given, settings)
     tables: list[pd.DataFrame] = []
     total = 2 * len(properties) * (1 + settings.controls)
@@ -92,15 +92,15 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
     return {"losses": table}
 
 
-def _find_property(store: Store, name: str) -> Property:
-    """Label the captured words with a property that has classes."""
-    tables = (store.table(table) for table in ("occurrences", "queries", "pairs"))
-    known, left_out = list_properties(*tables)
-    if name in left_out:
-        raise TableError(f"{name} cannot be erased. {left_out[name]}")
+def _find_properties(store: Store, names: Iterable[str]) -> Iterator[Property]:
+    """Label the captured words with properties that have classes."""
+    known, left_out = list_properties(store)
     by_name = {wanted.name: wanted for wanted in known if wanted.classes and not wanted.of_pairs}
-    require_known("property with classes", name, by_name)
-    return by_name[name]
+    for name in names:
+        if name in left_out:
+            raise TableError(f"{name} cannot be erased. {left_out[name]}")
+        require_known("property with classes", name, by_name)
+        yield by_name[name]
 
 
 def choose_sentences(

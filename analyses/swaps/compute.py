@@ -166,8 +166,8 @@ def _find_populations(model: Model, settings: SwapSettings) -> Iterator[_Populat
         n_pairs = len({pair.row for pair in minimal})
         if n_pairs < FEWEST:
             raise TableError(
-                f"only {n_pairs} {name} have modifiers of equally many tokens; {FEWEST} are needed "
-                "for an interval. Give more pairs."
+                f"only {n_pairs} of {len(table)} {name} are minimal (modifiers of equally many "
+                f"tokens); an interval needs {FEWEST}. Give more pairs."
             )
         yield _Population(name, table, minimal, losses)
 

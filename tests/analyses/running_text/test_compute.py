@@ -11,15 +11,10 @@ import pytest
 import scipy.linalg
 import torch
 
-from kvprobes.results import ResultFolder
-from analyses.running_text.compute import (
-    RunningTextSettings,
-    compute,
-    describe,
-    describe_inputs,
-    draw,
-)
-from kvprobes.captures.pairs import analyse_step
+from analyses.running_text import QUESTION, RunningTextSettings
+from analyses.shared.given import Given
+from kvprobes.runner import answer
+from kvprobes.session import Session
 from probes.capture import TextSettings, capture_text
 from probes.errors import StoreError, TableError
 from probes.models import build_model
@@ -31,6 +26,10 @@ from tests.tiny import tiny_model, tiny_tokenizer
 
 SETTINGS = TextSettings(window=16, rows=10**6, dtype="float32", shard_bytes=500)
 FOLDS = 5
+
+
+def compute(store, **settings):
+    return QUESTION.compute(Given(text=store), RunningTextSettings(**settings))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def store(text, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(store):
-    return compute(store, settings=RunningTextSettings(folds=FOLDS))
+    return compute(store, folds=FOLDS)
 
 
 def read_rows(store, layer):
@@ -105,7 +104,7 @@ def test_every_measure_equals_that_of_the_rows(store, tables, layer, head):
     for name, expected in own.items():
         row = read(tables, layer=layer, kv_head=head, space="functional", measure=name)
         assert row["trained"] == pytest.approx(expected, abs=2e-4)
-        assert row["mismatched"] == pytest.approx(other[name], abs=2e-4)
+        assert row["mismatched_heads"] == pytest.approx(other[name], abs=2e-4)
         assert abs(own[name] - other[name]) > 2e-3  # or else the test could not tell them apart
     plain = [(fold["k"][:, head].numpy(), fold["v"][:, head].numpy()) for fold in rows]
     row = read(tables, layer=layer, kv_head=head, space="centred", measure="linear_cka")
@@ -117,8 +116,10 @@ def test_means_and_their_differences(tables):
     value = summary.set_index("condition")["value"]
     heads = tables["heads"].query("space == 'functional' and measure == 'tieability'")
     assert value["trained"] == pytest.approx(heads["trained"].mean())
-    assert value["slice"] == pytest.approx(heads["slice"].mean())
-    assert value["trained - slice"] == pytest.approx(value["trained"] - value["slice"])
+    assert value["random_slice"] == pytest.approx(heads["random_slice"].mean())
+    assert value["trained - random_slice"] == pytest.approx(
+        value["trained"] - value["random_slice"]
+    )
     assert (summary["ci_low"] < summary["value"]).all()
     assert (summary["ci_high"] > summary["value"]).all()
 
@@ -131,13 +132,13 @@ def test_keys_that_are_the_values_tell_everything(text, tmp_path):
             module.weight[:, v] = module.weight[:, k]
             module.bias[v] = module.bias[k]
     store = capture_text(model, text, tmp_path, settings=SETTINGS)
-    tables = compute(store, settings=RunningTextSettings(folds=4))
+    tables = compute(store, folds=4)
     summary = tables["summary"].set_index(["space", "measure", "condition"])
     assert summary.loc["centred", "tieability", "trained"]["value"] > 0.999
     assert summary.loc["centred", "linear_cka", "trained"]["value"] == pytest.approx(1)
-    assert summary.loc["centred", "linear_cka", "mismatched"]["value"] < 0.9
-    [first, second] = describe(tables, {}).answer
-    assert "tells 1.00 of the variance of its values, more than keys of another head" in first
+    assert summary.loc["centred", "linear_cka", "mismatched_heads"]["value"] < 0.9
+    [first, second] = QUESTION.describe(tables, {}).answer
+    assert "tells 1.00 of the variance of its values, more than the keys of another head" in first
     assert "more than a random slice of x" in second
 
 
@@ -146,8 +147,8 @@ def test_nothing_stands_beside_one_head_without_x(text, tmp_path):
     settings = TextSettings(window=16, shard_bytes=500, x=False)
     tables = compute(capture_text(model, text, tmp_path, settings=settings))
     assert set(tables["summary"]["condition"]) == {"trained"}
-    assert "nothing stands beside it" in describe(tables, {}).answer[0]
-    assert set(draw(tables)) == {"layers"}
+    assert "nothing to compare this with" in QUESTION.describe(tables, {}).answer[0]
+    assert set(QUESTION.draw(tables)) == {"layers"}
     assert plt.get_fignums() == []
 
 
@@ -157,9 +158,9 @@ def test_nothing_stands_beside_one_head_without_x(text, tmp_path):
 )
 def test_the_answer_follows_the_interval(tables, low, high, told):
     summary = tables["summary"].copy()
-    rows = summary["condition"] == "trained - mismatched"
+    rows = summary["condition"] == "trained - mismatched_heads"
     summary.loc[rows, ["ci_low", "ci_high"]] = low, high
-    assert told in describe(tables | {"summary": summary}, {}).answer[0]
+    assert told in QUESTION.describe(tables | {"summary": summary}, {}).answer[0]
 
 
 def test_too_few_shards(text, tmp_path):
@@ -169,19 +170,16 @@ def test_too_few_shards(text, tmp_path):
         compute(store)
 
 
-def test_the_step_writes_and_reuses(store, tables, tmp_path, monkeypatch):
-    said: list[str] = []
-    folder = ResultFolder(tmp_path)
+def test_it_is_answered_once_in_a_folder(store, tables, tmp_path):
     with pytest.raises(StoreError, match="kvprobes capture --text"):
-        analyse_step(folder, "running_text", seed=0, say=said.append)
-    folder.text_capture.symlink_to(store.folder, target_is_directory=True)
-    for _ in range(2):
-        analyse_step(folder, "running_text", seed=0, say=said.append)
-    assert said == ["Analysing: running_text", "Reusing the tables of running_text"]
+        answer(QUESTION, tmp_path)
+    (tmp_path / "capture-text").symlink_to(store.folder, target_is_directory=True)
+    said: list[str] = []
+    found = [answer(QUESTION, Session(tmp_path, say=said.append), folds=FOLDS) for _ in range(2)]
+    assert said == ["Computing: running_text", "Reusing the tables of running_text"]
+    folder = Session(tmp_path).folder
     assert folder.figure_path("running_text", "layers", "png").stat().st_size > 10_000
     inputs = folder.read_manifest("running_text")["inputs"]
-    assert inputs == describe_inputs(store, RunningTextSettings(seed=0))
-    pd.testing.assert_frame_equal(
-        compute(store, settings=RunningTextSettings())["heads"],
-        folder.read_tables("running_text")["heads"],
-    )
+    assert inputs == {"text": store.identity_hash, "settings": {"folds": FOLDS, "seed": 0}}
+    for one in found:
+        pd.testing.assert_frame_equal(one.tables["heads"], tables["heads"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,16 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from analyses.substitution.compute import compute as substitution
-from analyses.substitution.compute import SubstitutionSettings, compute, draw
-from analyses.substitution.tables import COSTS, _correlate
+from analyses.shared.given import Given
+from analyses.substitution import QUESTION, Kind, SubstitutionSettings
+from analyses.substitution.compute import cut_text
+from analyses.substitution.tables import COSTS, correlate_costs
+from kvprobes.runner import answer
+from kvprobes.session import Session
 from probes.causal.edits import Edit, intervening
+from probes.causal.substitute import KINDS
 from probes.causal.sweep import Sweep
-from probes.errors import UnsupportedModelError, UsageError
+from probes.errors import UnsupportedModelError
 from probes.words.texts import Corpus, Document
 from tests.tiny import KNOWN_WORDS, tiny_model
 
@@ -44,13 +50,13 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def corpus():
-    return Corpus(write(6, 0), write(5, 1))
+def given(model):
+    return Given(model=model, corpus=Corpus(write(6, 0), write(5, 1)))
 
 
 @pytest.fixture(scope="module")
-def tables(model, corpus):
-    return compute(model, corpus, settings=SETTINGS)
+def tables(given):
+    return QUESTION.compute(given, SETTINGS)
 
 
 def test_tables_have_every_place_and_kind(tables):
@@ -70,24 +76,25 @@ def test_tables_have_every_place_and_kind(tables):
     assert list(tables["geometry"]["cost"]) == list(COSTS)
 
 
-def test_rises_are_those_of_plain_runs(model, corpus, tables):
+def test_rises_are_those_of_plain_runs(given, tables):
     """Mean ablation of one layer, and its rise, computed anew from the logits."""
-    train, test = substitution.cut_text(model, corpus, SETTINGS)
+    model = given.model
+    train, test = cut_text(given, SETTINGS)
     seen = {}
 
     def keep(made):
-        seen["v"] = made.value
-        return made.value
+        seen["v"] = made.values
+        return made.values
 
     real = train.mask[:, 1:].bool()
     with torch.inference_mode():
-        edit = Edit("value", keep, layer=1, positions=slice(1, None))
+        edit = Edit("values", keep, layer=1, positions=slice(1, None))
         with intervening(model.geometry, edit):
             model.hf(**train.inputs)
         mean = seen["v"][real].mean(0)
         losses = []
         ablate = Edit(
-            "value", lambda made: mean.expand_as(made.value), layer=1, positions=slice(1, None)
+            "values", lambda made: mean.expand_as(made.values), layer=1, positions=slice(1, None)
         )
         for edits in ([], [ablate]):
             with intervening(model.geometry, edits):
@@ -112,7 +119,8 @@ def test_the_curve_runs_from_mean_ablation_to_all_directions(tables):
         assert curve.loc[8, "rise"] == pytest.approx(whole, abs=1e-4)  # keys are 8 wide
 
 
-def test_a_killed_run_goes_on_and_ends_alike(model, corpus, tables, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_and_ends_alike(given, tables, tmp_path, monkeypatch):
+    given = dataclasses.replace(given, parts=tmp_path)
     run, ran = Sweep.run, []
 
     def dying(self, *args):
@@ -123,37 +131,45 @@ def test_a_killed_run_goes_on_and_ends_alike(model, corpus, tables, tmp_path, mo
 
     monkeypatch.setattr(Sweep, "run", dying)
     with pytest.raises(KeyboardInterrupt):
-        compute(model, corpus, settings=SETTINGS, folder=tmp_path)
+        QUESTION.compute(given, SETTINGS)
     kept = list(tmp_path.rglob("losses-*.parquet"))
     assert len(kept) == 2
     kept[0].write_bytes(kept[0].read_bytes()[:100])  # as a broken disk leaves it
     ran.clear()
     ran += [1, 1, 1]
-    again = compute(model, corpus, settings=SETTINGS, folder=tmp_path)
+    again = QUESTION.compute(given, SETTINGS)
     n_batches = 3  # ten windows, four a batch
     assert len(ran) - 3 == n_batches * 4 - 1
-    monkeypatch.setattr("analyses.substitution.trials.sum_layers", None)
-    monkeypatch.setattr("analyses.substitution.trials.fit_in_order", None)
-    monkeypatch.setattr(Sweep, "run", None)
-    third = compute(model, corpus, settings=SETTINGS, folder=tmp_path)
+
+    def refuse(*_, **__):
+        pytest.fail("made again")
+
+    monkeypatch.setattr("analyses.substitution.trials.sum_layers", refuse)
+    monkeypatch.setattr("analyses.substitution.trials.fit_in_order", refuse)
+    monkeypatch.setattr(Sweep, "run", refuse)
+    third = QUESTION.compute(given, SETTINGS)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
         pd.testing.assert_frame_equal(third[name], table)
-    other = dataclasses.replace(SETTINGS, seed=1)
-    assert substitution.describe_inputs(model, corpus, other) != substitution.describe_inputs(
-        model, corpus, SETTINGS
-    )
+    more = QUESTION.compute(given, dataclasses.replace(SETTINGS, resamples=60))
+    pd.testing.assert_frame_equal(more["documents"], tables["documents"])
+    assert not more["summary"]["ci_low"].equals(tables["summary"]["ci_low"])
+    with pytest.raises(pytest.fail.Exception):  # other slices: everything is tried again
+        QUESTION.compute(given, dataclasses.replace(SETTINGS, seed=1))
 
 
-def test_measures_of_the_divergence_table_are_correlated(model, corpus, tables, tmp_path):
+def test_measures_of_the_divergence_table_are_correlated(given, tables, tmp_path):
+    given = dataclasses.replace(given, parts=tmp_path)
     places = pd.MultiIndex.from_product([range(3), range(2)], names=["layer", "kv_head"])
     heads = places.to_frame(index=False).assign(
         measure="tieability", space="functional", population="occurrences", value=range(6)
     )
-    compute(model, corpus, settings=SETTINGS, folder=tmp_path)
-    found = compute(model, corpus, settings=SETTINGS, folder=tmp_path, divergence_heads=heads)[
-        "geometry"
-    ].set_index(["measure", "cost"])["value"]
+    QUESTION.compute(given, SETTINGS)
+    measured = dataclasses.replace(given, heads=heads)
+    assert QUESTION.identify(measured, SETTINGS) != QUESTION.identify(given, SETTINGS)
+    geometry = QUESTION.compute(measured, SETTINGS)["geometry"]
+    assert len(list(tmp_path.iterdir())) == 1  # the trials are those without the measures
+    found = geometry.set_index(["measure", "cost"])["value"]
     costs = tables["heads"].pivot_table(index=["layer", "kv_head"], columns="kind", values="rise")
     assert found["tieability", "rise"] == pytest.approx(
         spearmanr(range(6), costs["keys"]).statistic
@@ -165,27 +181,77 @@ def test_measures_of_the_divergence_table_are_correlated(model, corpus, tables, 
 
 def test_the_partial_correlation_is_that_of_residual_ranks():
     random = np.random.default_rng(0)
-    figures, rise, ablation = random.normal(size=(3, 40))
+    measure, rise, ablation = random.normal(size=(3, 40))
     rise += ablation
-    ranks = [pd.Series(a).rank() for a in (figures, rise, ablation)]
+    ranks = [pd.Series(a).rank() for a in (measure, rise, ablation)]
     residuals = [r - np.polyval(np.polyfit(ranks[2], r, 1), ranks[2]) for r in ranks[:2]]
     expected = np.corrcoef(*residuals)[0, 1]
-    assert _correlate(figures, rise, ablation)[2] == pytest.approx(expected)
+    found = correlate_costs(measure[None], rise, ablation)
+    assert found[0, COSTS.index("rise, mean ablation held constant")] == pytest.approx(expected)
 
 
 def test_figures_are_drawn_from_the_tables_alone(tables):
-    figures = draw(tables)
-    assert set(figures) == {"summary", "heads", "geometry"}
+    figures = QUESTION.draw(tables)
+    assert set(figures) == set(QUESTION.describe(tables, {}).captions)
     for figure in figures.values():
         figure.canvas.draw()
 
 
-def test_presets():
-    assert substitution.choose_settings("quick", seed=3).seed == 3
-    with pytest.raises(UsageError, match="quick or full"):
-        substitution.choose_settings("medium")
+def test_the_answer_tells_the_rise_of_every_kind(tables):
+    def set_rise(kind, rise, **others):
+        rows = (changed["scope"] == "all") & (changed["kind"] == kind)
+        changed.loc[rows, ["rise", "ci_low", "ci_high"]] = rise, rise - 0.01, rise + 0.01
+        changed.loc[rows, list(others)] = list(others.values())
+
+    changed = tables["summary"].copy()
+    set_rise("keys", 0.72, recovered=0.84)
+    set_rise("mean", 4.64)
+    [told] = QUESTION.describe(tables | {"summary": changed}, {}).answer
+    assert "by a linear map of its head's own key, 0.72 (0.71 to 0.73)" in told
+    assert "the mean value, 4.64 (4.63 to 4.65)" in told
+    assert told.endswith("recovers 84 % of what is lost with mean values.")
+    set_rise("mean", 0.0)
+    changed = changed[changed["kind"] != "other keys"]  # as with a single kv head
+    [told] = QUESTION.describe(tables | {"summary": changed}, {}).answer
+    assert "another head" not in told
+    assert told.endswith("there is nothing to recover.")
 
 
-def test_an_encoder_is_refused(corpus):
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (-0.4, -0.1, "predicts what"),
+        (-0.4, 0.1, "cannot be shown to predict"),
+        (0.1, 0.4, "does not predict"),
+    ],
+)
+def test_the_answer_follows_the_interval_of_the_correlation(tables, low, high, told):
+    geometry = tables["geometry"].assign(measure="tieability", ci_low=low, ci_high=high, value=low)
+    section = QUESTION.describe(tables | {"geometry": geometry}, {})
+    assert f"The tieability of a head {told}" in section.answer[1]
+    assert "over 6 heads" in section.answer[1]
+
+
+def test_every_kind_can_be_asked_for():
+    assert set(get_args(Kind)) == set(KINDS)
+
+
+def test_an_encoder_is_refused(given):
     with pytest.raises(UnsupportedModelError, match="does not predict the next token"):
-        compute(tiny_model("bert"), corpus, settings=SETTINGS)
+        QUESTION.compute(dataclasses.replace(given, model=tiny_model("bert")), SETTINGS)
+
+
+def test_it_is_answered_once_in_a_folder(model, tmp_path):
+    text = tmp_path / "text"
+    text.mkdir()
+    for document in write(9, 2):
+        (text / f"{document.name}.txt").write_text(document.text)
+    session = Session(tmp_path / "out", text=str(text))
+    session.load = session.captured_model = lambda: model
+    settings = {"preset": "quick", "length": 16, "ranks": "1", "resamples": 20}
+    first = answer(QUESTION, session, **settings)
+    assert (first.is_new, first.settings.head_kinds) == (True, ("keys", "mean"))
+    assert not answer(QUESTION, session, **settings).is_new
+    assert session.folder.figure_path("substitution", "summary", "png").stat().st_size > 10_000
+    inputs = session.folder.read_manifest("substitution")["inputs"]
+    assert inputs["settings"] == json.loads(json.dumps(dataclasses.asdict(first.settings)))

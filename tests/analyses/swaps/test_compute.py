@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import pandas as pd
 import pytest
 import torch
 
-from analyses.swaps.compute import compute as swaps
-from analyses.swaps.compute import SwapSettings, compute, draw
-from analyses.swaps.tables import swap_index, tabulate_example
+from analyses.shared.given import Given
+from analyses.swaps import QUESTION, SwapSettings
+from analyses.swaps.tables import MATCHED_PAIRS, POPULATIONS, swap_index, tabulate_example
+from kvprobes.runner import answer, choose_settings
+from kvprobes.session import Session
 from probes.causal.swaps import Swapper
 from probes.errors import TableError, UsageError
 from tests.tiny import tiny_model
 
-SETTINGS = SwapSettings(parts_of_heads=("key", "value"), batch_size=4, resamples=40)
 HEADS = ("dog", "cat", "tree", "house")
 MODIFIERS = [f"{first}{second}z" for first in "bcdfgh" for second in "aeiou"]
 TEMPLATES = pd.DataFrame(
@@ -32,20 +34,35 @@ def make_pairs():
 
 
 @pytest.fixture(scope="module")
-def model():
-    return tiny_model("qwen2", n_layers=3)
+def given():
+    return Given(model=tiny_model("qwen2", n_layers=3))
 
 
 @pytest.fixture(scope="module")
-def tables(model):
-    return compute(model, make_pairs(), TEMPLATES, settings=SETTINGS)
+def settings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("words")
+    make_pairs().to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    TEMPLATES.to_csv(folder / "templates.tsv", sep="\t", index=False)
+    return SwapSettings(
+        pairs=str(folder / "pairs.tsv"),
+        limit=None,
+        templates=str(folder / "templates.tsv"),
+        parts_of_heads=("keys", "values"),
+        batch_size=4,
+        resamples=40,
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(given, settings):
+    return QUESTION.compute(given, settings)
 
 
 def test_tables_agree_with_plain_means(tables):
     pairs = tables["pairs"]
     n_swaps = 3 + 9 + 6 * 2
     for name, rows in pairs.groupby("population"):
-        assert name in ("word pairs", "random pairs")
+        assert name in POPULATIONS
         assert len(rows) == n_swaps * rows["pair_id"].nunique()
         for (scope, part), some in rows.groupby(["scope", "part"]):
             told = (
@@ -61,21 +78,21 @@ def test_tables_agree_with_plain_means(tables):
             if scope == "all" and part == "both":
                 assert transfer == pytest.approx(1, abs=1e-3)
     indices = tables["indices"].set_index(["population", "scope", "measure"])["value"]
-    for name in ("word pairs", "random pairs"):
+    for name in POPULATIONS:
         rows = pairs[(pairs["population"] == name) & (pairs["scope"] == "head")]
         means = rows.groupby("part")["total_variation"].mean()
-        expected = (means["value"] - means["key"]) / (means["value"] + means["key"])
+        expected = (means["values"] - means["keys"]) / (means["values"] + means["keys"])
         assert indices[name, "head", "total_variation"] == pytest.approx(expected, rel=1e-5)
-    gap = indices["word pairs", "all", "kl"] - indices["random pairs", "all", "kl"]
-    assert indices["word pairs - random pairs", "all", "kl"] == pytest.approx(gap)
+    gap = indices["word pairs", "all", "kl"] - indices[MATCHED_PAIRS, "all", "kl"]
+    assert indices["word pairs - matched random pairs", "all", "kl"] == pytest.approx(gap)
     heads = tables["heads"].query("population == 'word pairs'")
     assert list(zip(heads["layer"], heads["kv_head"], strict=True)) == [
         (layer, head) for layer in range(3) for head in range(2)
     ]
     one = pairs.query(
-        "population == 'word pairs' and part == 'value' and layer == 2 and kv_head == 1"
+        "population == 'word pairs' and part == 'values' and layer == 2 and kv_head == 1"
     )
-    assert heads["value"].iloc[-1] == pytest.approx(one["total_variation"].mean())
+    assert heads["values"].iloc[-1] == pytest.approx(one["total_variation"].mean())
 
 
 def test_pairs_that_are_not_minimal_are_told(tables):
@@ -83,7 +100,7 @@ def test_pairs_that_are_not_minimal_are_told(tables):
     assert "different numbers of tokens" in " ".join(lost.loc[lost["pair_id"] == "p1", "reason"])
     assert (
         not (tables["pairs"]["pair_id"] == "p1").any()
-        or (tables["pairs"].query("pair_id == 'p1'")["population"] == "random pairs").all()
+        or (tables["pairs"].query("pair_id == 'p1'")["population"] == MATCHED_PAIRS).all()
     )
 
 
@@ -95,8 +112,8 @@ def test_the_founding_pair_has_a_table_of_its_own(tables):
     renamed.loc[mine, ["head", "m1", "m2"]] = ["network", "social", "neural"]
     example = tabulate_example(renamed).set_index(["scope", "part", "measure"])["value"]
     some = renamed[mine & (renamed["population"] == "word pairs") & (renamed["scope"] == "layer")]
-    expected = some.loc[some["part"] == "key", "kl"].mean()
-    assert example["layer", "key", "kl"] == pytest.approx(expected)
+    expected = some.loc[some["part"] == "keys", "kl"].mean()
+    assert example["layer", "keys", "kl"] == pytest.approx(expected)
 
 
 def test_the_index_is_one_where_only_values_matter():
@@ -109,7 +126,8 @@ def test_the_index_is_one_where_only_values_matter():
     torch.testing.assert_close(found, torch.tensor([1 / 3, 0.0]))
 
 
-def test_a_killed_run_goes_on_and_ends_alike(model, tables, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_and_ends_alike(given, settings, tables, tmp_path, monkeypatch):
+    given = dataclasses.replace(given, parts=tmp_path)
     run, ran = Swapper.run, []
 
     def dying(self, *args):
@@ -120,26 +138,69 @@ def test_a_killed_run_goes_on_and_ends_alike(model, tables, tmp_path, monkeypatc
 
     monkeypatch.setattr(Swapper, "run", dying)
     with pytest.raises(KeyboardInterrupt):
-        compute(model, make_pairs(), TEMPLATES, settings=SETTINGS, folder=tmp_path)
-    again = compute(model, make_pairs(), TEMPLATES, settings=SETTINGS, folder=tmp_path)
+        QUESTION.compute(given, settings)
+    again = QUESTION.compute(given, settings)
     monkeypatch.setattr(Swapper, "run", None)
-    third = compute(model, make_pairs(), TEMPLATES, settings=SETTINGS, folder=tmp_path)
+    third = QUESTION.compute(given, settings)
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
         pd.testing.assert_frame_equal(third[name], table)
+    more = QUESTION.compute(given, dataclasses.replace(settings, resamples=50))
+    pd.testing.assert_frame_equal(more["pairs"], tables["pairs"])
 
 
 def test_figures_are_drawn_from_the_tables_alone(tables):
-    for figure in draw(tables).values():
+    figures = QUESTION.draw(tables)
+    assert set(figures) == set(QUESTION.describe(tables, {}).captions)
+    for figure in figures.values():
         figure.canvas.draw()
 
 
-def test_too_few_pairs_are_refused(model):
-    with pytest.raises(TableError, match="only 3 word pairs"):
-        compute(model, make_pairs()[9:12], TEMPLATES, settings=SETTINGS)
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "difference"),
+    [
+        (0.1, 0.3, "Values carry more, as the", "Values carry more in the word pairs than in"),
+        (-0.3, -0.1, "Keys carry more, against", "Values carry less in the word pairs than in"),
+        (-0.1, 0.1, "cannot be told", "do not clearly differ in that from matched random pairs"),
+    ],
+)
+def test_the_answer_follows_the_intervals(tables, low, high, verdict, difference):
+    indices = tables["indices"].assign(value=(low + high) / 2, ci_low=low, ci_high=high)
+    section = QUESTION.describe(tables | {"indices": indices}, {})
+    change = tables["summary"].query(
+        "population == 'word pairs' and scope == 'all' and part == 'values' "
+        "and measure == 'total_variation'"
+    )["value"]
+    assert f"values {change.item():.2f} (" in section.answer[0]
+    assert verdict in section.answer[0]
+    assert difference in section.answer[1]
 
 
-def test_presets():
-    assert swaps.choose_settings("full").templates == 2
-    with pytest.raises(UsageError, match="quick or full"):
-        swaps.choose_settings("medium")
+def test_too_few_pairs_are_refused(given, settings):
+    with pytest.raises(TableError, match="only 1 of 3 word pairs"):
+        QUESTION.compute(given, dataclasses.replace(settings, limit=3))
+
+
+def test_single_heads_need_keys_and_values(given, settings):
+    with pytest.raises(UsageError, match=r"Give swaps\.parts_of_heads at least keys,values"):
+        QUESTION.compute(given, dataclasses.replace(settings, parts_of_heads=("keys", "both")))
+
+
+def test_presets_and_settings_in_words():
+    assert choose_settings(QUESTION, "full", {}) == SwapSettings()
+    quick = choose_settings(QUESTION, "quick", {"templates": "t03", "seed": "3"})
+    assert (quick.limit, quick.templates, quick.seed) == (24, "t03", 3)
+    assert choose_settings(QUESTION, "quick", {"limit": "none"}).limit is None
+    with pytest.raises(UsageError, match=r"no preset of swaps 'medium'.*quick, full"):
+        choose_settings(QUESTION, "medium", {})
+
+
+def test_it_is_answered_once_in_a_folder(given, settings, tables, tmp_path):
+    session = Session(tmp_path)
+    session.load = session.captured_model = lambda: given.model
+    first = answer(QUESTION, session, **dataclasses.asdict(settings))
+    pd.testing.assert_frame_equal(first.tables["indices"], tables["indices"])
+    assert not answer(QUESTION, session, **dataclasses.asdict(settings)).is_new
+    assert session.folder.figure_path("swaps", "heads", "pdf").is_file()
+    templates = dataclasses.asdict(settings) | {"templates": "2"}
+    assert QUESTION.identify(given, settings) != QUESTION.identify(given, SwapSettings(**templates))
