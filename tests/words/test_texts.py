@@ -55,5 +55,5 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(TableError, match="1 documents to fit on and 0 to test on"):
         load_corpus(tmp_path)
     (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TableError, match="cannot be read as UTF-8"):
+    with pytest.raises(TableError, match=r"bad\.txt is not UTF-8: byte 0xff"):
         load_corpus(tmp_path)
