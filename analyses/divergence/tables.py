@@ -1,90 +1,52 @@
-"""Tables of what the pair measures say, per head and on average, with nulls and intervals."""
+"""Tables of what the measures say, per head, on average and per pair, with nulls and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
+from analyses.shared.tables import number_heads
 from probes.parallel import map_threads
+from probes.similarity.catalogue import OCCURRENCES, SPACES, TRAINED, name_difference
+from probes.similarity.catalogue.descriptions import EXCESS
 from probes.similarity.compare import PairComparison
-from probes.similarity.dissociation import dissociation_ratio
+from probes.similarity.conditions import Measurements
 from probes.similarity.divergence import divergence_curve
-from probes.similarity.representational import representational_similarity
+from probes.similarity.measure import Measure
 from probes.similarity.resampled import resample_measures
-from probes.similarity.spaces import SPACES
+from probes.similarity.tieability import resampled_r2
+from probes.stats.bootstrap import interval, resample_words
 from probes.stats.estimates import Estimate, PairBootstrap
-from probes.stats.shares import share_interval
 
-TOPS = (0.01, 0.05, 0.10)
+RATIO = "dissociation_ratio_5%"
+"""The measure by which the question is answered."""
+
 RESAMPLED = ("centred", "functional")
-FEW = 5
-"""Pairs below which a dissociation ratio's interval is Wilson's."""
-CONDITIONS = ("trained", "mismatched", "random")
+NULLS = ("mismatched_heads", "random_heads")
+"""The nulls of pairs."""
+
+CONDITIONS = (TRAINED, *NULLS)
 Comparisons = dict[tuple[str, str], PairComparison]
 """(space, condition) -> comparison [layer, head, pair]."""
 
 
-@dataclass(frozen=True)
-class PairMeasure:
-    """A measure of pairs: its name, the two figures of a pair it takes, and its function.
-
-    ``top`` is the share p of a dissociation ratio.
-    """
-
-    name: str
-    figures: tuple[str, str]
-    function: Callable[..., Tensor]
-    top: float | None = None
-
-    def interval(self, estimate: Estimate, n_pairs: int) -> tuple[Tensor, Tensor]:
-        """Return the ends of the 95 % interval of every figure.
-
-        Where fewer than `FEW` pairs make a dissociation ratio, resampling them says too little (see
-        docs/inference.md): there it is Wilson's.
-        """
-        low, high = estimate.interval()
-        if self.top is None:
-            return low, high
-        share, size = estimate.observed / 2, self.top * n_pairs
-        rare = (share * size < FEW) & (size >= 1)
-        variance = estimate.standard_error().square() / 4
-        ends = share_interval(share.clamp(0, 1), variance, size=max(1, size))
-        return torch.where(rare, 2 * ends[0], low), torch.where(rare, 2 * ends[1], high)
-
-
-MEASURES = (
-    *(
-        PairMeasure(
-            f"dissociation_ratio_{top:.0%}",
-            ("s_k", "s_v"),
-            partial(dissociation_ratio, top=top),
-            top,
-        )
-        for top in TOPS
-    ),
-    PairMeasure("representational_similarity", ("d_k", "d_v"), representational_similarity),
-)
-
-
 def cut(comparisons: Comparisons, pairs: slice) -> Comparisons:
     """Keep a run of neighbouring pairs."""
-    return {
-        key: PairComparison(
-            *(getattr(comparison, name)[..., pairs] for name in ("s_k", "s_v", "d_k", "d_v"))
-        )
-        for key, comparison in comparisons.items()
-    }
+    return {key: comparison.cut(pairs) for key, comparison in comparisons.items()}
 
 
 def tabulate_measures(
-    population: str, comparisons: Comparisons, bootstrap: PairBootstrap
+    population: str,
+    comparisons: Comparisons,
+    bootstrap: PairBootstrap,
+    measures: Sequence[Measure],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure every space and condition; intervals in the centred and the functional space.
 
@@ -96,17 +58,11 @@ def tabulate_measures(
     A table with a row a layer and kv head, and one of means over heads and their differences.
     """
     heads, means = [], []
-    resampled = {space: _resample(comparisons, space, bootstrap) for space in RESAMPLED}
-    for measure in MEASURES:
+    resampled = {space: _resample(comparisons, space, bootstrap, measures) for space in RESAMPLED}
+    for measure in measures:
         for space in SPACES:
             place = {"population": population, "space": space, "measure": measure.name}
-            observed = {
-                condition: measure.function(
-                    *(getattr(comparisons[space, condition], name) for name in measure.figures)
-                )
-                for condition in CONDITIONS
-                if (space, condition) in comparisons
-            }
+            observed = _observe(measure, comparisons, space)
             if space not in resampled:
                 heads.append(head_table(place, observed))
                 means += [
@@ -118,8 +74,8 @@ def tabulate_measures(
                 condition: Estimate(value, *resampled[space][measure.name, condition])
                 for condition, value in observed.items()
             }
-            interval = measure.interval(estimates["trained"], bootstrap.word_weights.shape[1])
-            heads.append(head_table(place, observed, interval))
+            ends = measure.find_interval(estimates[TRAINED], bootstrap.word_weights.shape[1])
+            heads.append(head_table(place, observed, ends))
             means += [
                 {**place, "condition": condition, **_summarise(estimate)}
                 for condition, estimate in _average(estimates).items()
@@ -127,8 +83,17 @@ def tabulate_measures(
     return pd.concat(heads, ignore_index=True), pd.DataFrame(means)
 
 
+def _observe(measure: Measure, comparisons: Comparisons, space: str) -> dict[str, Tensor]:
+    """Measure one space under every condition: [layer, head] each."""
+    return {
+        condition: measure.function(*comparisons[space, condition].figures(measure.takes))
+        for condition in CONDITIONS
+        if (space, condition) in comparisons
+    }
+
+
 def _resample(
-    comparisons: Comparisons, space: str, bootstrap: PairBootstrap
+    comparisons: Comparisons, space: str, bootstrap: PairBootstrap, measures: Sequence[Measure]
 ) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
     """Measure one space by resampled words and by resampled pairs.
 
@@ -136,41 +101,43 @@ def _resample(
     """
     resampled: dict[tuple[str, str], list[Tensor]] = {}
     for weights in (bootstrap.word_weights, bootstrap.own_weights):
-        for condition, crossed in (("trained", True), ("random", False)):
-            comparison = comparisons[space, condition]
-            ratios, similarity = resample_measures(comparison, weights, tops=TOPS, crossed=crossed)
-            for measure, figures in zip(MEASURES, [*ratios, similarity], strict=True):
-                if not crossed:
-                    resampled.setdefault((measure.name, "random"), []).append(figures[..., 0])
-                    continue
-                own = torch.eye(figures.shape[-1], dtype=torch.bool)
-                resampled.setdefault((measure.name, "trained"), []).append(figures[..., own])
-                resampled.setdefault((measure.name, "mismatched"), []).append(figures[..., ~own])
+        crossed, drawn = (
+            resample_measures(
+                comparisons[space, condition],
+                weights,
+                measures=measures,
+                crossed=condition == TRAINED,
+            )
+            for condition in (TRAINED, "random_heads")
+        )
+        for name, samples in crossed.items():
+            own = torch.eye(samples.shape[-1], dtype=torch.bool)
+            resampled.setdefault((name, TRAINED), []).append(samples[..., own])
+            resampled.setdefault((name, "mismatched_heads"), []).append(samples[..., ~own])
+            resampled.setdefault((name, "random_heads"), []).append(drawn[name][..., 0])
     return {key: (by_word, by_pair) for key, (by_word, by_pair) in resampled.items()}
 
 
 def average_measures(
-    comparisons: Comparisons, space: str, bootstrap: PairBootstrap
+    comparisons: Comparisons, space: str, bootstrap: PairBootstrap, measures: Sequence[Measure]
 ) -> dict[tuple[str, str], Estimate]:
     """Estimate every measure in one space, mean over heads: (measure, condition) -> figure."""
-    resampled = _resample(comparisons, space, bootstrap)
-    averages = {}
-    for measure in MEASURES:
-        for condition in CONDITIONS:
-            if (space, condition) in comparisons:
-                comparison = comparisons[space, condition]
-                observed = measure.function(*(getattr(comparison, n) for n in measure.figures))
-                estimate = Estimate(observed, *resampled[measure.name, condition])
-                averages[measure.name, condition] = estimate.map(lambda t: t.mean((-1, -2)))
-    return averages
+    resampled = _resample(comparisons, space, bootstrap, measures)
+    return {
+        (measure.name, condition): Estimate(observed, *resampled[measure.name, condition]).map(
+            lambda t: t.mean((-1, -2))
+        )
+        for measure in measures
+        for condition, observed in _observe(measure, comparisons, space).items()
+    }
 
 
 def _average(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
     """Average over heads, and take the differences between trained heads and the nulls."""
     averages = {name: e.map(lambda t: t.mean((-1, -2))) for name, e in estimates.items()}
     return averages | {
-        f"trained - {null}": averages["trained"] - averages[null]
-        for null in CONDITIONS[1:]
+        name_difference(null): averages[TRAINED] - averages[null]
+        for null in NULLS
         if null in averages
     }
 
@@ -194,24 +161,19 @@ def head_table(
     values
         Condition -> [layer, head].
     """
-    trained = values["trained"]
+    trained = values[TRAINED]
     n_layers, n_heads = trained.shape
     low, high = trained_interval or (torch.full_like(trained, torch.nan),) * 2
-    columns: dict[str, Any] = {
-        "layer": np.repeat(np.arange(n_layers), n_heads),
-        "kv_head": np.tile(np.arange(n_heads), n_layers),
-        **place,
-        "value": trained.flatten(),
-        "ci_low": low.flatten(),
-        "ci_high": high.flatten(),
-    }
+    table = number_heads(n_layers, n_heads).assign(
+        **place, value=trained.flatten(), ci_low=low.flatten(), ci_high=high.flatten()
+    )
     for null, figures in values.items():
-        if null != "trained":
-            columns[f"{null}_mean"] = figures.mean(1).repeat_interleave(n_heads)
+        if null != TRAINED:
+            table[f"{null}_mean"] = figures.mean(1).repeat_interleave(n_heads)
             # Of one null head there is no spread to tell.
             spread = figures.std(1) if figures.shape[1] > 1 else torch.full((n_layers,), torch.nan)
-            columns[f"{null}_sd"] = spread.repeat_interleave(n_heads)
-    return pd.DataFrame(columns)
+            table[f"{null}_sd"] = spread.repeat_interleave(n_heads)
+    return table
 
 
 def tabulate_curves(
@@ -260,12 +222,120 @@ def tabulate_cosines(population: str, comparisons: Comparisons) -> pd.DataFrame:
         {
             "population": population,
             "space": space,
-            "measure": f"mean_{kind}_cosine",
+            "measure": f"mean_{part}_cosine",
             "condition": condition,
             "value": float(getattr(comparison, name).mean()),
         }
         for (space, condition), comparison in comparisons.items()
-        if condition in ("trained", "random")
-        for kind, name in (("key", "s_k"), ("value", "s_v"))
+        if condition != "mismatched_heads"
+        for part, name in (("key", "s_k"), ("value", "s_v"))
     ]
     return pd.DataFrame(rows)
+
+
+def tabulate_tieability(
+    measured: Measurements, *, resamples: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tabulate tieability and its excess over each null, per head and on average.
+
+    Intervals resample the held-out words, not the fits.
+    """
+    n_words = len(measured.tied[TRAINED][0].words)
+    counts = resample_words(n_words, resamples=resamples, seed=seed)
+    values, samples = {}, {}
+    for condition, results in measured.tied.items():
+        values[condition] = torch.stack([result.r2 for result in results])
+        samples[condition] = torch.stack([resampled_r2(r, counts) for r in results], dim=1)
+    place = {"population": OCCURRENCES, "space": "functional", "measure": "tieability"}
+    heads = [head_table(place, values, interval(samples[TRAINED]))]
+    means = [
+        {**place, "condition": condition}
+        | _summarise_samples(values[condition], samples[condition])
+        for condition in values
+    ]
+    for null in [condition for condition in values if condition != TRAINED]:
+        place = {**place, "measure": f"{EXCESS}{null}"}
+        excess = _excess(values[TRAINED], values[null])
+        resampled = _excess(samples[TRAINED], samples[null])
+        heads.append(head_table(place, {TRAINED: excess}, interval(resampled)))
+        means.append({**place, "condition": TRAINED} | _summarise_samples(excess, resampled))
+    return pd.concat(heads, ignore_index=True), pd.DataFrame(means)
+
+
+def _excess(trained: Tensor, null: Tensor) -> Tensor:
+    """E = (R^2 - R^2_null) / (1 - R^2_null), with the null's mean over the heads of the layer."""
+    baseline = null.mean(-1, keepdim=True)
+    return (trained - baseline) / (1 - baseline)
+
+
+def _summarise_samples(values: Tensor, samples: Tensor) -> dict[str, float]:
+    """Mean over heads and its interval."""
+    low, high = interval(samples.mean((1, 2)))
+    return {"value": float(values.mean()), "ci_low": float(low), "ci_high": float(high)}
+
+
+def tabulate_dimensions(measured: Measurements) -> pd.DataFrame:
+    """Tabulate in how many directions keys and values spread, and how much of them is shared."""
+    rows = [
+        {
+            "population": OCCURRENCES,
+            "space": space,
+            "measure": f"{part}_dimension",
+            "condition": condition,
+            "value": float(dimension.mean()),
+        }
+        for (space, condition, part), dimension in measured.dimension.items()
+    ]
+    rows += [
+        {
+            "population": OCCURRENCES,
+            "space": "raw",
+            "measure": f"{part}_common_share",
+            "condition": condition,
+            "value": float(share.mean()),
+        }
+        for (condition, part), share in measured.common.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def tabulate_pairs(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFrame:
+    """Means over heads, and how far the percentile rank of s_K lies above that of s_V."""
+    functional, raw = comparisons["functional", TRAINED], comparisons["raw", TRAINED]
+    columns = [c for c in ("pair_id", "head", "m1", "m2", "relatedness", "english") if c in pairs]
+    rank_k, rank_v = _percentiles(functional.s_k), _percentiles(functional.s_v)
+    gap = (rank_k - rank_v).flatten(0, 1)
+    return pairs[columns].assign(
+        s_k=functional.s_k.mean((0, 1)).numpy(),
+        s_v=functional.s_v.mean((0, 1)).numpy(),
+        raw_key_cosine=raw.s_k.mean((0, 1)).numpy(),
+        raw_value_cosine=raw.s_v.mean((0, 1)).numpy(),
+        key_percentile=rank_k.mean((0, 1)).numpy(),
+        value_percentile=rank_v.mean((0, 1)).numpy(),
+        dissociation=gap.mean(0).numpy(),
+    )
+
+
+def _percentiles(similarity: Tensor) -> Tensor:
+    """Percentile rank of each pair within its head, 0 to 100; ties share their mean rank."""
+    ranks = torch.from_numpy(rankdata(similarity.numpy(), axis=-1))
+    return 100 * (ranks - 0.5) / similarity.shape[-1]
+
+
+def tabulate_pair_heads(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFrame:
+    """Tabulate every pair, layer and kv head: all similarities, and the functional distances."""
+    functional = comparisons["functional", TRAINED]
+    n_layers, n_heads, n_pairs = functional.s_k.shape
+    columns: dict[str, Any] = {
+        "pair_id": np.tile(pairs["pair_id"].to_numpy(), n_layers * n_heads),
+        "layer": np.repeat(np.arange(n_layers, dtype=np.int16), n_heads * n_pairs),
+        "kv_head": np.tile(np.repeat(np.arange(n_heads, dtype=np.int16), n_pairs), n_layers),
+    }
+    for name in ("s_k", "s_v", "d_k", "d_v"):
+        columns[name] = getattr(functional, name).flatten().float().numpy()
+    for space in ("raw", "centred"):
+        for name in ("s_k", "s_v"):
+            columns[f"{space}_{name}"] = (
+                getattr(comparisons[space, TRAINED], name).flatten().float().numpy()
+            )
+    return pd.DataFrame(columns)
