@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Take = Literal["last", "mean"]
+
+LOSS = ("template_id", "modifier", "head", "sentence", "reason")
+"""What is told of a sentence that could not be aligned."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,7 @@ def lay_out_capture(
     UsageError
         If `take` is unknown.
     """
-    if take not in ("last", "mean"):
-        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    require_take(take)
     # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
     # prefix and hardly any padding. The order decides the row numbers, never a batch size.
     aligned = sorted(aligned, key=lambda item: _order(item, causal=causal))
@@ -191,15 +193,7 @@ def align_filled(
             modifier_tokens = align(tokens, sentence.modifier_span)
             head_tokens = align(tokens, sentence.head_span)
         except AlignmentError as error:
-            losses.append(
-                {
-                    "template_id": sentence.template_id,
-                    "modifier": sentence.modifier,
-                    "head": sentence.head,
-                    "sentence": sentence.text,
-                    "reason": str(error),
-                }
-            )
+            losses.append(describe_loss(sentence, str(error)))
         else:
             aligned.append(AlignedSentence(sentence, tokens, modifier_tokens, head_tokens))
     if not aligned:
@@ -212,8 +206,65 @@ def align_filled(
 
 def tabulate_losses(losses: Sequence[dict[str, str]]) -> pd.DataFrame:
     """Return the table of what could not be aligned."""
-    columns = ["template_id", "modifier", "head", "sentence", "reason"]
-    return pd.DataFrame(losses, columns=columns)
+    return pd.DataFrame(losses, columns=list(LOSS))
+
+
+def require_take(take: str) -> None:
+    """Raise a UsageError unless it is known which token stands for a word."""
+    if take not in get_args(Take):
+        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+
+
+def describe_loss(sentence: Sentence, reason: str) -> dict[str, str]:
+    """Return a row of the losses."""
+    told = (sentence.template_id, sentence.modifier, sentence.head, sentence.text, reason)
+    return dict(zip(LOSS, told, strict=True))
+
+
+def describe_occurrence(
+    tokenizer: PreTrainedTokenizerFast,
+    item: AlignedSentence,
+    number: int,
+    word: TokenSpan,
+    ids: Sequence[int],
+    take: Take,
+) -> dict[str, Any]:
+    """Return a row of the occurrences: the modifier of a sentence, whose tokens are among `ids`."""
+    sentence, pieces = item.sentence, list(ids[word.first : word.last + 1])
+    return {
+        "occurrence": number,
+        "word": sentence.modifier,
+        "template_id": sentence.template_id,
+        "head": sentence.head,
+        "start": sentence.modifier_span[0],
+        "end": sentence.modifier_span[1],
+        "first_token": word.first,
+        "last_token": word.last,
+        "token_ids": pieces,
+        "pieces": tokenizer.convert_ids_to_tokens(pieces),
+        "taken": take,
+        "sentence": sentence.text,
+        "sentence_hash": hash_ids(item.tokens.ids),
+    }
+
+
+def describe_query(
+    item: AlignedSentence, number: int, occurrence: int, *, position: int, distance: int
+) -> dict[str, Any]:
+    """Return a row of the queries: what attends to the modifier of a sentence, and from where."""
+    sentence = item.sentence
+    return {
+        "query": number,
+        "template_id": sentence.template_id,
+        "modifier": sentence.modifier,
+        "head": sentence.head,
+        "occurrence": occurrence,
+        "position": position,
+        "distance": distance,
+        "head_tokens": item.head.last - item.head.first + 1,
+        "sentence": sentence.text,
+        "sentence_hash": hash_ids(item.tokens.ids),
+    }
 
 
 def locate_pairs(
@@ -269,46 +320,21 @@ def _lay_out(
         if identity not in known:
             known[identity] = len(occurrences)
             reads = ((known[identity], modifier),)
-            piece_ids = ids[modifier.first : modifier.last + 1]
-            occurrences.append(
-                {
-                    "occurrence": known[identity],
-                    "word": sentence.modifier,
-                    "template_id": sentence.template_id,
-                    "head": None if causal else sentence.head,
-                    "start": sentence.modifier_span[0],
-                    "end": sentence.modifier_span[1],
-                    "first_token": modifier.first,
-                    "last_token": modifier.last,
-                    "token_ids": list(piece_ids),
-                    "pieces": tokenizer.convert_ids_to_tokens(list(piece_ids)),
-                    "taken": take,
-                    "sentence": sentence.text[: sentence.modifier_span[1]]
-                    if causal
-                    else sentence.text,
-                    "sentence_hash": hash_ids(seen_by_word),
-                }
-            )
+            row = describe_occurrence(tokenizer, item, known[identity], modifier, ids, take)
+            if causal:  # it serves every head that follows
+                seen = {"head": None, "sentence": sentence.text[: sentence.modifier_span[1]]}
+                row |= seen | {"sentence_hash": hash_ids(seen_by_word)}
+            occurrences.append(row)
+        number, distance = len(queries), head.last - modifier.last
         queries.append(
-            {
-                "query": len(queries),
-                "template_id": sentence.template_id,
-                "modifier": sentence.modifier,
-                "head": sentence.head,
-                "occurrence": known[identity],
-                "position": head.last,
-                "distance": head.last - modifier.last,
-                "head_tokens": head.last - head.first + 1,
-                "sentence": sentence.text,
-                "sentence_hash": hash_ids(tokens.ids),
-            }
+            describe_query(item, number, known[identity], position=head.last, distance=distance)
         )
         sequences.append(
             TokenSequence(
                 ids=ids,
                 prefix_length=modifier.first if causal else 0,
                 occurrences=reads,
-                queries=((len(queries) - 1, head.last, modifier.last),),
+                queries=((number, head.last, modifier.last),),
             )
         )
     return sequences, occurrences, queries

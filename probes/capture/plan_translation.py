@@ -20,11 +20,14 @@ from probes.capture.plan import (
     Take,
     TokenSequence,
     align_sentences,
-    hash_ids,
+    describe_loss,
+    describe_occurrence,
+    describe_query,
+    require_take,
     tabulate_losses,
 )
 from probes.capture.translate import Ids, Translation
-from probes.errors import AlignmentError, UsageError
+from probes.errors import AlignmentError
 from probes.models.geometry import Site
 from probes.models.model import Model
 from probes.words.align import TokenSpan
@@ -65,8 +68,7 @@ def plan_translation(
     UsageError
         If `take` is unknown.
     """
-    if take not in ("last", "mean"):
-        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    require_take(take)
     aligned, losses = align_sentences(model.tokenizer, pairs, templates, prefix=model.source_prefix)
     aligned.sort(
         key=lambda item: (
@@ -113,7 +115,7 @@ def _lay_out(
     lost = list(losses)
     for item, translation in zip(aligned, translations, strict=True):
         if len(translation.ids) < 2:
-            lost.append(_describe_loss(item, "the translation is empty"))
+            lost.append(describe_loss(item.sentence, "the translation is empty"))
             continue
         token, weight = find_translated(translation, item.modifier)
         word, position = item.modifier, item.head.last
@@ -124,22 +126,15 @@ def _lay_out(
             position = max(token, find_translated(translation, item.head)[0])
         number = len(queries)
         ids = translation.ids if site == "decoder" else item.tokens.ids
-        occurrences.append(_describe_word(model, item, number, word, ids, take))
+        tokenizer = model.tokenizer
+        occurrences.append(describe_occurrence(tokenizer, item, number, word, ids, take))
+        distance = position - word.last if site != "cross" else 0
         queries.append(
-            {
-                "query": number,
-                "template_id": item.sentence.template_id,
-                "modifier": item.sentence.modifier,
-                "head": item.sentence.head,
-                "occurrence": number,
-                "position": position,
-                "distance": position - word.last if site != "cross" else 0,
-                "head_tokens": item.head.last - item.head.first + 1,
-                "sentence": item.sentence.text,
-                "sentence_hash": hash_ids(item.tokens.ids),
-                "written": model.tokenizer.convert_ids_to_tokens(translation.ids[token]),
+            describe_query(item, number, number, position=position, distance=distance)
+            | {
+                "written": tokenizer.convert_ids_to_tokens(translation.ids[token]),
                 "weight": weight,
-                "translation": model.tokenizer.decode(translation.ids, skip_special_tokens=True),
+                "translation": tokenizer.decode(translation.ids, skip_special_tokens=True),
             }
         )
         sequences.append(
@@ -162,34 +157,3 @@ def _lay_out(
         templates=templates,
         settings={"take": take, "site": site},
     )
-
-
-def _describe_word(
-    model: Model, item: AlignedSentence, number: int, word: TokenSpan, ids: Ids, take: Take
-) -> dict[str, Any]:
-    sentence, pieces = item.sentence, list(ids[word.first : word.last + 1])
-    return {
-        "occurrence": number,
-        "word": sentence.modifier,
-        "template_id": sentence.template_id,
-        "head": sentence.head,
-        "start": sentence.modifier_span[0],
-        "end": sentence.modifier_span[1],
-        "first_token": word.first,
-        "last_token": word.last,
-        "token_ids": pieces,
-        "pieces": model.tokenizer.convert_ids_to_tokens(pieces),
-        "taken": take,
-        "sentence": sentence.text,
-        "sentence_hash": hash_ids(item.tokens.ids),
-    }
-
-
-def _describe_loss(item: AlignedSentence, reason: str) -> dict[str, str]:
-    return {
-        "template_id": item.sentence.template_id,
-        "modifier": item.sentence.modifier,
-        "head": item.sentence.head,
-        "sentence": item.sentence.text,
-        "reason": reason,
-    }

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from probes.capture.plan import CapturePlan, Take, TokenSequence, hash_ids, tabulate_losses
-from probes.errors import AlignmentError, UsageError
+from probes.capture.plan import (
+    LOSS,
+    CapturePlan,
+    Take,
+    TokenSequence,
+    hash_ids,
+    require_take,
+    tabulate_losses,
+)
+from probes.errors import AlignmentError
 from probes.words.align import TokenSpan, align, tokenise
 from probes.words.tables import require_columns
 
@@ -47,8 +55,7 @@ def plan_treebank(
         If `take` is unknown.
     """
     require_columns("the table of words", words, NEEDED)
-    if take not in ("last", "mean"):
-        raise UsageError(f"take must be 'last' or 'mean', not {take!r}")
+    require_take(take)
     sequences: list[TokenSequence] = []
     occurrences: list[dict[str, Any]] = []
     queries: list[dict[str, Any]] = []
@@ -62,15 +69,8 @@ def plan_treebank(
             try:
                 span = align(tokens, (int(row["start"]), int(row["end"])))
             except AlignmentError as error:
-                losses.append(
-                    {
-                        "template_id": "",
-                        "modifier": str(row["word"]),
-                        "head": "",
-                        "sentence": tokens.text,
-                        "reason": str(error),
-                    }
-                )
+                told = {"modifier": str(row["word"]), "sentence": tokens.text}
+                losses.append(dict.fromkeys(LOSS, "") | told | {"reason": str(error)})
                 continue
             number = len(occurrences)
             reads.append((number, span))

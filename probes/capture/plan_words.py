@@ -13,12 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from probes.capture.plan import (
-    CapturePlan,
-    Take,
-    align_filled,
-    lay_out_capture,
-)
+from probes.capture.plan import LOSS, CapturePlan, Take, align_filled, lay_out_capture
 from probes.words.relations import CONTROL
 from probes.words.word_templates import fill_word_template
 
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SIDES = ("w1", "w2", CONTROL)
-LOSS = ("template_id", "modifier", "head", "sentence", "reason")
 
 
 def list_words(pairs: pd.DataFrame) -> list[tuple[str, str]]:
