@@ -7,7 +7,7 @@ answer from memory, repeated along the batch for as many variants as there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,6 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from probes.models.geometry import AttentionGeometry
+from probes.models.model import Model
+
+STACKED_TOKENS = 4096
+"""About how many tokens one stacked batch holds; it changes speed and memory only."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: it ends a forward pass whose rest is not needed
@@ -77,6 +81,37 @@ class Blocks:
                 module.forward = answer  # hides the class's own
                 stack.callback(delattr, module, "forward")
             yield
+
+
+class Resumer:
+    """The blocks of a causal model, and whether runs of it may begin in the middle."""
+
+    def __init__(self, model: Model) -> None:
+        self.blocks = Blocks(model.hf, model.geometry)
+        ids = torch.arange(1, 7, device=model.device)[None]
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        self.resumes = can_resume(model.hf, model.geometry, inputs)
+
+    def stack(
+        self, layers: Sequence[int], *, tokens: int, at_most: int
+    ) -> Iterator[tuple[int, list[int]]]:
+        """Yield the block to begin at, and the numbers of the interventions to run together.
+
+        Parameters
+        ----------
+        layers
+            The first layer of every intervention.
+        tokens, at_most
+            How many tokens one intervention reads, and how many are stacked.
+        """
+        by_block: dict[int, list[int]] = {}
+        for number, layer in enumerate(layers):
+            first = self.blocks.number[layer] if self.resumes else 0
+            by_block.setdefault(first, []).append(number)
+        together = max(1, at_most // tokens)
+        for first, numbers in sorted(by_block.items()):
+            for start in range(0, len(numbers), together):
+                yield first, numbers[start : start + together]
 
 
 def _repeat(output: Any, copies: int) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor
 from probes.causal.edits import Edit, EditedPart, Made, editable_layers, intervening
 from probes.causal.losses import Scorer
 from probes.causal.minimal_pairs import MinimalPair
-from probes.causal.resume import Blocks, can_resume
+from probes.causal.resume import STACKED_TOKENS, Resumer
 from probes.models.model import Model
 from probes.models.tap import Attended, listening
 
@@ -101,14 +101,12 @@ class Swapper:
         If the model does not predict next tokens.
     """
 
-    def __init__(self, model: Model, *, stacked_tokens: int = 4096) -> None:
+    def __init__(self, model: Model, *, stacked_tokens: int = STACKED_TOKENS) -> None:
         self.model, self.geometry = model, model.geometry
         self.stacked_tokens = stacked_tokens
         self._scorer = Scorer(model)
-        self._blocks = Blocks(model.hf, model.geometry)
-        ids = torch.arange(1, 7, device=model.device)[None]
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        self.resumes = can_resume(model.hf, model.geometry, inputs)
+        self._resumer = Resumer(model)
+        self._blocks, self.resumes = self._resumer.blocks, self._resumer.resumes
 
     @torch.inference_mode()
     def run(
@@ -130,25 +128,20 @@ class Swapper:
         at_modifier = slice(pairs[0].first, pairs[0].last + 1)
         clean = self._run_clean(ids, at_modifier)
         found = torch.zeros(len(swaps), len(ids), len(MEASURES))
-        by_block: dict[int, list[int]] = {}
-        for number, swap in enumerate(swaps):
-            place = editable_layers(self.geometry)[0] if swap.layer is None else swap.layer
-            block = self._blocks.number[place] if self.resumes else 0
-            by_block.setdefault(block, []).append(number)
-        together = max(1, self.stacked_tokens // ids.numel())
-        for first, numbers in sorted(by_block.items()):
-            for start in range(0, len(numbers), together):
-                some = numbers[start : start + together]
-                edits = [
-                    replace(edit, rows=slice(copy * len(ids), (copy + 1) * len(ids)))
-                    for copy, number in enumerate(some)
-                    for edit in _make_edits(swaps[number], clean.donors, at_modifier)
-                ]
-                logits, attention = self._run(ids, clean, first, len(some), edits)
-                for copy, number in enumerate(some):
-                    rows = slice(copy * len(ids), (copy + 1) * len(ids))
-                    edited = {layer: weights[rows] for layer, weights in attention.items()}
-                    found[number] = self._compare(clean, logits[rows], edited, swaps[number])
+        lowest = editable_layers(self.geometry)[0]
+        layers = [lowest if swap.layer is None else swap.layer for swap in swaps]
+        stacks = self._resumer.stack(layers, tokens=ids.numel(), at_most=self.stacked_tokens)
+        for first, numbers in stacks:
+            edits = [
+                replace(edit, rows=slice(copy * len(ids), (copy + 1) * len(ids)))
+                for copy, number in enumerate(numbers)
+                for edit in _make_edits(swaps[number], clean.donors, at_modifier)
+            ]
+            logits, attention = self._run(ids, clean, first, len(numbers), edits)
+            for copy, number in enumerate(numbers):
+                rows = slice(copy * len(ids), (copy + 1) * len(ids))
+                edited = {layer: weights[rows] for layer, weights in attention.items()}
+                found[number] = self._compare(clean, logits[rows], edited, swaps[number])
         return torch.stack(found.chunk(2, dim=1)).mean(dim=0)
 
     def _run_clean(self, ids: Tensor, at_modifier: slice) -> _Clean:

@@ -6,7 +6,7 @@ begin in the same layer are stacked along the batch and run from that layer's bl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,9 @@ from torch import Tensor
 
 from probes.causal.edits import Edit, editable_layers, intervening
 from probes.causal.losses import Scorer
-from probes.causal.resume import Blocks, can_resume
+from probes.causal.resume import STACKED_TOKENS, Resumer
 from probes.causal.windows import Windows
 from probes.models.model import Model
-
-STACKED_TOKENS = 4096
-"""About how many tokens one stacked batch holds; it changes speed and memory only."""
 
 Edits = Sequence[Edit]
 
@@ -57,10 +54,8 @@ class Sweep:
         self.geometry = model.geometry
         self.stacked_tokens = stacked_tokens
         self._scorer = Scorer(model)
-        self._blocks = Blocks(model.hf, model.geometry)
-        ids = torch.arange(1, 7, device=model.device)[None]
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        self.resumes = can_resume(model.hf, model.geometry, inputs)
+        self._resumer = Resumer(model)
+        self._blocks, self.resumes = self._resumer.blocks, self._resumer.resumes
 
     @torch.inference_mode()
     def begin(self, batch: Windows) -> Baseline:
@@ -81,7 +76,9 @@ class Sweep:
         """
         batch, found = baseline.batch, torch.zeros(len(interventions), len(baseline.batch))
         found = found.double()
-        for first, numbers in self._stack(batch, interventions):
+        layers = [self._first_layer(edits) for edits in interventions]
+        stacks = self._resumer.stack(layers, tokens=batch.ids.numel(), at_most=self.stacked_tokens)
+        for first, numbers in stacks:
             copies = len(numbers)
             edits = [
                 replace(edit, rows=slice(copy * len(batch), (copy + 1) * len(batch)))
@@ -99,19 +96,6 @@ class Sweep:
             for number, part in zip(numbers, torch.split(losses, len(batch)), strict=True):
                 found[number] = baseline.sum_rows(part)
         return found
-
-    def _stack(
-        self, batch: Windows, interventions: Sequence[Edits]
-    ) -> Iterator[tuple[int, list[int]]]:
-        """Yield the block to begin at and the numbers of the interventions to run together."""
-        by_block: dict[int, list[int]] = {}
-        for number, edits in enumerate(interventions):
-            first = self._blocks.number[self._first_layer(edits)] if self.resumes else 0
-            by_block.setdefault(first, []).append(number)
-        together = max(1, self.stacked_tokens // batch.ids.numel())
-        for first, numbers in sorted(by_block.items()):
-            for start in range(0, len(numbers), together):
-                yield first, numbers[start : start + together]
 
     def _first_layer(self, edits: Edits) -> int:
         return min(

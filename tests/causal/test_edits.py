@@ -25,12 +25,12 @@ def run(hf, inputs):
 
 def ramp(made):
     """Vectors that differ in every coordinate, head and position, and depend on the model's own."""
-    own = made.value
+    own = made.values
     return own.flip(-1) * 0.5 + torch.linspace(-1, 1, own[0].numel()).reshape(own.shape[1:])
 
 
 def ramp_keys(made):
-    own = made.key
+    own = made.keys
     return own.flip(-1) * 0.5 + torch.linspace(-1, 1, own[0].numel()).reshape(own.shape[1:])
 
 
@@ -44,15 +44,15 @@ def test_an_edit_that_changes_nothing_leaves_the_logits_bit_identical(hf):
     clean = run(hf, inputs)
     for geometry in read_sites(hf).values():
         same = [
-            Edit("key", lambda made: made.key),
-            Edit("value", lambda made: made.value),
-            Edit("value", lambda made: made.value, layer=0, kv_heads=(0,), positions=WHERE),
+            Edit("keys", lambda made: made.keys),
+            Edit("values", lambda made: made.values),
+            Edit("values", lambda made: made.values, layer=0, kv_heads=(0,), positions=WHERE),
         ]
         with intervening(geometry, same):
             assert torch.equal(run(hf, inputs), clean)
 
 
-@pytest.mark.parametrize("part", ["key", "value"])
+@pytest.mark.parametrize("part", ["keys", "values"])
 def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
     """As HF's own attention sees it: the edited vectors after norm and rotation, else no change."""
     inputs = example_inputs(hf)
@@ -64,7 +64,7 @@ def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
         given = {}
 
         def change(made, given=given):
-            given["new"] = ramp(made) if part == "value" else ramp_keys(made)
+            given["new"] = ramp(made) if part == "values" else ramp_keys(made)
             return given["new"]
 
         before = observe(hf, geometry, inputs)[0][place].attended
@@ -73,11 +73,11 @@ def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
             layers, logits = observe(hf, geometry, inputs)
         after = layers[place].attended
         expected = {
-            "key": before.key.transpose(1, 2).clone(),
-            "value": before.value.transpose(1, 2).clone(),
+            "keys": before.key.transpose(1, 2).clone(),
+            "values": before.value.transpose(1, 2).clone(),
         }
         width = given["new"].shape[-1]
-        if part == "value":
+        if part == "values":
             whole = given["new"].expand(-1, -1, layer.n_kv_heads, -1)
             new = layer.norm("value", whole)
         else:
@@ -88,10 +88,10 @@ def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
             if layer.rotation is not None and geometry.site != "cross":
                 new = layer.rotate(new, torch.arange(8)[WHERE])
             if layer.key_norm is not None and layer.key_norm.acts_on == "all heads":
-                expected["key"][:, WHERE] = new
+                expected["keys"][:, WHERE] = new
         expected[part][:, WHERE, head] = new[..., head, :]
-        torch.testing.assert_close(after.key.transpose(1, 2), expected["key"], **CLOSE)
-        torch.testing.assert_close(after.value.transpose(1, 2), expected["value"], **CLOSE)
+        torch.testing.assert_close(after.key.transpose(1, 2), expected["keys"], **CLOSE)
+        torch.testing.assert_close(after.value.transpose(1, 2), expected["values"], **CLOSE)
         assert not torch.equal(logits[0], clean_logits)
         assert torch.equal(run(hf, inputs), clean_logits)
 
@@ -116,7 +116,9 @@ def test_edits_equal_the_same_edits_by_hand(name):
     hf = build_hf(name)
     inputs = example_inputs(hf)
     geometry = next(iter(read_sites(hf).values()))
-    with intervening(geometry, Edit("value", lambda made: -2 * made.value, layer=1, kv_heads=(1,))):
+    with intervening(
+        geometry, Edit("values", lambda made: -2 * made.values, layer=1, kv_heads=(1,))
+    ):
         ours = run(hf, inputs)
     module, columns = BY_HAND[name]
     linear = hf.get_submodule(module)
@@ -138,7 +140,7 @@ def test_one_multi_query_head_and_a_cross_attention():
     geometry = read_sites(hf)["decoder"]
     assert geometry.n_kv_heads == 1
     inputs = example_inputs(hf)
-    with intervening(geometry, Edit("key", lambda made: made.key.flip(-1), layer=2)):
+    with intervening(geometry, Edit("keys", lambda made: made.keys.flip(-1), layer=2)):
         ours = run(hf, inputs)
 
     def by_hand(_module, _args, output):  # 24 of queries, 8 of the key, 8 of the value
@@ -155,8 +157,8 @@ def test_edits_of_a_layer_see_what_it_made_before_any():
         geometry = read_sites(hf)["decoder"]
         inputs = example_inputs(hf)
         places = [
-            Edit("key", lambda made: made.value, layer=0),
-            Edit("value", lambda made: made.key, layer=0),
+            Edit("keys", lambda made: made.values, layer=0),
+            Edit("values", lambda made: made.keys, layer=0),
         ]
         projected = observe(hf, geometry, inputs)[0][0]
         value = geometry.layers[0].value.project(projected.x)
@@ -171,15 +173,15 @@ def test_edits_of_a_layer_see_what_it_made_before_any():
 def test_rows_are_edited_apart():
     model = tiny_model("qwen2", n_layers=3)
     ids = torch.randint(3, 200, (3, 9), generator=torch.Generator().manual_seed(0))
-    flip = Edit("value", lambda made: made.value.flip(-1), layer=1)
-    halve = Edit("key", lambda made: made.key / 2, layer=2, kv_heads=(1,))
+    flip = Edit("values", lambda made: made.values.flip(-1), layer=1)
+    halve = Edit("keys", lambda made: made.keys / 2, layer=2, kv_heads=(1,))
     alone = []
     for edits in ([], [flip], [halve]):
         with intervening(model.geometry, edits):
             alone.append(run(model.hf, {"input_ids": ids[len(alone)][None]})[0])
     together = [
-        Edit("value", flip.change, layer=1, rows=slice(1, 2)),
-        Edit("key", halve.change, layer=2, kv_heads=(1,), rows=slice(2, 3)),
+        Edit("values", flip.change, layer=1, rows=slice(1, 2)),
+        Edit("keys", halve.change, layer=2, kv_heads=(1,), rows=slice(2, 3)),
     ]
     with intervening(model.geometry, together):
         batch = run(model.hf, {"input_ids": ids})
@@ -190,11 +192,11 @@ def test_hooks_go_when_the_block_fails():
     model = tiny_model("llama")
     inputs = {"input_ids": torch.tensor([[1, 5, 9, 4]])}
     clean = run(model.hf, inputs)
-    narrow = Edit("value", lambda made: made.value[..., :7])
+    narrow = Edit("values", lambda made: made.values[..., :7])
     wrong = r"gave shape \(1, 4, 2, 7\); expected.*\(1, 4, 2, 8\)"
     with pytest.raises(UsageError, match=wrong), intervening(model.geometry, narrow):
         run(model.hf, inputs)
-    double = Edit("value", lambda made: made.value * 2)
+    double = Edit("values", lambda made: made.values * 2)
     with pytest.raises(KeyboardInterrupt), intervening(model.geometry, double):
         raise KeyboardInterrupt
     assert torch.equal(run(model.hf, inputs), clean)
@@ -203,13 +205,13 @@ def test_hooks_go_when_the_block_fails():
 def test_wrong_places_are_refused():
     model = tiny_model("llama")
     for edit, message in (
-        (Edit("key", lambda made: made.key, layer=2), "2 layers, 0 to 1"),
-        (Edit("key", lambda made: made.key, kv_heads=(2,)), "has 2, 0 to 1"),
+        (Edit("keys", lambda made: made.keys, layer=2), "2 layers, 0 to 1"),
+        (Edit("keys", lambda made: made.keys, kv_heads=(2,)), "has 2, 0 to 1"),
     ):
         with pytest.raises(UsageError, match=message), intervening(model.geometry, edit):
             pass
     shared = read_sites(build_hf("gemma3n"))["decoder"]
-    edit = Edit("key", lambda made: made.key, layer=3)
+    edit = Edit("keys", lambda made: made.keys, layer=3)
     message = "takes its keys and values from layer 1"
     with pytest.raises(UsageError, match=message), intervening(shared, edit):
         pass

@@ -10,7 +10,7 @@ from tests.tiny import tiny_model
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])  # separate and fused projections
-@pytest.mark.parametrize("part", ["key", "value"])
+@pytest.mark.parametrize("part", ["keys", "values"])
 def test_loss_with_erasure_is_that_of_erased_projections(architecture, part):
     model = tiny_model(architecture)
     texts = ["the dog ran", "a small black house", "was the cat and the red fox big"]
@@ -22,7 +22,7 @@ def test_loss_with_erasure_is_that_of_erased_projections(architecture, part):
     assert only.clean == pytest.approx(whole, rel=1e-5)
     assert only.n_tokens == ids.shape[1] - 1
     layer = model.geometry.layers[1]
-    projection = layer.key if part == "key" else layer.value
+    projection = layer.key if part == "keys" else layer.value
     heads, width = projection.columns.shape
     x = torch.randn(heads, 40, width, generator=torch.Generator().manual_seed(0))
     eraser = fit_eraser(x, torch.arange(40) % 3)
@@ -51,7 +51,7 @@ def test_only_the_words_of_the_spans_are_erased_and_what_follows_them_is_counted
     heads, width = layer.columns.shape
     x = torch.randn(heads, 40, width, generator=torch.Generator().manual_seed(0))
     eraser = fit_eraser(x, torch.arange(40) % 3)
-    found = measure_erasure_loss(model, texts, {0: eraser}, part="value", spans=spans)
+    found = measure_erasure_loss(model, texts, {0: eraser}, part="values", spans=spans)
     lengths = [len(model.tokenizer(text)["input_ids"]) for text in texts]
     assert found.counts.tolist() == [lengths[0] - 2, lengths[1] - 3]
     for row, (text, (first, last)) in enumerate(zip(texts, spans, strict=True)):
@@ -77,18 +77,18 @@ def test_only_the_words_of_the_spans_are_erased_and_what_follows_them_is_counted
     expected = [found.rise, float(own[1])]
     assert found.resample(weights).tolist() == pytest.approx(expected)
     again = measure_erasure_loss(
-        model, texts, {0: eraser}, part="value", spans=spans, clean_sums=found.clean_sums + 1
+        model, texts, {0: eraser}, part="values", spans=spans, clean_sums=found.clean_sums + 1
     )
     assert again.rise == pytest.approx(found.rise - 2 / found.n_tokens)
     with pytest.raises(UsageError, match="1 spans for 2 texts"):
-        measure_erasure_loss(model, texts, {}, part="value", spans=spans[:1])
+        measure_erasure_loss(model, texts, {}, part="values", spans=spans[:1])
 
 
 def test_refuses():
     with pytest.raises(UnsupportedModelError, match="causal"):
-        measure_erasure_loss(tiny_model("bert"), ["the dog"], {}, part="key")
+        measure_erasure_loss(tiny_model("bert"), ["the dog"], {}, part="keys")
     model = tiny_model("llama")
     with pytest.raises(UsageError, match="layer 9 does not exist"):
-        measure_erasure_loss(model, ["the dog"], {9: lambda x: x}, part="key")
+        measure_erasure_loss(model, ["the dog"], {9: lambda x: x}, part="keys")
     with pytest.raises(UsageError, match="two tokens"):
-        measure_erasure_loss(model, [""], {}, part="key")
+        measure_erasure_loss(model, [""], {}, part="keys")

@@ -162,7 +162,7 @@ def collect(model, windows, place, edits=()):
 def test_fits_at_once_and_in_order_are_those_of_numpy():
     model = tiny_model("qwen2", n_layers=3)
     windows = make_windows(model, length=17)
-    sums = sum_layers(model, windows, KINDS, batch_size=3)
+    sums = sum_layers(model, windows, tuple(KINDS), batch_size=3)
     at_once = fit_at_once(sums, "keys")
     in_order = fit_in_order(model, windows, "keys", resumes=True, batch_size=4)
     whole = fit_in_order(model, windows, "keys", resumes=False, batch_size=3)
@@ -202,11 +202,11 @@ def test_every_kind_does_what_it_says(name):
 
             def look(made, fit=fit, place=place, head=head, seen=seen):
                 seen["new"] = fit.edit(place, (head,)).change(made)
-                seen["k"], seen["v"] = made.key, made.value
+                seen["k"], seen["v"] = made.keys, made.values
                 return seen["v"]
 
             with torch.inference_mode():
-                edit = Edit("value", look, layer=place, kv_heads=(head,), positions=EDITED)
+                edit = Edit("values", look, layer=place, kv_heads=(head,), positions=EDITED)
                 with intervening(model.geometry, edit):
                     model.hf(**windows.inputs)
             real = windows.mask[:, 1:].bool()

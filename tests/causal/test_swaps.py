@@ -75,7 +75,7 @@ def test_swapping_everything_makes_the_other_sentence(name):
     model = build_model(build_hf(name), tiny_tokenizer(), name=name)
     pairs = find(model)
     swapper = Swapper(model)
-    both, keys = swapper.run(pairs, [Swap("both", "all"), Swap("key", "all")])
+    both, keys = swapper.run(pairs, [Swap("both", "all"), Swap("keys", "all")])
     ids = torch.tensor([p.left for p in pairs]), torch.tensor([p.right for p in pairs])
     with torch.inference_mode():
         p, q = (torch.softmax(model.hf(input_ids=i)[0][:, -1].double(), 1) for i in ids)
@@ -92,7 +92,7 @@ def test_single_swaps_equal_single_runs_with_hand_made_donors():
     model = tiny_model("qwen2", n_layers=3)
     geometry = model.geometry
     pairs = find(model)
-    swaps = list_swaps(model, parts_of_heads=("key", "value", "both"))
+    swaps = list_swaps(model, parts_of_heads=("keys", "values", "both"))
     assert len(swaps) == 3 + 9 + 18
     found = Swapper(model, stacked_tokens=100).run(pairs, swaps)
     assert found.shape == (30, len(pairs), len(MEASURES))
@@ -113,18 +113,18 @@ def one_way(model, geometry, swap, pair, own, donor):
     kept, where = {}, slice(pair.first, pair.last + 1)
 
     def keep(made):
-        kept[made.layer] = {"key": made.key, "value": made.value}
-        return made.value
+        kept[made.layer] = {"keys": made.keys, "values": made.values}
+        return made.values
 
     def give(part):
         return lambda made: kept[made.layer][part][:, :, list(made.kv_heads)]
 
     heads = None if swap.kv_head is None else (swap.kv_head,)
-    parts = ("key", "value") if swap.part == "both" else (swap.part,)
+    parts = ("keys", "values") if swap.part == "both" else (swap.part,)
     edits = [Edit(part, give(part), swap.layer, heads, positions=where) for part in parts]
     model.hf.set_attn_implementation("eager")
     with torch.inference_mode():
-        with intervening(geometry, Edit("value", keep, positions=where)):
+        with intervening(geometry, Edit("values", keep, positions=where)):
             model.hf(input_ids=torch.tensor([donor]))
         clean = model.hf(input_ids=torch.tensor([own]), output_attentions=True)
         with intervening(geometry, edits):
@@ -141,7 +141,7 @@ def one_way(model, geometry, swap, pair, own, donor):
 def test_values_alone_leave_the_attention_of_their_own_layer():
     model = tiny_model("llama", n_layers=3)
     pairs = find(model)
-    swaps = [Swap("value", "layer", 1), Swap("key", "layer", 1), Swap("value", "head", 2, 1)]
+    swaps = [Swap("values", "layer", 1), Swap("keys", "layer", 1), Swap("values", "head", 2, 1)]
     found = dict(zip(swaps, Swapper(model).run(pairs, swaps), strict=True))
     edited = MEASURES.index("attention_edited")
     assert (found[swaps[0]][:, edited] == 0).all()
