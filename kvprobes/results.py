@@ -107,14 +107,25 @@ class ResultFolder:
         self.left_out_path(question).unlink(missing_ok=True)
 
     def read_tables(self, question: str) -> dict[str, pd.DataFrame]:
-        """Read a question's tables back; enough to draw every figure, without any model."""
+        """Read a question's tables back; enough to draw every figure, without any model.
+
+        Raises
+        ------
+        StoreError
+            As `read_manifest`, or if a table cannot be read.
+        """
         import pandas as pd
 
         tables = {}
         for name in self.read_manifest(question)["files"]:
-            tables[name.removeprefix(f"{question}.").removesuffix(".parquet")] = pd.read_parquet(
-                self.path / "tables" / name
-            )
+            path = self.path / "tables" / name
+            try:
+                table = pd.read_parquet(path)
+            except (OSError, ValueError) as error:
+                raise StoreError(
+                    f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again."
+                ) from error
+            tables[name.removeprefix(f"{question}.").removesuffix(".parquet")] = table
         return tables
 
     def read_manifest(self, question: str) -> dict[str, Any]:

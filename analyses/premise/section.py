@@ -29,7 +29,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             rows.append((space if top == TOPS[0] else "", f"top {top:.0%}", *cells))
     return Section(
         anchor="premise",
-        title="The premise: do words that are attended alike have similar keys?",
+        title="The premise",
         explanation=(
             "The usual answer begins with it: both words attract the query's attention, so their "
             "keys should be similar. The lift is the chance that the keys of a pair are among the "

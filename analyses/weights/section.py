@@ -27,7 +27,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         answer.append(_answer(str(site), own, beyond))
     return Section(
         anchor="weights",
-        title="The weights alone: do W_K and W_V read the same directions?",
+        title="The weights alone",
         explanation=(
             "Mean squared cosine of the principal angles between the row spaces of W_K and W_V: 1 "
             "if both read the same directions of the input, d_head / d_input if they were random "
