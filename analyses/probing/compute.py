@@ -1,103 +1,95 @@
-"""What do keys know that values do not, and the reverse? Linear probes of every head.
-
-``compute`` turns a capture into tables, ``draw`` turns the tables into figures, ``to_latex`` the
-summary into a table for a paper. As a script: ``python -m analyses.probing.compute --help``.
-"""
+"""What do keys know that values do not, and the reverse? Linear probes of every head."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
-from torch import Tensor
 
-from analyses.probing.section import describe
+from analyses.probing.fits import Source, design_probe, measure_parts, measure_whole
 from analyses.probing.tables import (
     tabulate_differences,
     tabulate_heads,
     tabulate_learning,
     tabulate_properties,
     tabulate_summary,
-    to_latex,
 )
-from kvprobes.captures.untrained import open_untrained
-from kvprobes.captures.words import HUMAN, WORDS, find_word_captures
+from analyses.shared.given import Given
+from analyses.shared.word_pairs import RELATIONS
 from probes.errors import TableError
-from probes.linear.inputs import Basis, read_inputs
-from probes.linear.measure import Design, HeadMeasurements, measure_heads
+from probes.files import hash_file
+from probes.linear.measure import Design, HeadMeasurements
 from probes.linear.shipped_properties import list_properties, list_word_properties
-from probes.parallel import map_threads
-from probes.progress import progress_bar
-from probes.similarity.spaces import HeadMetrics, read_metrics
+from probes.words.tables import data_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.figure import Figure
-
-    from probes.capture.store import Store
-    from probes.linear.properties import Property
-
-NAME = "probing"
-__all__ = ["ProbingSettings", "compute", "describe", "describe_inputs", "draw", "to_latex"]
+    from analyses.probing import ProbingSettings
 
 
-@dataclass(frozen=True)
-class ProbingSettings:
-    """How much to compute.
+def compute(given: Given, settings: ProbingSettings) -> dict[str, pd.DataFrame]:
+    """Probe for all that the shipped tables and the captures' pairs say of the words.
 
-    ``probe``: "ridge" (least squares) or "logistic" (ten times slower, same picture); ``basis``:
-    "raw" or "functional"; ``controls``: control tasks a property; ``refits`` with other folds, for
-    their spread; ``resamples`` of the words for every interval; ``code``: whether to measure
-    description lengths; ``x_layers``: how many layers' whole x is probed too, the first (the token
-    embedding, normed) always being one.
+    Parameters
+    ----------
+    given
+        A finished capture of word pairs or of a treebank's words. That of the untrained model is
+        taken in where it is there, and of the captures of single words the relations and the human
+        scores of their pairs (`probes.linear.shipped_properties`).
+
+    Returns
+    -------
+    As `probe_properties`.
+
+    Raises
+    ------
+    TableError
+        If no property can be probed.
     """
-
-    probe: str = "ridge"
-    basis: str = "raw"
-    folds: int = 5
-    controls: int = 1
-    refits: int = 3
-    resamples: int = 300
-    code: bool = True
-    x_layers: int = 3
-    seed: int = 0
+    properties, left_out = list_properties(given.store)
+    sources = [Source(given.store, properties, given.untrained)]
+    for name, words in given.words.items():
+        found, missing = list_word_properties(words, "" if name == RELATIONS else name)
+        sources.append(Source(words, found))
+        left_out |= missing
+    return probe_properties(sources, settings, left_out=left_out, device=given.device)
 
 
-def compute(
-    store: Store,
-    pairs: pd.DataFrame,
+def identify(given: Given, settings: ProbingSettings) -> dict[str, Any]:
+    """Name the shipped lexicon."""
+    return {"lexicon": hash_file(data_folder() / "lexicon.tsv")}
+
+
+def probe_properties(
+    sources: Sequence[Source],
+    settings: ProbingSettings,
     *,
-    settings: ProbingSettings | None = None,
-    properties: Sequence[Property] | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
     device: str = "cpu",
 ) -> dict[str, pd.DataFrame]:
     """Probe every head's keys, values and an equally wide random slice of x for every property.
 
     Parameters
     ----------
-    store
-        A finished capture of `pairs`, or of a treebank's words (`probes.capture.plan_treebank`).
-        A capture of the untrained model of the same sentences, in ``capture-untrained`` beside it,
-        is taken in where it is there.
-    properties
-        What to probe for; by default all that the shipped tables and `pairs` say of its words, and
-        the relations and human scores of the pairs in the captures of single words beside it
-        (`probes.linear.shipped_properties`).
+    sources
+        Captures of one model, and what to probe for in each.
+    left_out
+        What cannot be probed for, with the reason.
     device
         Where the probes are fitted. Another one may round differently.
 
     Returns
     -------
     ``heads``
-        ``model, key_stage, property, score, what, layer, kv_head, value, ci_low, ci_high,
-        balanced, majority, control, selectivity, bits, compression, refit_sd``; `what` is ``k``,
-        ``v``, ``slice``, ``untrained k`` or ``untrained v``; `score` is accuracy or r2.
+        ``model, key_stage, property, score, part, layer, kv_head, value, ci_low, ci_high,
+        balanced, majority, control, selectivity, bits, compression, refit_sd``. ``part`` is
+        ``keys``, ``values``, ``random_slice``, ``untrained keys`` or ``untrained values``;
+        ``score`` is accuracy or r2.
     ``differences``
-        ``v - k``, and each minus the slice and its untrained like, paired: ``value, ci_low,
-        ci_high, p, q, p_family`` (no p-values for properties of pairs, as pairs share words).
+        ``values - keys``, and each minus the slice and its untrained like, paired: ``value,
+        ci_low, ci_high, p, p_bh, p_max_t`` (no p-values for properties of pairs, as pairs share
+        words).
     ``summary``
         Means over all heads, and of their differences; ``x`` and ``embedding`` are the whole input.
     ``learning``
@@ -108,15 +100,9 @@ def compute(
     Raises
     ------
     TableError
-        If no property can be probed.
+        If there is no property.
     """
-    settings = settings or ProbingSettings()
-    left_out: dict[str, str] = {}
-    if properties is None:
-        sources, left_out = _list_all(store, pairs)
-    else:
-        sources = [(store, list(properties))]
-    sources = [(source, wanted) for source, wanted in sources if wanted]
+    sources = [source for source in sources if source.properties]
     if not sources:
         raise TableError(
             "no property of the captured words is known: "
@@ -125,16 +111,12 @@ def compute(
     designs: list[Design] = []
     measured: list[dict[str, list[HeadMeasurements]]] = []
     whole: list[dict[int, HeadMeasurements]] = []
-    for source, wanted in sources:
-        own = [_design(one, settings) for one in wanted]
+    for source in sources:
+        own = [design_probe(wanted, settings) for wanted in source.properties]
         designs += own
-        measured += _measure(source, own, settings, device)
-        whole += _measure_whole(source, own, settings, device)
+        measured += measure_parts(source, own, settings, device)
+        whole += measure_whole(source, own, settings, device)
     weights = [design.weights(settings.resamples) for design in designs]
-    place = {
-        "model": store.manifest["model"],
-        "key_stage": store.manifest["identity"]["key_stage"],
-    }
     tables = {
         "heads": tabulate_heads(designs, measured, weights),
         "differences": tabulate_differences(designs, measured, weights, seed=settings.seed),
@@ -142,152 +124,8 @@ def compute(
         "learning": tabulate_learning(designs, measured),
         "properties": tabulate_properties(designs, left_out),
     }
+    manifest = sources[0].store.manifest
     for table in tables.values():
-        for position, (column, value) in enumerate(place.items()):
-            table.insert(position, column, value)
+        table.insert(0, "model", manifest["model"])
+        table.insert(1, "key_stage", manifest["identity"]["key_stage"])
     return tables
-
-
-def describe_inputs(
-    store: Store, pairs_hash: str, settings: ProbingSettings | None = None
-) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    from probes.files import hash_file
-    from probes.words.tables import data_folder
-
-    untrained = open_untrained(store)
-    words = _find_word_captures(store)
-    return {
-        "capture": store.identity_hash,
-        "words": {name: other.identity_hash for name, other in words.items()},
-        "untrained": None if untrained is None else untrained.identity_hash,
-        "pairs": pairs_hash,
-        "lexicon": hash_file(data_folder() / "lexicon.tsv"),
-        "settings": asdict(settings or ProbingSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw the headline, the maps of value minus key, and the learning curves."""
-    from analyses.probing.compute import figures
-
-    drawn = {
-        "headline": figures.draw_headline(tables["summary"]),
-        "maps": figures.draw_maps(tables["differences"]),
-    }
-    if len(tables["learning"]):
-        drawn["learning"] = figures.draw_learning(tables["learning"])
-    return drawn
-
-
-def _list_all(
-    store: Store, pairs: pd.DataFrame
-) -> tuple[list[tuple[Store, list[Property]]], dict[str, str]]:
-    """List what can be probed for in a capture, and in those of single words beside it."""
-    properties, left_out = list_properties(
-        store.table("occurrences"), store.table("queries"), pairs
-    )
-    sources = [(store, properties)]
-    for name, words in _find_word_captures(store).items():
-        found, missing = list_word_properties(
-            words, "" if name == WORDS else name.removeprefix(HUMAN)
-        )
-        sources.append((words, found))
-        left_out |= missing
-    return sources, left_out
-
-
-def _find_word_captures(store: Store) -> dict[str, Store]:
-    """Open the captures of single words that are there; `kvprobes run` makes them."""
-    try:
-        return find_word_captures(store)
-    except TableError:
-        return {}
-
-
-def _design(wanted: Property, settings: ProbingSettings) -> Design:
-    return Design.of(
-        wanted,
-        probe=settings.probe,  # type: ignore[arg-type]
-        folds=settings.folds,
-        controls=settings.controls,
-        refits=settings.refits,
-        seed=settings.seed,
-    )
-
-
-def _measure(
-    store: Store, designs: list[Design], settings: ProbingSettings, device: str
-) -> list[dict[str, list[HeadMeasurements]]]:
-    """Measure every layer: for each design, what -> a measurement a layer.
-
-    What an untrained model has of the property (no code: it takes the longest) stands beside the
-    trained one's, where it has been captured.
-    """
-    metrics = read_metrics(store)
-    untrained = open_untrained(store)
-    untrained_metrics = [] if untrained is None else read_metrics(untrained)
-
-    def read(source: Store, layer: int, metrics: HeadMetrics) -> dict[str, Tensor]:
-        basis: Basis = settings.basis  # type: ignore[assignment]
-        inputs = read_inputs(source, layer, basis=basis, metrics=metrics, seed=settings.seed)
-        return {what: x.to(device) for what, x in inputs.items()}
-
-    def measure(layer: int) -> list[dict[str, HeadMeasurements]]:
-        inputs = read(store, layer, metrics[layer])
-        controls: dict[str, Tensor] = {}
-        if untrained is not None:
-            beside = read(untrained, layer, untrained_metrics[layer])
-            controls = {f"untrained {what}": beside[what] for what in ("k", "v")}
-        return [
-            {
-                what: measure_heads(x, design, with_code=settings.code and what in inputs)
-                for what, x in (inputs | controls).items()
-            }
-            for design in designs
-        ]
-
-    with progress_bar("Probing heads", total=store.n_layers, unit="layers") as advance:
-        layers = map_threads(measure, range(store.n_layers), on_done=advance)
-    return [
-        {what: [layer[number][what] for layer in layers] for what in layers[0][number]}
-        for number in range(len(designs))
-    ]
-
-
-def _measure_whole(
-    store: Store, designs: list[Design], settings: ProbingSettings, device: str
-) -> list[dict[int, HeadMeasurements]]:
-    """Probe all of x at a few layers, with one fit each: for each design, layer -> measurement.
-
-    Not for pairs: twice the width of x is more than a probe should read from so few words.
-    """
-    chosen = torch.linspace(0, store.n_layers - 1, settings.x_layers).round().int().tolist()
-    layers = list(dict.fromkeys(chosen))
-    if all(design.wanted.of_pairs for design in designs):
-        return [{} for _ in designs]
-    single = [replace(design, splits=design.splits[:1]) for design in designs]
-
-    def measure(layer: int) -> list[HeadMeasurements | None]:
-        x = store.read("x", layer)[None].to(device)
-        return [
-            None if design.wanted.of_pairs else measure_heads(x, design, with_code=False)
-            for design in single
-        ]
-
-    with progress_bar("Probing x", total=len(layers), unit="layers") as advance:
-        measured = map_threads(measure, layers, on_done=advance)
-    return [
-        {
-            layer: measurement
-            for layer, found in zip(layers, measured, strict=True)
-            if (measurement := found[number]) is not None
-        }
-        for number in range(len(designs))
-    ]
-
-
-if __name__ == "__main__":
-    from kvprobes.command.cli import run_analysis_script
-
-    run_analysis_script(NAME)

@@ -7,16 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.shared.numbers import join, show
+from analyses.probing.tables import GAP, KEYS, SLICE, UNTRAINED, VALUES
+from analyses.shared.numbers import Quantity, join, tell
 from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
 from analyses.shared.tables import select
 
-UNTRAINED = {"untrained k": "untrained keys", "untrained v": "untrained values"}
 EFFORTS = (
-    *(("k", "selectivity"), ("v", "selectivity")),
-    *(("k", "compression"), ("v", "compression"), ("slice", "compression")),
-    *(("k", "refit_sd"), ("v", "refit_sd"), ("v - k", "refit_sd")),
+    *((KEYS, "selectivity"), (VALUES, "selectivity")),
+    *((KEYS, "compression"), (VALUES, "compression"), (SLICE, "compression")),
+    *((KEYS, "refit_sd"), (VALUES, "refit_sd"), (GAP, "refit_sd")),
 )
+"""Part and column of each column of the second table."""
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
@@ -24,31 +25,31 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     summary = tables["summary"]
     rows: list[tuple[Entry, ...]] = []
     efforts: list[tuple[Entry, ...]] = []
-    untrained = [what for what in UNTRAINED if what in set(summary["what"])]
+    untrained = [part for part in UNTRAINED if part in set(summary["part"])]
     for name in summary["property"].unique():
         own = select(summary, property=str(name))
-        keys = select(own, what="k").iloc[0]
+        keys = select(own, part=KEYS).iloc[0]
         cells = [
-            show_first(select(own, what=what), decimals=3, signed=" - " in what)
-            for what in ("k", "v", "v - k", "slice")
+            show_first(select(own, part=part), decimals=3, signed=part == GAP)
+            for part in (KEYS, VALUES, GAP, SLICE)
         ]
-        cells += [_show(own, what, "value") for what in untrained]
+        cells += [_show(own, part, "value") for part in untrained]
         beside = [show_number(float(keys[c]), decimals=3) for c in ("majority", "control")]
         score = "R²" if keys["score"] == "r2" else str(keys["score"])
         rows.append((str(name), score, *cells, *beside))
-        efforts.append((str(name), *(_show(own, what, column) for what, column in EFFORTS)))
+        efforts.append((str(name), *(_show(own, part, column) for part, column in EFFORTS)))
     return Section(
         anchor="probing",
         title="Linear probes: what keys know that values do not, and the reverse",
         explanation=(
-            "One linear probe a head, property and input, all of one width: the keys, the values, "
-            "and as many random directions of x. Folds are split by word, so nothing is scored on "
-            "a word that was fitted. The control task gives every word a random label: what a "
-            "probe scores there it has learned by heart.",
+            "There is one linear probe for each head, property and input. The inputs have one "
+            "width: the keys, the values, and as many random directions of x. Folds are split by "
+            "word, so no probe is scored on a word that it was fitted on. The control task gives "
+            "every word a random label. What a probe scores there, it has learned by heart.",
             *(
                 (
-                    "The untrained model is the same architecture as its code initialises it, "
-                    "reading the same sentences: what it knows needs no training.",
+                    "The untrained model is the same architecture as its code initialises it, and "
+                    "reads the same sentences. What it knows needs no training.",
                 )
                 if untrained
                 else ()
@@ -81,7 +82,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 "Bold: the difference excludes 0.",
                 (
                     *("property", "score", "keys", "values", "values, less keys"),
-                    *("random slice of x", *(UNTRAINED[what] for what in untrained)),
+                    *("random slice of x", *untrained),
                     *("majority", "control (keys)"),
                 ),
                 tuple(rows),
@@ -104,9 +105,9 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     )
 
 
-def _show(own: pd.DataFrame, what: str, column: str) -> Entry:
+def _show(own: pd.DataFrame, part: str, column: str) -> Entry:
     """Print a column of one property's row; None where it has none."""
-    rows = select(own, what=what)
+    rows = select(own, part=part)
     decimals = 4 if column == "refit_sd" else 3
     return show_number(float(rows[column].iloc[0]), decimals=decimals) if len(rows) else None
 
@@ -117,24 +118,23 @@ def _answer(summary: pd.DataFrame) -> list[str]:
     beaten = []
     for name in summary["property"].unique():
         own = select(summary, property=str(name))
-        gap = select(own, what="v - k").iloc[0]
-        sign = 0 if gap["ci_low"] <= 0 <= gap["ci_high"] else (1 if gap["value"] > 0 else -1)
-        values = (float(gap[column]) for column in ("value", "ci_low", "ci_high"))
-        told = "{}, {} to {}".format(*(show(value, 3) for value in values))
-        groups[sign].append(f"{name} ({told})")
-        sides = [float(select(own, what=what)["value"].iloc[0]) for what in ("k", "v", "slice")]
-        if sides[2] > max(sides[:2]):
+        gap = Quantity.of(select(own, part=GAP).iloc[0])
+        groups[gap.sign].append(f"{name} ({tell(gap, 3)})")
+        keys, values, blind = (
+            float(select(own, part=part)["value"].iloc[0]) for part in (KEYS, VALUES, SLICE)
+        )
+        if blind > max(keys, values):
             beaten.append(str(name))
     words = {
         -1: "Keys know more of {}",
         1: "Values know more of {}",
-        0: "The two cannot be told apart in {}",
+        0: "Neither clearly knows more of {}",
     }
     sentences = [f"{words[sign].format(join(names))}." for sign, names in groups.items() if names]
-    sentences[0] = sentences[0].replace(" (", " (value score less key score ", 1)
+    sentences[0] += " Numbers: the score of values minus that of keys, with 95 % intervals."
     if beaten:
         sentences.append(
-            f"A random slice of x, as wide as a key, knows more than either of {join(beaten)}: "
-            "what is there to know was not made by W_K or W_V."
+            f"A random slice of x, as wide as a key, knows more of {join(beaten)} than keys or "
+            "values do. W_K and W_V did not make what can be read there."
         )
     return sentences

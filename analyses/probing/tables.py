@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analyses.shared.significance import tabulate_samples
+from analyses.shared.tables import number_heads
 from probes.linear.measure import Design, HeadMeasurements
 from probes.linear.resampled import WordScore, compare_scores
 from probes.stats.bootstrap import interval
 
 Measured = Sequence[dict[str, list[HeadMeasurements]]]
+KEYS, VALUES, SLICE = "keys", "values", "random_slice"
+GAP = f"{VALUES} - {KEYS}"
+UNTRAINED = (f"untrained {KEYS}", f"untrained {VALUES}")
 COMPARISONS = (
-    *(("v", "k"), ("k", "slice"), ("v", "slice")),
-    *(("k", "untrained k"), ("v", "untrained v")),
+    *((VALUES, KEYS), (KEYS, SLICE), (VALUES, SLICE)),
+    *zip((KEYS, VALUES), UNTRAINED, strict=True),
 )
 FLIPS = 999
-NAMES = {"k": "keys", "v": "values", "slice": "random slice of $x$", "v - k": "values $-$ keys"}
 
 
 def tabulate_heads(
@@ -30,14 +34,14 @@ def tabulate_heads(
     """Tabulate every property, kind of input, layer and kv head."""
     parts = []
     for design, found, resamples in zip(designs, measured, weights, strict=True):
-        for what, layers in found.items():
+        for part, layers in found.items():
             score = _stack_scores(layers)
             low, high = interval(score.resample(resamples))
             parts.append(
-                _grid(score.observed).assign(
+                number_heads(*score.observed.shape).assign(
                     property=design.wanted.name,
                     score=_name_score(design),
-                    what=what,
+                    part=part,
                     value=_flat(score.observed),
                     ci_low=_flat(low),
                     ci_high=_flat(high),
@@ -45,7 +49,7 @@ def tabulate_heads(
                 )
             )
     table = pd.concat(parts, ignore_index=True)
-    first = ["property", "score", "what", "layer", "kv_head", "value", "ci_low", "ci_high"]
+    first = ["property", "score", "part", "layer", "kv_head", "value", "ci_low", "ci_high"]
     return table[[*first, *(column for column in table if column not in first)]]
 
 
@@ -55,7 +59,7 @@ def tabulate_differences(
     """Tabulate paired differences of every head, with p-values corrected over all heads."""
     parts = []
     for design, found, resamples in zip(designs, measured, weights, strict=True):
-        scores = {what: _stack_scores(layers) for what, layers in found.items()}
+        scores = {part: _stack_scores(layers) for part, layers in found.items()}
         for one, other in _compared(scores):
             a, b = scores[one], scores[other]
             low, high = interval(a.resample(resamples) - b.resample(resamples))
@@ -64,20 +68,20 @@ def tabulate_differences(
             # Pairs that share a word cannot be exchanged one by one: intervals only.
             known = np.nan if design.wanted.of_pairs else 1.0
             parts.append(
-                _grid(a.observed).assign(
+                number_heads(*a.observed.shape).assign(
                     property=design.wanted.name,
                     score=_name_score(design),
-                    comparison=f"{one} - {other}",
+                    part=f"{one} - {other}",
                     value=_flat(a.observed - b.observed),
                     ci_low=_flat(low),
                     ci_high=_flat(high),
                     p=known * _flat(tested.p),
-                    q=known * _flat(tested.q),
-                    p_family=known * _flat(tested.p_family),
+                    p_bh=known * _flat(tested.p_bh),
+                    p_max_t=known * _flat(tested.p_max_t),
                     refit_sd=_flat(_spread(refits)),
                 )
             )
-    first = ["property", "score", "comparison"]
+    first = ["property", "score", "part"]
     table = pd.concat(parts, ignore_index=True)
     return table[[*first, *(column for column in table if column not in first)]]
 
@@ -93,33 +97,33 @@ def tabulate_summary(
     for design, found, inputs, resamples in zip(designs, measured, whole, weights, strict=True):
         place = {"property": design.wanted.name, "score": _name_score(design)}
         observed, samples, refits = {}, {}, {}
-        for what, layers in found.items():
+        for part, layers in found.items():
             score = _stack_scores(layers)
-            observed[what] = score.observed
-            samples[what] = score.resample(resamples).mean((1, 2))
+            observed[part] = score.observed
+            samples[part] = score.resample(resamples).mean((1, 2))
             beside = {n: float(v.mean()) for n, v in _beside(layers).items()}
             # The spread of the mean over heads, not the mean of the heads' spreads.
-            refits[what] = _stack_refits(layers).mean((1, 2))
-            beside["refit_sd"] = float(_spread(refits[what]))
+            refits[part] = _stack_refits(layers).mean((1, 2))
+            beside["refit_sd"] = float(_spread(refits[part]))
             best = float(score.observed.max())
             rows.append(
-                {**place, "what": what, "layer": -1}
-                | _summarise(score.observed.mean(), samples[what])
+                {**place, "part": part, "layer": -1}
+                | tabulate_samples(score.observed.mean(), samples[part])
                 | beside
                 | {"best_head": best}
             )
         for one, other in _compared(observed):
             gap = observed[one] - observed[other]
             rows.append(
-                {**place, "what": f"{one} - {other}", "layer": -1}
-                | _summarise(gap.mean(), samples[one] - samples[other])
+                {**place, "part": f"{one} - {other}", "layer": -1}
+                | tabulate_samples(gap.mean(), samples[one] - samples[other])
                 | {"refit_sd": float(_spread(refits[one] - refits[other]))}
             )
         for layer, measurement in inputs.items():
             score = measurement.probing.score
             rows.append(
-                {**place, "what": "embedding" if layer == 0 else "x", "layer": layer}
-                | _summarise(score.observed.mean(), score.resample(resamples).mean(1))
+                {**place, "part": "embedding" if layer == 0 else "x", "layer": layer}
+                | tabulate_samples(score.observed.mean(), score.resample(resamples).mean(1))
                 | {n: float(v.mean()) for n, v in _beside([measurement]).items() if n != "refit_sd"}
             )
     return pd.DataFrame(rows)
@@ -129,7 +133,7 @@ def tabulate_learning(designs: Sequence[Design], measured: Measured) -> pd.DataF
     """Tabulate accuracy and bits a label on the words that come next; means over heads."""
     rows = []
     for design, found in zip(designs, measured, strict=True):
-        for what, layers in found.items():
+        for part, layers in found.items():
             codes = [layer.code for layer in layers if layer.code is not None]
             if not codes:
                 continue
@@ -139,17 +143,17 @@ def tabulate_learning(designs: Sequence[Design], measured: Measured) -> pd.DataF
                 rows.append(
                     {
                         "property": design.wanted.name,
-                        "what": what,
+                        "part": part,
                         "trained_on": count,
                         "accuracy": float(accuracy[block]),
                         "bits": float(bits[block]),
                     }
                 )
-    columns = ["property", "what", "trained_on", "accuracy", "bits"]
+    columns = ["property", "part", "trained_on", "accuracy", "bits"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def tabulate_properties(designs: Sequence[Design], left_out: dict[str, str]) -> pd.DataFrame:
+def tabulate_properties(designs: Sequence[Design], left_out: Mapping[str, str]) -> pd.DataFrame:
     """Tabulate what was probed for, and what was not, with the reason."""
     rows: list[dict[str, Any]] = []
     for design in designs:
@@ -170,40 +174,6 @@ def tabulate_properties(designs: Sequence[Design], left_out: dict[str, str]) -> 
         )
     rows += [{"property": name, "left_out": reason} for name, reason in left_out.items()]
     return pd.DataFrame(rows)
-
-
-def to_latex(summary: pd.DataFrame) -> str:
-    """Write the summary as a LaTeX table (booktabs): keys, values and difference, with intervals.
-
-    Scores are in percent; brackets hold 95 % intervals over words. Then the controls: keys and
-    values of the untrained model where it has been captured, the commonest class, random labels.
-    """
-    chosen = summary[summary["what"].isin(["k", "v", "slice", "v - k"])]
-    cells = [
-        rf"{value:.1f} {{\scriptsize[{low:.1f}, {high:.1f}]}}"
-        for value, low, high in 100 * chosen[["value", "ci_low", "ci_high"]].to_numpy()
-    ]
-    table = chosen.assign(cell=cells).pivot_table(
-        index="property", columns="what", values="cell", aggfunc="first", sort=False
-    )
-    keys = chosen[chosen["what"] == "k"].set_index("property")
-    table = table[[name for name in NAMES if name in table]].rename(columns=NAMES)
-    untrained = {
-        f"untrained {NAMES[what]}": summary[summary["what"] == f"untrained {what}"]
-        for what in ("k", "v")
-    }
-    controls = {
-        name: rows.set_index("property")["value"].reindex(keys.index)
-        for name, rows in untrained.items()
-        if len(rows)
-    }
-    controls |= {name: keys[name] for name in ("majority", "control")}
-    for name, values in controls.items():
-        table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in values]
-    table.index.name = table.columns.name = None
-    return table.style.to_latex(
-        hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
-    )
 
 
 def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
@@ -227,9 +197,9 @@ def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
     }
 
 
-def _compared(whats: Collection[str]) -> list[tuple[str, str]]:
+def _compared(parts: Collection[str]) -> list[tuple[str, str]]:
     """List the comparisons of what has been probed."""
-    return [pair for pair in COMPARISONS if set(pair) <= set(whats)]
+    return [pair for pair in COMPARISONS if set(pair) <= set(parts)]
 
 
 def _stack_refits(layers: Sequence[HeadMeasurements]) -> Tensor:
@@ -248,22 +218,6 @@ def _stack_scores(layers: Sequence[HeadMeasurements]) -> WordScore:
 
 def _name_score(design: Design) -> str:
     return "r2" if design.wanted.is_number else "accuracy"
-
-
-def _summarise(value: Tensor, samples: Tensor) -> dict[str, float]:
-    low, high = interval(samples)
-    return {"value": float(value), "ci_low": float(low), "ci_high": float(high)}
-
-
-def _grid(values: Tensor) -> pd.DataFrame:
-    """Give the layer and head of every entry of a [layer, kv_head] tensor, row by row."""
-    n_layers, n_heads = values.shape
-    return pd.DataFrame(
-        {
-            "layer": np.repeat(np.arange(n_layers), n_heads),
-            "kv_head": np.tile(np.arange(n_heads), n_layers),
-        }
-    )
 
 
 def _flat(values: Tensor) -> NDArray[Any]:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from probes.stats.bootstrap import interval
 from probes.stats.estimates import Estimate
 from probes.stats.multiple import benjamini_hochberg, max_t
 
@@ -25,6 +27,12 @@ def tabulate_estimate(estimate: Estimate) -> dict[str, float]:
         return {"value": value, "ci_low": np.nan, "ci_high": np.nan}
     low, high = estimate.interval()
     return {"value": value, "ci_low": float(low), "ci_high": float(high)}
+
+
+def tabulate_samples(value: Tensor, samples: Float[Tensor, " resample"]) -> dict[str, float]:
+    """Return ``value, ci_low, ci_high`` of one figure whose resamples give its interval."""
+    low, high = interval(samples)
+    return {"value": float(value), "ci_low": float(low), "ci_high": float(high)}
 
 
 def tabulate_tests(estimate: Estimate) -> dict[str, Any]:

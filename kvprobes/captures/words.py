@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.shared.word_pairs import RELATIONS
 from kvprobes.captures.find import HUMAN, WORDS, suits_words
 from probes.capture.plan_words import list_words, plan_words
 from probes.capture.run import CaptureSettings, capture, hash_table
 from probes.capture.store import Store, open_store
 from probes.cluster import IN_PROCESS, Cluster
-from probes.errors import TableError
+from probes.errors import TableError, UsageError
 from probes.words.human import find_gensim_tables, name_human_table, read_human_scores
 from probes.words.relations import load_relations, sample_groups
 from probes.words.word_templates import load_word_templates
@@ -57,6 +58,8 @@ def capture_words(
     ------
     TableError
         If the main capture is of words in another script than the relations', which are English.
+    UsageError
+        If a table of human scores has the name of the relations.
     StoreMismatchError
         If the model is not that of the main capture, or a folder holds other words.
     """
@@ -68,6 +71,11 @@ def capture_words(
         )
     vocabulary = pd.DataFrame(list_words(load_relations()), columns=["pos", "word"])
     given = find_gensim_tables() | {name_human_table(path): path for path in human}
+    if RELATIONS in given:
+        raise UsageError(
+            f"{given[RELATIONS]} would go by the name of the shipped relations, {RELATIONS!r}. Give "
+            "the file of human scores another name."
+        )
     # All are read first, so that a fault in one is told before anything takes time.
     tables = {WORDS: load_relations(limit=limit)} | {
         HUMAN + name: _read_scores(path, vocabulary, limit) for name, path in given.items()

@@ -17,7 +17,7 @@ def draw_control_labels(
     count: int,
     seed: int,
 ) -> Shaped[Tensor, "control occurrence"]:
-    """Deal the words' labels out to the words anew; all occurrences of a word get the same.
+    """Give the words' labels to other words at random; all occurrences of a word get the same.
 
     A word's own label is its most frequent one (of ties the smallest), or the mean of numbers. The
     labels of the control are a permutation of these over words, so that it has the same classes as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -14,10 +14,10 @@ from probes.errors import UsageError
 from probes.linear.cross_validation import cross_validate_logistic
 from probes.linear.resampled import WordScore, sum_by_unit
 from probes.linear.ridge import cross_validate_ridge
+from probes.naming import require_known
 from probes.stats.folds import Splits
 
 Probe = Literal["ridge", "logistic"]
-PROBES = ("ridge", "logistic")
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """In units of the mean eigenvalue of the training inputs' centred scatter matrix."""
 
@@ -98,6 +98,7 @@ def probe_labels(
     NonFiniteError
         If an input is NaN or infinite.
     """
+    require_known("probe", probe, get_args(Probe))
     _check(x, labels, splits, units, penalties)
     n_classes = int(labels.max()) + 1
     if n_classes < 2 or int(labels.min()) < 0:
@@ -107,10 +108,8 @@ def probe_labels(
         one_hot = torch.nn.functional.one_hot(tasks, n_classes).double()
         scores, penalty = cross_validate_ridge(x, one_hot, splits, penalties)
         guess = scores.max(-1).indices  # faster than argmax
-    elif probe == "logistic":
-        guess, penalty = cross_validate_logistic(x, tasks, n_classes, splits, penalties)
     else:
-        raise UsageError(f"There is no probe {probe!r}; choose one of {', '.join(PROBES)}.")
+        guess, penalty = cross_validate_logistic(x, tasks, n_classes, splits, penalties)
     tested = splits.tested()
     right = ((guess == tasks) & tested).double()
     count = tested.double()

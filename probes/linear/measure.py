@@ -51,7 +51,7 @@ class Design:
         penalties: Sequence[float] = PENALTIES,
         seed: int = 0,
     ) -> Design:
-        """Deal out the folds, or take the corpus' own split, and draw the control tasks.
+        """Assign words to folds, or take the corpus' own split, and draw the control tasks.
 
         A word's identity is its own control task, so there is none for it. There are no refits of a
         split that is given.

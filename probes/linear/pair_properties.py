@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
 
-from probes.capture.plan import locate_pairs
-from probes.capture.plan_words import locate_words
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError
 from probes.linear.properties import MIN_WORDS, Property, number_groups
 from probes.words.tables import require_columns
@@ -16,64 +14,34 @@ from probes.words.tables import require_columns
 
 def label_pairs(
     name: str,
-    pairs: pd.DataFrame,
+    pairs: LocatedPairs,
     column: str,
     *,
     occurrences: pd.DataFrame,
-    queries: pd.DataFrame,
     min_pairs: int = MIN_WORDS,
 ) -> Property:
     """Make a property of the two words of each pair, a row for every template.
 
-    Folds deal out the words: a pair is tested where both its words are, and trains where neither
-    is. Where the words have seen the pair's head noun, that counts as a third.
-
-    Raises
-    ------
-    TableError
-        If fewer than 2 classes of `min_pairs` pairs, or fewer such pairs with numbers, remain.
-    """
-    require_columns("the pairs", pairs, ("head", "m1", "m2", column))
-    template_ids = list(dict.fromkeys(queries["template_id"]))
-    left, right = locate_pairs(pairs, queries, template_ids)
-    return _label_members(name, np.stack([left, right], -1), pairs[column], occurrences, min_pairs)
-
-
-def label_word_pairs(
-    name: str,
-    pairs: pd.DataFrame,
-    column: str,
-    *,
-    occurrences: pd.DataFrame,
-    queries: pd.DataFrame,
-    templates: pd.DataFrame,
-    min_pairs: int = MIN_WORDS,
-) -> Property:
-    """Make a property of pairs of single words (`probes.capture.plan_words`), as `label_pairs`.
+    A pair is tested where both its words are in the fold, and trains where neither is. Where the
+    words have seen the pair's head noun, that counts as a third.
 
     Parameters
     ----------
     pairs
-        With ``pos``, ``w1``, ``w2`` and `column`.
+        Of a capture; pairs with a lost word, or of a word with itself, are left out.
+    column
+        The labels, in the pairs' table.
+    occurrences
+        The capture's table.
 
     Raises
     ------
     TableError
         If fewer than 2 classes of `min_pairs` pairs, or fewer such pairs with numbers, remain.
     """
-    require_columns("the pairs", pairs, ("pos", "w1", "w2", column))
-    sides = [locate_words(pairs["pos"], pairs[side], queries, templates) for side in ("w1", "w2")]
-    return _label_members(name, np.stack(sides, -1), pairs[column], occurrences, min_pairs)
-
-
-def _label_members(
-    name: str,
-    members: Int[np.ndarray, "pair template member"],
-    label: pd.Series,
-    occurrences: pd.DataFrame,
-    min_pairs: int,
-) -> Property:
-    """Make a property of located pairs (-1 where a word was lost)."""
+    require_columns("the pairs", pairs.table, (column,))
+    label = pairs.table[column]
+    members = torch.stack([pairs.left, pairs.right], -1).numpy()
     found = (members >= 0).all(-1) & (members[..., 0] != members[..., 1])
     is_number = pd.api.types.is_float_dtype(label)
     good = label.notna() & (label.astype(str) != "") & found.any(1)
@@ -83,7 +51,7 @@ def _label_members(
         classes = tuple(sorted(sizes[sizes >= min_pairs].index))
         good &= label.astype(str).isin(classes)
     if len(classes) < 2 and not (is_number and good.sum() >= min_pairs):
-        raise TableError(f"{name}: too few pairs have a label in the column {label.name!r}.")
+        raise TableError(f"{name}: too few pairs have a label in the column {column!r}.")
     found &= good.to_numpy()[:, None]
     pair, _template = np.nonzero(found)
     kept, unit = np.unique(pair, return_inverse=True)

@@ -72,13 +72,13 @@ class WordScore:
 class Comparison:
     """Paired tests of two scores on the same units, over all heads as one family.
 
-    ``p`` by exchanging the two scores of each unit at random; ``q`` after Benjamini & Hochberg;
-    ``p_family`` after max-T (Westfall & Young).
+    ``p`` by exchanging the two scores of each unit at random; ``p_bh`` after Benjamini & Hochberg;
+    ``p_max_t`` after max-T (Westfall & Young).
     """
 
     p: Float[Tensor, "*head"]
-    q: Float[Tensor, "*head"]
-    p_family: Float[Tensor, "*head"]
+    p_bh: Float[Tensor, "*head"]
+    p_max_t: Float[Tensor, "*head"]
 
 
 def compare_scores(one: WordScore, other: WordScore, *, samples: int, seed: int) -> Comparison:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError
-from probes.linear.pair_properties import label_pairs, label_word_pairs
+from probes.linear.pair_properties import label_pairs
 from probes.linear.properties import TEMPLATE, Property, label_occurrences, label_words
 from probes.words.lexicon import load_lexicon
 
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 N_IDENTITIES = 100
-FEWEST_PAIRS = 100  # only a fifth has both its words in one of five folds, and is tested
+FEWEST_PROBED_PAIRS = 100  # only a fifth has both its words in one of five folds, and is tested
+OF_PAIRS = {
+    "relatedness": "relatedness of two",
+    "glove_cos": "similarity of two",
+    "human_similarity": "human similarity",
+}
+"""Column of a table of pairs -> the property."""
 TREEBANK = {
     "upos": "part of speech in the sentence",
     "deprel": "dependency relation",
@@ -28,13 +36,7 @@ PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives"}
 SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
 
 
-def list_properties(
-    occurrences: pd.DataFrame,
-    queries: pd.DataFrame,
-    pairs: pd.DataFrame,
-    *,
-    pair_columns: Sequence[str] = ("relatedness", "glove_cos", "human_similarity"),
-) -> tuple[list[Property], dict[str, str]]:
+def list_properties(store: Store) -> tuple[list[Property], dict[str, str]]:
     """List what the shipped tables say of a capture's words, and what they do not, with reasons.
 
     Part of speech, semantic field (of the noun), frequency (log10), word identity (among
@@ -46,11 +48,16 @@ def list_properties(
     -------
     properties, left_out
     """
+    occurrences, queries = store.table("occurrences"), store.table("queries")
     lexicon = load_lexicon()
     lexicon["part_of_speech"] = lexicon["pos"].map(SPEECH).fillna("")
     found: list[Property] = []
     left_out: dict[str, str] = {}
-    by_word = {"part of speech": "part_of_speech", "semantic field": "noun_lexname"}
+    by_word = {
+        "part of speech": "part_of_speech",
+        "semantic field": "noun_lexname",
+        "frequency": "z",
+    }
     heads = occurrences["head"]
     distance = occurrences["occurrence"].map(queries.groupby("occurrence")["distance"].first())
     numbers = {
@@ -59,7 +66,7 @@ def list_properties(
     }
     makers: dict[str, Callable[[], Property]] = {
         name: partial(label_words, name, occurrences, lexicon, column)
-        for name, column in {**by_word, "frequency": "z"}.items()
+        for name, column in by_word.items()
     }
     makers["identity"] = partial(label_identity, occurrences)
     makers["head noun"] = partial(
@@ -70,13 +77,12 @@ def list_properties(
     for column, name in TREEBANK.items():
         if column in occurrences:
             makers[name] = partial(label_occurrences, name, occurrences, occurrences[column])
-    names = {"relatedness": "relatedness of two", "glove_cos": "similarity of two"}
-    for column in pair_columns:
-        if column in pairs:
-            name = names.get(column, column.replace("_", " "))
-            makers[name] = partial(
-                label_pairs, name, pairs, column, occurrences=occurrences, queries=queries
-            )
+    columns = [column for column in OF_PAIRS if column in store.table("pairs")]
+    if columns:
+        pairs = LocatedPairs.of(store)
+        for column in columns:
+            name = OF_PAIRS[column]
+            makers[name] = partial(label_pairs, name, pairs, column, occurrences=occurrences)
     for name, make in makers.items():
         try:
             found.append(_require_pairs(make()))
@@ -103,24 +109,17 @@ def list_word_properties(store: Store, name: str) -> tuple[list[Property], dict[
     -------
     properties, left_out
     """
-    occurrences, queries = store.table("occurrences"), store.table("queries")
-    pairs, templates = store.table("pairs"), store.table("templates")
+    occurrences, pairs = store.table("occurrences"), LocatedPairs.of(store)
     found: list[Property] = []
     left_out: dict[str, str] = {}
     for column, called in (("relation", "relation"), ("score", "human similarity")):
-        if column not in pairs:
+        if column not in pairs.table:
             continue
-        for part, rows in pairs.groupby("pos", sort=True):
+        for part, rows in pairs.table.groupby("pos", sort=True):
             full = f"{called} of two {PLURALS[str(part)]}" + (f" ({name})" if name else "")
+            own = pairs.take(torch.tensor(rows.index.to_numpy()))
             try:
-                wanted = label_word_pairs(
-                    full,
-                    rows.reset_index(drop=True),
-                    column,
-                    occurrences=occurrences,
-                    queries=queries,
-                    templates=templates,
-                )
+                wanted = label_pairs(full, own, column, occurrences=occurrences)
                 found.append(_require_pairs(wanted))
             except TableError as error:
                 left_out[full] = str(error)
@@ -151,6 +150,8 @@ def label_identity(occurrences: pd.DataFrame, *, count: int = N_IDENTITIES) -> P
 def _require_pairs(wanted: Property) -> Property:
     """Refuse properties of so few pairs that resamples of their words may leave none of them."""
     count = int(wanted.units.max()) + 1
-    if wanted.of_pairs and count < FEWEST_PAIRS:
-        raise TableError(f"{wanted.name}: {count} pairs; at least {FEWEST_PAIRS} are needed.")
+    if wanted.of_pairs and count < FEWEST_PROBED_PAIRS:
+        raise TableError(
+            f"{wanted.name}: {count} pairs; at least {FEWEST_PROBED_PAIRS} are needed."
+        )
     return wanted

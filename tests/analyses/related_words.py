@@ -48,7 +48,14 @@ def make_relations(seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def write_words(folder: Path, relations: pd.DataFrame, *, seed: int = 1, **options) -> Store:
+def write_words(
+    folder: Path,
+    relations: pd.DataFrame,
+    *,
+    pairs: pd.DataFrame | None = None,
+    seed: int = 1,
+    **options,
+) -> Store:
     """Write ``capture-words``; in layer 1 keys and values of all words are independent."""
     random = np.random.default_rng(seed)
     rows, keys, values = [], [], []
@@ -77,7 +84,7 @@ def write_words(folder: Path, relations: pd.DataFrame, *, seed: int = 1, **optio
         words,
         keys=np.stack(keys),
         values=np.stack(values),
-        pairs=relations,
+        pairs=relations if pairs is None else pairs,
         templates=TEMPLATES,
         **options,
     )

@@ -50,10 +50,9 @@ def write_store(
             "last_token": 1 + words["word"].str.len().to_numpy() % 2,
         }
     )
-    if "head" in words:
-        queries = words.rename(columns={"word": "modifier"}).assign(occurrence=range(n))
-    else:
-        queries = words.rename(columns={"word": "modifier"}).assign(occurrence=range(n), head="is")
+    queries = words.rename(columns={"word": "modifier"}).assign(
+        occurrence=range(n), distance=1, head=words.get("head", "is")
+    )
     tables = {
         "occurrences": occurrences,
         "queries": queries.reset_index(drop=True),

@@ -47,14 +47,14 @@ def test_a_difference_of_known_size_is_found_and_one_of_none_is_not():
     assert float(difference.mean()) == pytest.approx(truth, abs=0.015)
     low, high = interval(other.resample(counts) - one.resample(counts))
     assert 0.85 < float(((low <= truth) & (truth <= high)).double().mean()) <= 1
-    assert bool((compare_scores(other, one, samples=999, seed=0).p_family < 0.05).all())
+    assert bool((compare_scores(other, one, samples=999, seed=0).p_max_t < 0.05).all())
     again, _, _ = plant(1.0, n_words=400, heads=(80,), seed=3)
     again[..., 0] = torch.randn(80, 1200) + (labels - 0.5)
     unlike = probe_labels(torch.flip(weak, dims=(0,)), labels, **kept).score
     tested = compare_scores(one, unlike, samples=999, seed=0)
     assert float((tested.p < 0.05).double().mean()) < 0.15
-    assert bool((tested.q >= tested.p - 1e-12).all())
-    assert bool((tested.p_family >= tested.p - 1e-12).all())
+    assert bool((tested.p_bh >= tested.p - 1e-12).all())
+    assert bool((tested.p_max_t >= tested.p - 1e-12).all())
 
 
 @pytest.mark.parametrize("probe", ["ridge", "logistic"])

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError, UsageError
 from probes.linear.inputs import join_pairs, read_inputs
 from probes.linear.measure import Design, measure_heads
@@ -16,6 +17,7 @@ from probes.linear.shipped_properties import (
 from probes.similarity.spaces import read_metrics
 from probes.words import load_lexicon
 from tests.analyses.related_words import make_relations, write_words
+from tests.analyses.stores import N_KV_HEADS, N_LAYERS, write_store
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -78,17 +80,26 @@ def test_identity_is_tested_in_other_templates():
     assert len(Design.of(label_identity(make_occurrences())).penalties) == 1
 
 
-def test_pairs_join_their_occurrences():
-    occurrences = make_occurrences()
-    queries = occurrences.assign(modifier=occurrences["word"], head="h")
+def write_words_before_a_head(folder, occurrences, pairs):
+    """A store whose words stand before heads; what keys and values are does not matter."""
+    none = np.zeros((len(occurrences), N_LAYERS, N_KV_HEADS, 1))
+    templates = pd.DataFrame({"template_id": occurrences["template_id"].unique()})
+    return write_store(
+        folder, occurrences, keys=none, values=none, pairs=pairs, templates=templates
+    )
+
+
+def test_pairs_join_their_occurrences(tmp_path):
+    words = make_occurrences()[["word", "template_id"]].assign(head="h")
     pairs = pd.DataFrame(
         [("h", f"w{a:02d}", f"w{(a * 7 + 3) % 30:02d}", "xy"[a % 2]) for a in range(30) if a != 27],
         columns=["head", "m1", "m2", "kind"],
     )
     pairs = pairs[pairs["m1"] != pairs["m2"]].reset_index(drop=True)
-    found = label_pairs(
-        "kind", pairs, "kind", occurrences=occurrences, queries=queries, min_pairs=5
-    )
+    store = write_words_before_a_head(tmp_path, words, pairs)
+    occurrences = store.table("occurrences")
+    located = LocatedPairs.of(store)
+    found = label_pairs("kind", located, "kind", occurrences=occurrences, min_pairs=5)
     assert found.of_pairs
     assert len(found.labels) == 2 * len(pairs)
     for members, label, unit in zip(found.occurrences, found.labels, found.units, strict=True):
@@ -98,15 +109,11 @@ def test_pairs_join_their_occurrences():
     lost = pd.DataFrame(
         {"head": "h", "m1": "w00", "m2": [f"lost{n}" for n in range(9)], "kind": "z"}
     )
-    more = label_pairs(
-        "kind",
-        pd.concat([pairs, lost], ignore_index=True),
-        "kind",
-        occurrences=occurrences,
-        queries=queries,
-        min_pairs=5,
-    )
-    assert more.classes == ("x", "y")  # pairs that were not captured make no class
+    more = LocatedPairs.of(store, pd.concat([pairs, lost], ignore_index=True))
+    labelled = label_pairs("kind", more, "kind", occurrences=occurrences, min_pairs=5)
+    assert labelled.classes == ("x", "y")  # pairs that were not captured make no class
+    with pytest.raises(TableError, match="lacks the column"):
+        label_pairs("x", located, "none", occurrences=occurrences)
     weights = Design.of(found, folds=3).weights(7)
     assert weights.shape == (7, len(pairs))
     x = torch.randn(2, 60, 4)
@@ -117,8 +124,8 @@ def test_pairs_join_their_occurrences():
 
 def test_a_capture_is_probed_in_both_bases(tmp_path):
     store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=109)
-    tables = [store.table(name) for name in ("occurrences", "queries", "pairs")]
-    properties, left_out = list_properties(*tables)
+    n_occurrences = len(store.table("occurrences"))
+    properties, left_out = list_properties(store)
     names = [found.name for found in properties]
     assert {"part of speech", "frequency", "identity", "position"} <= set(names)
     assert "head noun" in left_out
@@ -126,10 +133,9 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
     design = Design.of(wanted, refits=2)
     for basis in ("raw", "functional"):
         inputs = read_inputs(store, 1, basis=basis, metrics=read_metrics(store)[1], seed=0)
-        assert {name: tuple(x.shape) for name, x in inputs.items()} == {
-            name: (2, len(tables[0]), 8) for name in ("k", "v", "slice")
-        }
-        found = measure_heads(inputs["k"], design)
+        assert list(inputs) == ["keys", "values", "random_slice"]
+        assert {tuple(x.shape) for x in inputs.values()} == {(2, n_occurrences, 8)}
+        found = measure_heads(inputs["keys"], design)
         assert found.refits.shape == (2, 2)
         torch.testing.assert_close(found.refits[0], found.probing.score.observed)
         assert found.code is not None
@@ -138,15 +144,18 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
 
 
 def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
-    store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=60)
-    occurrences, queries, pairs = (store.table(n) for n in ("occurrences", "queries", "pairs"))
+    words = [f"w{n:03d}" for n in range(121)]
+    captured = pd.DataFrame({"word": words, "template_id": "t0", "head": "h"})
+    pairs = pd.DataFrame({"head": "h", "m1": words[:60], "m2": words[60:120]})
     labelled = pairs.assign(human_similarity=np.arange(60.0), relatedness=["a", "b"] * 30)
-    found, left_out = list_properties(occurrences, queries, labelled)
+    store = write_words_before_a_head(tmp_path / "few", captured, labelled)
+    found, left_out = list_properties(store)
     assert "60 pairs; at least 100" in left_out["human similarity"]
     assert "60 pairs; at least 100" in left_out["relatedness of two"]
     assert not any(wanted.of_pairs for wanted in found)
     twice = pd.concat([labelled, labelled.rename(columns={"m1": "m2", "m2": "m1"})])
-    found, _ = list_properties(occurrences, queries, twice.reset_index(drop=True))
+    store = write_words_before_a_head(tmp_path / "enough", captured, twice)
+    found, _ = list_properties(store)
     scores = next(wanted for wanted in found if wanted.name == "human similarity")
     assert scores.is_number
     assert sorted(set(scores.labels.tolist())) == list(range(60))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from probes.capture.located import CapturedWords, LocatedPairs
 from probes.errors import TableError
 from probes.linear.measure import ONE_PENALTY, Design, measure_heads
 from probes.linear.pair_properties import label_pairs
@@ -75,29 +76,37 @@ def test_a_head_noun_that_leaks_the_label_is_no_help_on_unseen_head_nouns():
 
 def test_pairs_that_have_seen_their_head_noun_are_split_by_it_too():
     occurrences = make_occurrences()
-    queries = pd.DataFrame(
-        {
-            "template_id": "t",
-            "head": occurrences["head"],
-            "modifier": occurrences["word"],
-            "occurrence": occurrences["occurrence"],
-        }
+    words = sorted(occurrences["word"].unique())
+    captured = CapturedWords(
+        tuple(words),
+        ("t",),
+        torch.tensor(occurrences["word"].map(words.index).to_numpy()),
+        torch.zeros(len(occurrences), dtype=torch.int64),
     )
-    table = {(row.head, row.word): row.occurrence for row in occurrences.itertuples()}
-    heads = occurrences.groupby("head")["word"].unique()
+    row_of = {(row.head, row.word): row.occurrence for row in occurrences.itertuples()}
     pairs = pd.DataFrame(
         [
-            (head, words[n], words[n + 1])
-            for head, words in heads.items()
-            for n in range(len(words) - 1)
+            (head, own[n], own[n + 1])
+            for head, own in occurrences.groupby("head")["word"].unique().items()
+            for n in range(len(own) - 1)
         ],
         columns=["head", "m1", "m2"],
     )
     pairs["kind"] = ["xy"[number % 2] for number in range(len(pairs))]
-    found = label_pairs("kind", pairs, "kind", occurrences=occurrences, queries=queries)
+    sides = [
+        [row_of[place] for place in zip(pairs["head"], pairs[side], strict=True)]
+        for side in ("m1", "m2")
+    ]
+    located = LocatedPairs(
+        captured,
+        pairs,
+        *(torch.tensor(side)[:, None] for side in sides),
+        *(captured.number(pairs[side].to_numpy()) for side in ("m1", "m2")),
+    )
+    found = label_pairs("kind", located, "kind", occurrences=occurrences)
     assert found.split_by == "both words and head noun"
     assert found.groups.shape == (len(pairs), 3)
-    assert table[tuple(pairs[["head", "m1"]].iloc[0])] == int(found.occurrences[0, 0])
+    assert row_of[tuple(pairs[["head", "m1"]].iloc[0])] == int(found.occurrences[0, 0])
     numbers = found.groups
     for row, other in ((0, 1), (0, 5), (3, 50)):
         same = [

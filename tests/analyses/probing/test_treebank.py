@@ -1,10 +1,16 @@
+"""A treebank is probed on its own split."""
+
+from __future__ import annotations
+
 import inspect
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from analyses.probing.compute import compute as probing
+from analyses.probing import ProbingSettings
+from analyses.probing.compute import probe_properties
+from analyses.probing.fits import Source
 from probes.capture import CaptureSettings, capture
 from probes.capture.plan_treebank import plan_treebank
 from probes.linear.evaluate import PENALTIES
@@ -14,7 +20,7 @@ from probes.words.treebank import read_treebank_splits
 from tests.analyses.treebanks import write_treebank
 from tests.tiny import tiny_model
 
-SETTINGS = probing.ProbingSettings(resamples=10, x_layers=1, code=False)
+SETTINGS = ProbingSettings(resamples=10, x_layers=1, code=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +51,21 @@ def test_a_treebank_is_probed_on_its_own_split(model, words, tmp_path):
         label_occurrences(name, occurrences, occurrences[name], min_words=1)
         for name in ("upos", "deprel")
     ]
-    tables = probing.compute(store, store.table("pairs"), settings=SETTINGS, properties=properties)
+    tables = probe_properties([Source(store, properties)], SETTINGS)
     rows = tables["properties"].set_index("property")
     assert list(rows["split_by"]) == ["train, dev, test"] * 2
     assert list(rows["folds"]) == [1, 1]
     assert rows.loc["upos", "n_tested"] == 30 * 6
     assert rows.loc["upos", "classes"] == "ADJ, DET, NOUN, VERB"
-    heads = tables["heads"].query("layer == 1").set_index(["property", "what", "kv_head"])["value"]
+    heads = tables["heads"].query("layer == 1").set_index(["property", "part", "kv_head"])["value"]
     split = occurrences["split"].to_numpy()
     for name in ("upos", "deprel"):
         labels = np.unique(occurrences[name], return_inverse=True)[1]
-        for what, head in (("k", 0), ("v", 1)):
-            x = store.read(what, 1)[:, head].double().numpy()
+        for part, stored, head in (("keys", "k", 0), ("values", "v", 1)):
+            x = store.read(stored, 1)[:, head].double().numpy()
             wanted = fit_on_split(x, labels, split)
-            assert heads[name, what, head] == pytest.approx(wanted, abs=1.5 / 180)
-    keys = tables["summary"].query("what == 'k'").set_index("property")
+            assert heads[name, part, head] == pytest.approx(wanted, abs=1.5 / 180)
+    keys = tables["summary"].query("part == 'keys'").set_index("property")
     assert keys.loc["upos", "majority"] == pytest.approx(2 / 6)
 
 
@@ -72,17 +78,19 @@ def test_only_the_training_set_trains(model, words, tmp_path):
     store = capture(model, plan, tmp_path / "capture", settings=CaptureSettings(dtype="float32"))
     occurrences = store.table("occurrences")
     found = label_occurrences("turned", occurrences, occurrences["label"], min_words=1)
-    tables = probing.compute(store, store.table("pairs"), settings=SETTINGS, properties=[found])
-    summary = tables["summary"].set_index("what")["value"]
-    assert summary["k"] < 0.2
-    assert summary["v"] < 0.2
+    tables = probe_properties([Source(store, [found])], SETTINGS)
+    summary = tables["summary"].set_index("part")["value"]
+    assert summary["keys"] < 0.2
+    assert summary["values"] < 0.2
 
 
-def test_what_a_treebank_says_is_probed_for_without_being_asked(model, words, monkeypatch):
+def test_what_a_treebank_says_is_probed_for_without_being_asked(
+    model, words, tmp_path, monkeypatch
+):
     # The tiny tokenizer knows fewer words than a class needs.
     monkeypatch.setitem(inspect.unwrap(label_occurrences).__kwdefaults__, "min_words", 1)
     plan = plan_treebank(model.tokenizer, words)
-    found, _ = list_properties(plan.occurrences, plan.queries, plan.pairs)
+    found, _ = list_properties(capture(model, plan, tmp_path / "capture"))
     by_name = {wanted.name: wanted for wanted in found}
     for column, name in TREEBANK.items():
         wanted = by_name[name]

@@ -9,10 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analyses import find_question
 from kvprobes.captures import words as word_captures
-from kvprobes.captures.words import capture_words, find_word_captures, suits_words
-from probes.capture import CaptureSettings, capture, open_store, plan_capture
-from probes.errors import StoreMismatchError, TableError
+from kvprobes.captures.find import find_word_captures, suits_words
+from kvprobes.captures.words import capture_words
+from kvprobes.session import Session
+from probes.capture import CaptureSettings, capture, plan_capture
+from probes.errors import StoreMismatchError, TableError, UsageError
 from probes.models import load_model
 from probes.words import load_pairs, load_templates
 from tests.tiny import tiny_model
@@ -33,10 +36,10 @@ def without_gensim(monkeypatch):
 
 
 @pytest.fixture
-def main(captured, tmp_path):
-    """A main capture in a folder of the test's own."""
+def session(captured, tmp_path):
+    """A session on a result folder of the test's own."""
     shutil.copytree(captured.folder, tmp_path / "results" / "capture")
-    return open_store(tmp_path / "results" / "capture")
+    return Session(tmp_path / "results")
 
 
 @pytest.fixture(scope="module")
@@ -55,74 +58,89 @@ def write_scores(folder: Path) -> Path:
     return path
 
 
-def test_words_are_captured_as_the_pairs_were_and_then_reused(main, tmp_path, monkeypatch):
-    said: list[str] = []
+def test_words_are_captured_as_the_pairs_were_and_then_reused(session, tmp_path):
     scores = write_scores(tmp_path)
-    capture_words(main, human=[scores], limit=4, say=said.append)
-    found = find_word_captures(main)
-    assert list(found) == ["capture-words", "capture-human-my-scores"]
-    identity = found["capture-words"].manifest["identity"]
+    capture_words(session, human=[scores], limit=4)
+    found = find_word_captures(session.folder)
+    assert list(found) == ["relations", "my-scores"]
+    identity = found["relations"].manifest["identity"]
     for name in ("weights", "key_stage", "dtype", "seed", "take"):
-        assert identity[name] == main.manifest["identity"][name]
-    assert len(found["capture-words"].table("pairs")) == 6 * 4
-    human = found["capture-human-my-scores"].table("pairs")
+        assert identity[name] == session.store.manifest["identity"][name]
+    assert len(found["relations"].table("pairs")) == 6 * 4
+    human = found["my-scores"].table("pairs")
     assert human["pos"].tolist() == ["a", "n", "v", "n"]
     assert human["score"].tolist() == [1, 7, 5, 6]
 
-    def refuse(*_, **__):
-        raise AssertionError("the model was loaded")
-
-    monkeypatch.setattr(word_captures, "_load_same_model", refuse)
-    said.clear()
-    capture_words(main, human=[scores], limit=4, say=said.append)
+    said: list[str] = []
+    later = Session(session.folder, say=said.append)
+    capture_words(later, human=[scores], limit=4)
+    # No model is loaded.
     assert [line.split(" in ")[0] for line in said] == ["Reusing the finished capture"] * 2
-    # Without a limit of its own, an analysis takes what is there.
-    capture_words(main, human=[scores], keep=True)
-    assert list(find_word_captures(main)) == list(found)
+    # Without a limit of its own, a question takes what is there.
+    said.clear()
+    capture_words(later, human=[scores], keep=True)
+    assert len(said) == 2
+    assert list(find_word_captures(session.folder)) == list(found)
     scores.write_text("word1,word2,score\nold,new,9\n")
-    with pytest.raises(AssertionError, match="the model was loaded"):
-        capture_words(main, human=[scores], keep=True)
-
-
-def test_other_words_are_refused_or_overwritten(main):
-    capture_words(main, limit=3)
     with pytest.raises(StoreMismatchError, match="other pairs"):
-        capture_words(main, limit=5)
-    capture_words(main, limit=5, overwrite=True)
-    assert len(find_word_captures(main)["capture-words"].table("pairs")) == 30
+        capture_words(later, human=[scores], keep=True)
+    assert any(line.startswith("Loading") for line in said)
 
 
-def test_an_interrupted_capture_goes_on_with_its_own_words(main):
-    capture_words(main, limit=3)
-    folder = main.folder.parent / "capture-words"
-    shard = folder / "shards" / "00000.safetensors"
+def test_a_question_finds_the_captures_by_name(session, tmp_path):
+    session.human = (write_scores(tmp_path),)
+    given = session.gather(find_question("meaning"))
+    assert list(given.words) == ["relations", "my-scores"]
+    assert given.store is session.store
+
+
+def test_other_words_are_refused_or_overwritten(session):
+    capture_words(session, limit=3)
+    with pytest.raises(StoreMismatchError, match="other pairs"):
+        capture_words(session, limit=5)
+    capture_words(session, limit=5, overwrite=True)
+    assert len(find_word_captures(session.folder)["relations"].table("pairs")) == 30
+
+
+def test_an_interrupted_capture_goes_on_with_its_own_words(session):
+    capture_words(session, limit=3)
+    shard = session.folder.capture_named("words") / "shards" / "00000.safetensors"
     whole = shard.read_bytes()
     shard.unlink()
-    with pytest.raises(TableError, match="no finished capture-words"):
-        find_word_captures(main)
-    capture_words(main, keep=True)
+    assert find_word_captures(session.folder) == {}
+    capture_words(session, keep=True)
     assert shard.read_bytes() == whole
+    assert list(find_word_captures(session.folder)) == ["relations"]
 
 
-def test_other_weights_under_the_same_name_are_refused(main):
-    path = main.folder / "manifest.json"
+def test_other_weights_under_the_same_name_are_refused(session):
+    path = session.folder.capture / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["identity"]["weights"] = "0" * 64
     path.write_text(json.dumps(manifest))
     with pytest.raises(StoreMismatchError, match="other weights"):
-        capture_words(open_store(main.folder), limit=3)
-    assert not (main.folder.parent / "capture-words").exists()
+        capture_words(session, limit=3)
+    assert not session.folder.capture_named("words").exists()
 
 
-def test_words_of_another_script_have_no_relations(main, monkeypatch):
-    assert suits_words(main)
+def test_words_of_another_script_have_no_relations(session, monkeypatch):
+    assert suits_words(session.store)
+    assert session.find_obstacle(find_question("relations")) is None
     chinese = pd.DataFrame({"m1": ["神经"]})
-    monkeypatch.setattr(type(main), "table", lambda *_: chinese)
-    assert not suits_words(main)
+    monkeypatch.setattr(type(session.store), "table", lambda *_: chinese)
+    assert not suits_words(session.store)
+    assert session.find_obstacle(find_question("relations")) == "it needs English words"
     with pytest.raises(TableError, match="between English words"):
-        capture_words(main, limit=3)
+        capture_words(session, limit=3)
 
 
-def test_scores_can_be_limited(main, tmp_path):
-    capture_words(main, human=[write_scores(tmp_path)], limit=2)
-    assert len(find_word_captures(main)["capture-human-my-scores"].table("pairs")) == 2
+def test_scores_can_be_limited(session, tmp_path):
+    capture_words(session, human=[write_scores(tmp_path)], limit=2)
+    assert len(find_word_captures(session.folder)["my-scores"].table("pairs")) == 2
+
+
+def test_scores_cannot_go_by_the_name_of_the_relations(session, tmp_path):
+    path = write_scores(tmp_path).rename(tmp_path / "Relations.csv")
+    with pytest.raises(UsageError, match="another name"):
+        capture_words(session, human=[path], limit=2)
+    assert not session.folder.capture_named("words").exists()
