@@ -42,6 +42,8 @@ class BatchRunner:
         Whether the tokens before the first read-out, the same in all rows of a batch, run only
         once. Without it the sequences of a batch may differ from their first token on. Models with
         layers that do not attend keep no cache that could be shared, and always run whole.
+    reader
+        What reads them; one that reads more may stand in its place.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class BatchRunner:
         take: Take = "last",
         sampled: frozenset[int] = frozenset(),
         share_prefix: bool = True,
+        reader: type[Reader] = Reader,
     ) -> None:
         self.model = model
         self.take = take
@@ -61,7 +64,7 @@ class BatchRunner:
         layers = model.at(self.site).layers
         attends_everywhere = [layer.index for layer in layers] == list(range(_count_layers(model)))
         self.share_prefix = share_prefix and attends_everywhere
-        self._reader = Reader(model, site=self.site, key_stage=key_stage)
+        self._reader = reader(model, site=self.site, key_stage=key_stage)
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
     def attached(self) -> AbstractContextManager[Reader]:

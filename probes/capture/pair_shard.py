@@ -10,8 +10,9 @@ from torch import Tensor
 
 from probes.capture.batch import BatchRunner, batches
 from probes.capture.plan import Take, TokenSequence
-from probes.capture.read import KeyStage, Reading
+from probes.capture.read import KeyStage, Reader, Reading
 from probes.capture.shards import Advance, ShardJob
+from probes.capture.sizes import SizeReader
 from probes.errors import NonFiniteError
 from probes.models.geometry import Site
 from probes.models.model import Model
@@ -19,7 +20,10 @@ from probes.models.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class PairJob(ShardJob):
-    """One shard of word pairs, words or a treebank: `sampled` are its queries that keep their x."""
+    """One shard of word pairs, words or a treebank: `sampled` are its queries that keep their x.
+
+    With `sizes` it also holds what each head writes at the queries, and the stream there.
+    """
 
     sequences: tuple[TokenSequence, ...]
     sampled: frozenset[int]
@@ -27,6 +31,7 @@ class PairJob(ShardJob):
     take: Take
     key_stage: KeyStage
     dtype: str
+    sizes: bool = False
 
     @property
     def size(self) -> int:
@@ -41,6 +46,7 @@ class PairJob(ShardJob):
             key_stage=self.key_stage,
             take=self.take,
             sampled=self.sampled,
+            reader=SizeReader if self.sizes else Reader,
         )
         readings = []
         with runner.attached():
@@ -63,17 +69,20 @@ def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tens
         for name in ("k", "v", "x", "x_query"):
             rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
             merged[f"{name}.{layer}"] = rows.to("cpu", dtype)
-        weights = torch.cat([reading.attention[layer] for reading in readings])
-        merged[f"attention.{layer}"] = weights.float().cpu()
+        for name in ("attention", "written", "stream"):
+            if hasattr(readings[0], name):
+                rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
+                merged[f"{name}.{layer}"] = rows.float().cpu()
         moments = torch.stack([reading.query_moment[layer] for reading in readings])
         merged[f"query_moment.{layer}"] = moments.sum(0).cpu()
     return merged
 
 
 def _check_finite(tensors: dict[str, Tensor], name: str) -> None:
-    for kind in ("x", "k", "v", "attention"):
+    for kind in ("x", "k", "v", "attention", "written", "stream"):
         for layer in range(sum(key.startswith(f"{kind}.") for key in tensors)):
-            bad = ~torch.isfinite(tensors[f"{kind}.{layer}"]).flatten(1).all(dim=1)
+            rows = tensors[f"{kind}.{layer}"].unsqueeze(-1)  # sizes of the stream have no axis more
+            bad = ~torch.isfinite(rows).flatten(1).all(dim=1)
             if bad.any():
                 raise NonFiniteError(
                     f"{name} gives NaN or infinite numbers: {kind} of layer {layer} (row "

@@ -104,6 +104,7 @@ def capture(
         "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
+        **({"sizes": True} if plan.settings.get("sizes") else {}),
     }
     with holding(folder):
         store, missing = begin_capture(
@@ -183,6 +184,7 @@ def _list_jobs(
                 take=plan.settings["take"],
                 key_stage=settings.key_stage,
                 dtype=settings.dtype,
+                sizes=plan.settings.get("sizes", False),
             )
         )
     return jobs
