@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analyses.divergence.section import RATIO, find
-from analyses.shared.numbers import show
+from analyses.divergence.answers import find
+from analyses.divergence.tables import NULLS, RATIO
+from analyses.shared.numbers import join, show
 from analyses.shared.section import TIMES, describe_intervals
+from probes.similarity.catalogue import TRAINED, WORD_PAIRS, find_condition
 
 
-def caption_divergence(
-    tables: dict[str, pd.DataFrame], n: dict[str, Any]
+def caption_figures(
+    tables: Mapping[str, pd.DataFrame], settings: Mapping[str, Any]
 ) -> dict[str, tuple[str, str]]:
-    """Return the caption and the alternative text of every figure of the headline analysis.
-
-    Parameters
-    ----------
-    n
-        The counts of `kvprobes.report.page`.
-    """
-    heads = f"{n['layers']} layers {TIMES} {n['kv_heads']} kv heads"
-    words = f"{n['pairs']:,} word pairs of {n['words']:,} words"
-    every = f"{n['all_pairs']:,} random pairs" if n["all_pairs"] else "random pairs"
-    draws = n["draws"] or 1
+    """Return the caption and the alternative text of every figure."""
+    pairs = tables["pairs"]
+    n_layers, n_heads = (int(tables["heads"][axis].max()) + 1 for axis in ("layer", "kv_head"))
+    n_words = len(set(pairs["m1"]) | set(pairs["m2"]))
+    heads = f"{n_layers} layers {TIMES} {n_heads} kv heads"
+    words = f"{len(pairs):,} word pairs of {n_words:,} words"
+    every = f"{settings['random_pairs']:,} random pairs"
+    conditions = join([find_condition(name).label for name in (TRAINED, *NULLS)])
     nulls = (
         "Mismatched heads: keys of one head with values of another of its layer"
-        + (" (none here: a layer has one kv head)" if n["kv_heads"] == 1 else "")
-        + f"; random heads: Gaussian weights on the trained input, {draws} for each trained head."
+        + (" (none here: a layer has one kv head)" if n_heads == 1 else "")
+        + "; random heads: Gaussian weights on the trained input, "
+        + f"{settings['draws']} for each trained head."
     )
-    ratio = find(tables["summary"], "word pairs", "functional", RATIO, "trained")
+    ratio = find(tables["summary"], WORD_PAIRS, "functional", RATIO, TRAINED)
     stated = (
         f" DR at 5 % of the word pairs is {show(ratio.value)} in trained heads." if ratio else ""
     )
-    intervals = describe_intervals(n)
+    intervals = describe_intervals(settings)
     return {
         "headline": (
             f"Key similarity against value similarity of {words}, and the dissociation ratio. "
@@ -45,8 +46,8 @@ def caption_divergence(
             f"mean over heads, on the word pairs and on {every} of the same words; {intervals}; an "
             "interval may reach slightly beyond the possible range. " + nulls,
             "Scatter of key similarity against value similarity of word pairs, beside points with "
-            "error bars of the dissociation ratio at 1, 5 and 10 percent for trained, mismatched "
-            "and random heads." + stated,
+            "error bars of the dissociation ratio at 1, 5 and 10 percent for "
+            f"{conditions}." + stated,
         ),
         "curve": (
             "How unlike the values are, from the pairs with the most similar keys (left) to those "
@@ -55,11 +56,11 @@ def caption_divergence(
             f"similar keys mean similar values. Bands: {intervals}; {words}; {every} of the same "
             "words. " + nulls,
             "Curves of mean value dissimilarity by rank of key similarity, a panel for word pairs "
-            "and one for random pairs, for trained, mismatched and random heads, with bands.",
+            f"and one for random pairs, for {conditions}, with bands.",
         ),
         "maps": (
-            f"Every head. (a) DR(5 %) of the word pairs ({n['pairs']:,} pairs, so each cell rests "
-            f"on {round(0.05 * n['pairs']):,} of them and is coarse); (b) its mean over the heads "
+            f"Every head. (a) DR(5 %) of the word pairs ({len(pairs):,} pairs, so each cell rests "
+            f"on {round(0.05 * len(pairs)):,} of them and is coarse); (b) its mean over the heads "
             "of a layer, dots the single heads, beside the means of the nulls; (c) excess "
             "tieability: red, a linear map of the keys of a head gives more of its values than the "
             "null does; blue, less; (d) tieability beside its nulls. Intervals of single heads "
@@ -74,7 +75,7 @@ def caption_divergence(
             f"{intervals} in the centred and the functional space; (d) in how many directions the "
             "keys spread: where these are few, neighbours in key space agree in little else, which "
             "raises DR. Filled: "
-            f"{n['pairs']:,} word pairs; hollow: {every} of the same words. " + nulls,
+            f"{len(pairs):,} word pairs; hollow: {every} of the same words. " + nulls,
             "Points by space (raw, centred, functional) of mean key cosine, mean value cosine, "
             "dissociation ratio and effective dimension of keys, for trained heads and nulls.",
         ),

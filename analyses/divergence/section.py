@@ -1,271 +1,202 @@
-"""What the report says of the divergence of keys and values, by rule from the summary table."""
+"""What the report says of the headline: verdict, answer, warnings, captions and tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
-from analyses.shared.numbers import Quantity, join, show, show_interval
+from analyses.divergence.answers import LITTLE, MUCH, answer, verdict, warn
+from analyses.divergence.captions import caption_figures
+from analyses.divergence.tables import RATIO
+from analyses.shared.numbers import show
+from analyses.shared.section import Entry, Section, Shown, ShownTable, show_first
+from analyses.shared.tables import populations, select
+from probes.similarity.catalogue import (
+    OCCURRENCES,
+    SPACES,
+    TRAINED,
+    find_condition,
+    find_measure,
+    list_descriptions,
+    list_nulls,
+    list_pair_measures,
+    name_difference,
+)
+from probes.similarity.catalogue.descriptions import EXCESS
 
-RATIO = "dissociation_ratio_5%"
-NULLS = {"mismatched": "mismatched heads", "random": "random heads"}
-SAME = 0.05
-"""The largest difference of DR that means nothing: inside it two conditions count as equal."""
-LITTLE, MUCH = 0.25, 0.75
-"""The verdict's two marks on DR(5 %): a quarter, and three quarters, of what chance gives."""
+MINUS = "\N{MINUS SIGN}"
+EXTREMES = 15
+"""Pairs at either end that are shown."""
 
 
-def find(
-    summary: pd.DataFrame, population: str, space: str, measure: str, condition: str
-) -> Quantity | None:
-    """Return a figure of the summary, or None if it is not there."""
-    rows = summary[
-        (summary["population"] == population)
-        & (summary["space"] == space)
-        & (summary["measure"] == measure)
-        & (summary["condition"] == condition)
+def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
+    """Say what the tables of `analyses.divergence.compute` show."""
+    summary, pairs = tables["summary"], tables["pairs"]
+    return Section(
+        anchor="divergence",
+        title="Do similar keys come with dissimilar values?",
+        explanation=(
+            "Before “network”, both “neural” and “social” should draw attention, so their keys "
+            "should be alike, while their values must tell the model which topic it is: similar "
+            "keys, dissimilar values. Here it is measured how often that happens in every head, "
+            "beside what heads would show that never learned to go together.",
+        ),
+        answer=answer(summary),
+        caveats=(
+            *warn(summary),
+            *_warn_of_repeats(pairs),
+            "All of this is about these words in these sentences and this model. Figures are means "
+            "over heads; single heads differ (figure of the maps). It describes what keys and "
+            "values look like, not what would happen if they were changed.",
+        ),
+        captions=caption_figures(tables, settings),
+        tables=(
+            _tabulate_measures(summary, settings),
+            _tabulate_tieability(summary),
+            _tabulate_spaces(summary),
+            _tabulate_pairs(pairs, most=True),
+            _tabulate_pairs(pairs, most=False),
+        ),
+        verdict=verdict(summary),
+        rule=(
+            "The rule: DR(5 %) is the chance that pairs with very similar keys have dissimilar "
+            "values, in units of chance. The claim is “not what this model does” if all of its "
+            f"95 % interval lies below {LITTLE}, “partly supported” if all of it lies between "
+            f"{LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} or above, and is hedged "
+            "where the interval holds a mark. “More” or “less” than a null is said only where the "
+            "interval of the difference excludes 0."
+        ),
+    )
+
+
+def _warn_of_repeats(pairs: pd.DataFrame) -> list[str]:
+    distinct = len({frozenset(pair) for pair in zip(pairs["m1"], pairs["m2"], strict=True)})
+    repeated = len(pairs) - distinct
+    if not repeated:
+        return []
+    return [
+        f"{repeated:,} of the {len(pairs):,} pairs have both words in common with an earlier pair: "
+        "in a causal model, where a word does not know what follows, they measure the same again."
     ]
-    if rows.empty or pd.isna(rows["value"].iloc[0]):
-        return None
-    return Quantity.of(rows.iloc[0])
 
 
-def answer(summary: pd.DataFrame) -> list[str]:
-    """Answer in three sentences, and warn in further ones where a warning is due.
+def _tabulate_measures(summary: pd.DataFrame, settings: Mapping[str, Any]) -> ShownTable:
+    """Tabulate every measure of pairs in the functional space, and how it differs from nulls."""
+    rows = select(summary, space="functional")
+    there = set(rows["condition"])
+    nulls = [null.name for null in list_nulls() if name_difference(null.name) in there]
+    conditions = [TRAINED, *nulls]
+    shown: list[tuple[Entry, ...]] = []
+    for population in populations(summary):
+        name = population
+        for measure in list_pair_measures():
+            own = select(rows, population=population, measure=measure.name)
+            if own.empty:
+                continue
+            cells = [show_first(select(own, condition=condition)) for condition in conditions]
+            gaps = [
+                show_first(select(own, condition=name_difference(null)), decimals=3, signed=True)
+                for null in nulls
+            ]
+            shown.append((name, measure.symbol, *cells, *gaps))
+            name = ""
+    labels = [find_condition(condition).label for condition in conditions]
+    return ShownTable(
+        "Functional space, means over heads.",
+        f"Below each figure its 95 % interval, {settings['resamples']} resamples of the words. "
+        "Ranks, medians and the highest p are taken within each population. Bold differences "
+        "exclude 0.",
+        ("pairs", "measure", *labels, *(f"trained {MINUS} {label}" for label in labels[1:])),
+        tuple(shown),
+        n_words=2,
+    )
 
-    1. How often similar keys come with dissimilar values: DR(5 %) on the word pairs (half of DR is
-       the share itself), and on random pairs of the captured words.
-    2. Whether that is less or more than under each null: by whether the interval of the difference
-       excludes 0.
-    3. How much of the values a linear map of the keys gives, against every null in the table.
 
-    Then a caveat if the raw cosine of keys is high (0.5 or more) where the centred one is near zero
-    (below 0.1 on either side), and one for each null that stands on the other side of the trained
-    heads in the centred space.
+def _tabulate_tieability(summary: pd.DataFrame) -> ShownTable:
+    """Tabulate tieability, and the excess of trained heads over every null."""
+    rows = select(summary, population=OCCURRENCES, space="functional")
+    tied = select(rows, measure="tieability")
+    shown: list[tuple[Entry, ...]] = []
+    for condition in (TRAINED, *(null.name for null in list_nulls())):
+        own = select(tied, condition=condition)
+        if not own.empty:
+            excess = select(rows, measure=f"{EXCESS}{condition}")
+            cells = show_first(own, decimals=3), show_first(excess, decimals=3, signed=True)
+            shown.append((find_condition(condition).label, *cells))
+    return ShownTable(
+        "Tieability: the share of what the values write that a linear map gives, on words it was "
+        "not fitted on.",
+        "Functional space, means over heads. Intervals resample the words tested on, not the fits, "
+        "and so leave out the variance of fitting again.",
+        ("mapped from", find_measure("tieability").symbol, "excess of trained heads"),
+        tuple(shown),
+    )
 
-    Parameters
-    ----------
-    summary
-        The table of `analyses.divergence.compute`.
-    """
-    sentences = [_answer_ratio(summary), _answer_nulls(summary), _answer_tieability(summary)]
-    return [*sentences, *_caveats(summary)]
+
+def _tabulate_spaces(summary: pd.DataFrame) -> ShownTable:
+    """Tabulate what the spaces differ in: cosines, DR(5 %), dimensions, what is in common."""
+    ratio = (RATIO, find_measure(RATIO).symbol, 2)
+    told = [
+        (name.name, name.label, name.decimals)
+        for name in list_descriptions()
+        if (summary["measure"] == name.name).any()
+    ]
+    cosines = [row for row in told if row[0].endswith("cosine")]
+    shown: list[tuple[Entry, ...]] = []
+    for measure, label, decimals in (*cosines, ratio, *(t for t in told if t not in cosines)):
+        of_measure = select(summary, measure=measure)
+        for population in dict.fromkeys(of_measure["population"]):
+            names = (label, population)
+            for condition in (TRAINED, *(null.name for null in list_nulls())):
+                rows = select(of_measure, population=population, condition=condition)
+                if rows.empty:
+                    continue
+                cells = [
+                    show_first(select(rows, space=space), decimals=decimals) for space in SPACES
+                ]
+                shown.append((*names, find_condition(condition).label, *cells))
+                names = ("", "")
+    return ShownTable(
+        "The same in each space.",
+        "Where a figure has an interval, it stands below: 95 %, words resampled.",
+        ("measure", "of", "heads", *SPACES),
+        tuple(shown),
+        n_words=3,
+    )
 
 
-def verdict(summary: pd.DataFrame) -> str:
-    """Judge the claim "similar keys, dissimilar values" in one plain sentence.
-
-    The rule, on the 95 % interval of DR(5 %) of the word pairs in the functional space, with a mark
-    at 0.25 and one at 0.75 (1 is chance: values that know nothing of keys):
-
-    - *not what this model does*: all of it lies below 0.25, so that of the pairs with the most
-      similar keys fewer than 1 in 8 have values in the less similar half;
-    - *partly supported*: all of it lies between the marks;
-    - *supported*: all of it lies at or above 0.75;
-    - *at most* or *at least partly supported*: it holds the lower, or the upper, mark;
-    - *undecided*: it holds both, or there is no interval.
-
-    The same rule is applied to random pairs of the captured words, and named where it says
-    something else. Separately: whether trained heads dissociate more or less than each null, by the
-    interval of the difference, and whether that turns round in the centred space.
-    """
-    judged = {
-        population: judge(find(summary, population, "functional", RATIO, "trained"))
-        for population in ("word pairs", "all pairs")
+def _tabulate_pairs(pairs: pd.DataFrame, *, most: bool) -> ShownTable:
+    """Show the pairs that dissociate most, or least, in order."""
+    by = pairs["dissociation"].to_numpy(dtype=float)
+    rows = pairs.iloc[np.argsort(-by if most else by, kind="stable")[:EXTREMES]]
+    numbers = {
+        "s_k": ("s_K", 2),
+        "s_v": ("s_V", 2),
+        "key_percentile": ("rank of s_K, %", 0),
+        "value_percentile": ("rank of s_V, %", 0),
+        "raw_key_cosine": ("raw cosine of keys", 2),
+        "dissociation": ("dissociation", 1),
     }
-    words, everything = judged["word pairs"], judged["all pairs"]
-    text = f"“Similar keys, dissimilar values” is {words} on these word pairs"
-    if everything != words and find(summary, "all pairs", "functional", RATIO, "trained"):
-        text += f" (and {everything} on random pairs of the same words)"
-    turned = [NULLS[null] for null in NULLS if _turns_round(summary, null)]
-    if turned:
-        turned = [f", though against {join(turned)} that turns round in the centred space"]
-    return f"{text}; {_separation(summary)}{''.join(turned)}."
-
-
-def judge(ratio: Quantity | None) -> str:
-    """Apply the rule of `verdict` to one DR(5 %)."""
-    if ratio is None or not ratio.bounded:
-        return "undecided"
-    if ratio.high < LITTLE:
-        return "not what this model does"
-    if ratio.low >= MUCH:
-        return "supported"
-    if ratio.low >= LITTLE:
-        return "partly supported" if ratio.high < MUCH else "at least partly supported"
-    return "at most partly supported" if ratio.high < MUCH else "undecided"
-
-
-def _separation(summary: pd.DataFrame) -> str:
-    """Say whether trained heads dissociate more or less than the nulls."""
-    signs = {
-        null: difference.sign
-        for null in NULLS
-        if (difference := _difference(summary, null)) is not None
-    }
-    if not signs:
-        return "there is no null to compare its heads with"
-    words = {1: "more than", -1: "less than", 0: "not distinguishably from"}
-    groups = {sign: [NULLS[null] for null, own in signs.items() if own == sign] for sign in words}
-    parts = [f"{words[sign]} {join(names)}" for sign, names in groups.items() if names]
-    return f"its heads dissociate keys from values {join(parts)}"
-
-
-def _answer_ratio(summary: pd.DataFrame) -> str:
-    ratio = find(summary, "word pairs", "functional", RATIO, "trained")
-    if ratio is None:
-        return "How often similar keys come with dissimilar values was not measured on word pairs."
-    text = (
-        "Of the 5 % of word pairs with the most similar keys, on average over heads, "
-        f"{show(50 * ratio.value, 1)} % have values less similar than those of the median pair, "
-        f"where 50 % would if values knew nothing of keys ({_show_ratio(ratio)})"
-    )
-    everything = find(summary, "all pairs", "functional", RATIO, "trained")
-    if everything is not None:
-        text += (
-            f"; of random pairs of the same words, {show(50 * everything.value, 1)} % "
-            f"({_show_ratio(everything, short=True)})"
+    words = {"head": "head", "words": "words"}
+    if "relatedness" in pairs:
+        words["relatedness"] = "words are"
+    table = rows.assign(words=rows["m1"].astype(str) + " / " + rows["m2"].astype(str))
+    shown: list[tuple[Entry, ...]] = [
+        (
+            *(str(row[name]) for name in words),
+            *(Shown(show(float(row[name]), decimals)) for name, (_, decimals) in numbers.items()),
         )
-    return text + "."
-
-
-def _show_ratio(ratio: Quantity, *, short: bool = False) -> str:
-    if not ratio.bounded:
-        return f"DR = {show(ratio.value)}, no interval"
-    name = "" if short else "95 % interval "
-    return f"DR = {show(ratio.value)}, {name}{show_interval(ratio)}"
-
-
-def _difference(summary: pd.DataFrame, null: str, space: str = "functional") -> Quantity | None:
-    return find(summary, "word pairs", space, RATIO, f"trained - {null}")
-
-
-def _answer_nulls(summary: pd.DataFrame) -> str:
-    parts = []
-    for null, name in NULLS.items():
-        level = find(summary, "word pairs", "functional", RATIO, null)
-        difference = _difference(summary, null)
-        if level is None or difference is None:
-            continue
-        equal = difference.lies_within(SAME)
-        words = {
-            1: "more than in",
-            -1: "less than in",
-            0: f"the same, within {SAME}, as in" if equal else "not distinguishably different from",
-        }[difference.sign]
-        bounds = show_interval(difference, 3) or "no interval"
-        parts.append(
-            f"{words} {name} (DR = {show(level.value)}; trained minus {null} = "
-            f"{show(difference.value, 3)}, {bounds})"
-        )
-    if not parts:
-        return "No null stands beside this figure, so it cannot be said whether it is special."
-    text = f"On the word pairs that is {join(parts)}"
-    missing = [name for null, name in NULLS.items() if _difference(summary, null) is None]
-    if missing:
-        text += f"; {join(missing)} could not be formed" + (
-            " (a layer has a single kv head)" if missing == [NULLS["mismatched"]] else ""
-        )
-    return text + "."
-
-
-def _answer_tieability(summary: pd.DataFrame) -> str:
-    place = ("occurrences", "functional")
-    tied = find(summary, *place, "tieability", "trained")
-    if tied is None:
-        return "How much of the values a linear map of the keys gives was not measured."
-    text = (
-        f"The best linear map of the keys of a head gives {show(100 * tied.value, 0)} % of the "
-        "variance of what its values write, on words it was not fitted on (tieability R² = "
-        f"{show(tied.value, 3)}" + (f", {show_interval(tied, 3)})" if tied.bounded else ")")
+        for row in table.to_dict("records")
+    ]
+    end = ("Most", "keys more alike than values") if most else ("Least", "values more alike")
+    return ShownTable(
+        f"{end[0]} dissociating: {end[1]}{'' if most else ' than keys'}.",
+        f"The most extreme of {len(pairs):,} pairs, chosen because they are extreme: on other "
+        "sentences they would stand nearer to the middle. They illustrate, and prove nothing.",
+        (*words.values(), *(label for label, _ in numbers.values())),
+        tuple(shown),
+        n_words=len(words),
     )
-    nulls = {
-        "mismatched": "the keys of another head",
-        "slice": "a random slice of the input of the layer",
-    }
-    parts, signs = [], []
-    for null, name in nulls.items():
-        level = find(summary, *place, "tieability", null)
-        excess = find(summary, *place, f"excess_tieability_vs_{null}", "trained")
-        if level is None or excess is None:
-            continue
-        words = {1: "more than", -1: "less than", 0: "not distinguishably different from"}
-        bounds = show_interval(excess, 3) or "no interval"
-        parts.append(
-            f"{words[excess.sign]} {name} ({show(level.value, 3)}; excess {show(excess.value, 3)}, "
-            f"{bounds})"
-        )
-        signs.append(excess.sign)
-    if not parts:
-        return text + "; no null stands beside it."
-    meaning = {
-        (True, False): ": keys and values of a head share more than these nulls do",
-        (False, True): ": keys and values of a head are further apart than these nulls put them",
-    }.get((all(s > 0 for s in signs), all(s < 0 for s in signs)), "")
-    return f"{text}, {join(parts)}{meaning}."
-
-
-def _caveats(summary: pd.DataFrame) -> list[str]:
-    found = []
-    for population in ("all pairs", "word pairs"):
-        raw, centred = (
-            find(summary, population, space, "mean_key_cosine", "trained")
-            for space in ("raw", "centred")
-        )
-        if raw and centred and raw.value >= 0.5 and abs(centred.value) < 0.1:
-            name = "random pairs of the words" if population == "all pairs" else "the word pairs"
-            found.append(
-                "A high raw cosine of two keys means little here: it averages "
-                f"{show(raw.value)} over {name}, and {show(centred.value)} once the vector that "
-                "all keys share, which draws attention to no word over another, is taken off"
-                f"{_say_shares(summary)}."
-            )
-            break
-    for null, name in NULLS.items():
-        if (turned := _turns_round(summary, null)) is not None:
-            trained, level = (show(figure.value, 3) for figure in turned)
-            found.append(
-                f"The comparison with {name} depends on the space: in the centred one, where every "
-                f"direction of a key counts alike, DR is {trained} in trained and {level} in "
-                f"{name}{_show_gap(summary, null)}, the other way round."
-            )
-    return found
-
-
-def _say_shares(summary: pd.DataFrame) -> str:
-    """Say how much of keys and of values is one common vector, where that was measured."""
-    key, value = (
-        find(summary, "occurrences", "raw", f"{kind}_common_share", "trained")
-        for kind in ("key", "value")
-    )
-    if key is None or value is None:
-        return ""
-    return (
-        f": {show(100 * key.value, 0)} % of the squared length of a key is that one vector (of a "
-        f"value {show(100 * value.value, 0)} %)"
-    )
-
-
-def _turns_round(summary: pd.DataFrame, null: str) -> tuple[Quantity, Quantity] | None:
-    """Return DR of trained heads and of a null in the centred space, if their order is opposite.
-
-    Where the difference in the centred space has an interval, it must exclude 0.
-    """
-    difference, there = (_difference(summary, null, space) for space in ("functional", "centred"))
-    trained, level = (
-        find(summary, "word pairs", "centred", RATIO, condition) for condition in ("trained", null)
-    )
-    if difference is None or trained is None or level is None:
-        return None
-    if there is not None and there.bounded:
-        turned = difference.sign * there.sign < 0
-    else:
-        turned = difference.sign * (trained.value - level.value) < 0
-    return (trained, level) if turned else None
-
-
-def _show_gap(summary: pd.DataFrame, null: str) -> str:
-    """Write the difference in the centred space in brackets, where it has an interval."""
-    gap = _difference(summary, null, "centred")
-    if gap is None or not gap.bounded:
-        return ""
-    return f" (trained minus {null} = {show(gap.value, 3)}, {show_interval(gap, 3)})"

@@ -164,16 +164,15 @@ def head_table(
     trained = values[TRAINED]
     n_layers, n_heads = trained.shape
     low, high = trained_interval or (torch.full_like(trained, torch.nan),) * 2
-    table = number_heads(n_layers, n_heads).assign(
-        **place, value=trained.flatten(), ci_low=low.flatten(), ci_high=high.flatten()
-    )
+    columns = {"value": trained, "ci_low": low, "ci_high": high}
     for null, figures in values.items():
         if null != TRAINED:
-            table[f"{null}_mean"] = figures.mean(1).repeat_interleave(n_heads)
+            columns[f"{null}_mean"] = figures.mean(1).repeat_interleave(n_heads)
             # Of one null head there is no spread to tell.
             spread = figures.std(1) if figures.shape[1] > 1 else torch.full((n_layers,), torch.nan)
-            table[f"{null}_sd"] = spread.repeat_interleave(n_heads)
-    return table
+            columns[f"{null}_sd"] = spread.repeat_interleave(n_heads)
+    flat = {name: column.flatten().numpy() for name, column in columns.items()}
+    return number_heads(n_layers, n_heads).assign(**place, **flat)
 
 
 def tabulate_curves(

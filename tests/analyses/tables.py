@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-RATIOS = ("dissociation_ratio_1%", "dissociation_ratio_5%", "dissociation_ratio_10%")
-SPACES = ("raw", "centred", "functional")
+from probes.similarity.catalogue import (
+    OCCURRENCES,
+    RANDOM_PAIRS,
+    SPACES,
+    TRAINED,
+    WORD_PAIRS,
+    list_pair_measures,
+    name_difference,
+    sort_conditions,
+)
+
+RATIO = "dissociation_ratio_5%"
 
 
 def make_tables(
@@ -14,13 +24,13 @@ def make_tables(
     n_layers=3,
     n_kv_heads=2,
     n_pairs=60,
-    populations=("word pairs", "all pairs"),
+    populations=(WORD_PAIRS, RANDOM_PAIRS),
     relatedness=True,
     seed=0,
 ):
     """All tables; without mismatched heads if a layer has one kv head."""
     random = np.random.default_rng(seed)
-    nulls = ("mismatched", "random") if n_kv_heads > 1 else ("random",)
+    nulls = ("mismatched_heads", "random_heads") if n_kv_heads > 1 else ("random_heads",)
     tables = {
         "summary": _summary(populations, nulls),
         "heads": _heads(random, n_layers, n_kv_heads, populations, nulls),
@@ -62,51 +72,43 @@ def _summary(populations, nulls):
     def add(population, space, measure, condition, value, half=np.nan):
         rows.append((population, space, measure, condition, value, value - half, value + half))
 
-    levels = {"trained": 0.10, "mismatched": 0.15, "random": 0.20}
+    levels = {TRAINED: 0.10, "mismatched_heads": 0.15, "random_heads": 0.20}
     for population in populations:
-        wider = 0.3 if population == "all pairs" else 0.0
-        for measure in (*RATIOS, "representational_similarity"):
+        wider = 0.3 if population == RANDOM_PAIRS else 0.0
+        for measure in [measure.name for measure in list_pair_measures()]:
             for space in SPACES:
-                for condition in ("trained", *nulls):
+                for condition in (TRAINED, *nulls):
                     half = 0.031 if space == "functional" else np.nan
                     add(population, space, measure, condition, levels[condition] + wider, half)
             for null in nulls:
-                difference = levels["trained"] - levels[null]
-                add(population, "functional", measure, f"trained - {null}", difference, 0.017)
+                difference = levels[TRAINED] - levels[null]
+                add(population, "functional", measure, name_difference(null), difference, 0.017)
         for space, key, value in (("raw", 0.9, 0.4), ("centred", 0.01, 0), ("functional", 0, 0)):
-            for condition in ("trained", "random"):
+            for condition in (TRAINED, "random_heads"):
                 add(population, space, "mean_key_cosine", condition, key)
                 add(population, space, "mean_value_cosine", condition, value)
-    place = ("occurrences", "functional")
-    for condition, r2 in {
-        "trained": 0.5,
-        "mismatched": 0.42,
-        "slice": 0.37,
-        "random": 0.36,
-    }.items():
-        if condition == "mismatched" and condition not in nulls:
-            continue
-        add(*place, "tieability", condition, r2, 0.012)
-        if condition != "trained":
-            excess = (0.5 - r2) / (1 - r2)
-            add(*place, f"excess_tieability_vs_{condition}", "trained", excess, 0.013)
+    place = (OCCURRENCES, "functional")
+    r2 = {TRAINED: 0.5, "mismatched_heads": 0.42, "random_heads": 0.36, "random_slice": 0.37}
+    for condition in sort_conditions((TRAINED, *nulls, "random_slice")):
+        add(*place, "tieability", condition, r2[condition], 0.012)
+        if condition != TRAINED:
+            excess = (0.5 - r2[condition]) / (1 - r2[condition])
+            add(*place, f"excess_tieability_vs_{condition}", TRAINED, excess, 0.013)
     for space, dimension in (("raw", 30.3), ("centred", 30.3), ("functional", 4.7)):
-        for condition in ("trained", "random"):
-            add("occurrences", space, "key_dimension", condition, dimension)
-            add("occurrences", space, "value_dimension", condition, 31.0)
-    for kind, share in (("key", 0.88), ("value", 0.35)):
-        add("occurrences", "raw", f"{kind}_common_share", "trained", share)
+        for condition in (TRAINED, "random_heads"):
+            add(OCCURRENCES, space, "key_dimension", condition, dimension)
+            add(OCCURRENCES, space, "value_dimension", condition, 31.0)
+    for part, share in (("key", 0.88), ("value", 0.35)):
+        add(OCCURRENCES, "raw", f"{part}_common_share", TRAINED, share)
     names = ["population", "space", "measure", "condition", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=names)
 
 
 def _heads(random, n_layers, n_kv_heads, populations, nulls):
-    places = [
-        (population, space, RATIOS[1], nulls) for population in populations for space in SPACES
-    ]
-    tied = [null for null in ("mismatched", "slice", "random") if null in (*nulls, "slice")]
-    places.append(("occurrences", "functional", "tieability", tied))
-    places += [("occurrences", "functional", f"excess_tieability_vs_{n}", ()) for n in tied]
+    places = [(population, space, RATIO, nulls) for population in populations for space in SPACES]
+    tied = sort_conditions((*nulls, "random_slice"))
+    places.append((OCCURRENCES, "functional", "tieability", tied))
+    places += [(OCCURRENCES, "functional", f"excess_tieability_vs_{n}", ()) for n in tied]
     tables = []
     for population, space, measure, beside in places:
         value = random.uniform(0, 0.4, (n_layers, n_kv_heads))
@@ -146,7 +148,7 @@ def _curve(populations, nulls, bins=8):
                 }
             )
             for population in populations
-            for condition in ("trained", *nulls)
+            for condition in (TRAINED, *nulls)
         ],
         ignore_index=True,
     )

@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 
-from analyses.divergence.compute import compute as divergence
+from analyses.divergence import QUESTION, DivergenceSettings
+from analyses.shared.given import Given
 from probes.models import build_model
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
-SETTINGS = divergence.DivergenceSettings(resamples=4, all_pairs=60, bins=4)
+SETTINGS = DivergenceSettings(resamples=4, random_pairs=60, bins=4)
 
 
 def draw_matrix(size, generator):
@@ -50,8 +51,8 @@ def change_basis(model, *, rotary):
             turn_back = torch.linalg.inv(m).T
             with torch.no_grad():
                 for weight, bias, matrix in (
-                    (k, geometry.key_bias(layer), m),
-                    (v, geometry.value_bias(layer), r),
+                    (k, geometry.layers[layer].key.bias(), m),
+                    (v, geometry.layers[layer].value.bias(), r),
                 ):
                     weight[kv_head] = (matrix @ weight[kv_head].double()).float()
                     if bias is not None:
@@ -60,7 +61,7 @@ def change_basis(model, *, rotary):
                     kv_head * geometry.group_size, (kv_head + 1) * geometry.group_size
                 ):
                     q[head] = (turn_back @ q[head].double()).float()
-                    if (bias := geometry.query_bias(layer)) is not None:
+                    if (bias := geometry.layers[layer].query.bias()) is not None:
                         bias[head] = (turn_back @ bias[head].double()).float()
                     o[head] = (torch.linalg.inv(r).T @ o[head].double()).float()
     return build_model(hf, model.tokenizer, name="changed")
@@ -76,7 +77,7 @@ def test_a_change_of_basis_moves_no_functional_measure(architecture, rotary, tmp
             changed.hf(ids).logits, model.hf(ids).logits, atol=1e-4, rtol=1e-4
         )
     before, after = (
-        divergence.compute(store, store.table("pairs"), settings=SETTINGS)["pair_heads"]
+        QUESTION.compute(Given(store=store), SETTINGS)["pair_heads"]
         for store in (
             capture_tiny(model, tmp_path / "before"),
             capture_tiny(changed, tmp_path / "after"),

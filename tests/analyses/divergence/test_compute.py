@@ -1,17 +1,21 @@
+from dataclasses import asdict, replace
+
 import pandas as pd
 import pytest
 import torch
 
-from analyses.divergence.compute import compute as divergence
-from analyses.divergence.tables import MEASURES
-from probes.errors import TableError
+from analyses.divergence import QUESTION, DivergenceSettings
+from analyses.shared.given import Given
+from analyses.shared.settings import read_settings
+from probes.errors import TableError, UsageError
 from probes.similarity import dissociation_ratio
+from probes.similarity.catalogue import find_measure
 from probes.stats import share_interval
 from probes.stats.estimates import Estimate
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
-SETTINGS = divergence.DivergenceSettings(resamples=10, all_pairs=50, bins=5)
+SETTINGS = DivergenceSettings(resamples=10, random_pairs=50, bins=5)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(store):
-    return divergence.compute(store, store.table("pairs"), settings=SETTINGS)
+    return QUESTION.compute(Given(store=store), SETTINGS)
 
 
 def test_there_is_a_row_for_every_head_measure_space_and_pair(tables, store):
@@ -58,10 +62,10 @@ def test_summary_is_the_mean_over_heads_inside_its_interval(tables):
 
 
 def test_differences_are_between_the_conditions(tables):
-    functional = tables["summary"].query("space == 'functional' and population == 'all pairs'")
+    functional = tables["summary"].query("space == 'functional' and population == 'random pairs'")
     table = functional.pivot_table(index="measure", columns="condition", values="value").dropna()
     assert len(table) == 4
-    for null in ("mismatched", "random"):
+    for null in ("mismatched_heads", "random_heads"):
         gap = table["trained"] - table[null]
         pd.testing.assert_series_equal(table[f"trained - {null}"], gap, check_names=False)
 
@@ -69,7 +73,7 @@ def test_differences_are_between_the_conditions(tables):
 def test_excess_tieability_follows_its_formula(tables):
     heads = tables["heads"].set_index(["measure", "layer", "kv_head"]).sort_index()
     tied = heads.loc["tieability"]
-    for null in ("mismatched", "random", "slice"):
+    for null in ("mismatched_heads", "random_heads", "random_slice"):
         baseline = tied[f"{null}_mean"]
         expected = (tied["value"] - baseline) / (1 - baseline)
         got = heads.loc[f"excess_tieability_vs_{null}", "value"]
@@ -87,32 +91,52 @@ def test_percentiles_count_the_pairs_below(tables):
 
 
 def test_same_capture_same_tables(tables, store):
-    again = divergence.compute(store, store.table("pairs"), settings=SETTINGS)
+    again = QUESTION.compute(Given(store=store), SETTINGS)
     assert set(again) == set(tables) == {"summary", "heads", "curve", "pairs", "pair_heads"}
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
 
 
-def test_too_few_pairs_are_refused_with_the_count(store):
+def test_too_few_pairs_are_refused_with_the_count(tmp_path):
+    store = capture_tiny(tiny_model("llama"), tmp_path, n_pairs=19)
     with pytest.raises(TableError, match="only 19 of 19 pairs"):
-        divergence.compute(store, store.table("pairs").head(19), settings=SETTINGS)
+        QUESTION.compute(Given(store=store), SETTINGS)
+
+
+def test_only_the_measures_that_are_asked_for(store):
+    asked = replace(SETTINGS, measures=("representational_similarity",))
+    tables = QUESTION.compute(Given(store=store), asked)
+    assert set(tables["heads"].query("population == 'word pairs'")["measure"]) == {
+        "representational_similarity"
+    }
+    given = Given(store=store)
+    assert QUESTION.identify(given, asked) != QUESTION.identify(given, SETTINGS)
+    section = QUESTION.describe(tables, asdict(asked))
+    assert "not measured" in section.answer[0]
+    assert set(QUESTION.draw(tables)) == {"headline", "curve", "maps", "spaces"}
+
+
+@pytest.mark.parametrize("name", ["dissociation_ratio_5", "tieability", "divergence_curve"])
+def test_what_is_no_measure_of_pairs_is_refused(name):
+    with pytest.raises(UsageError, match=f"no measure of pairs '{name}'"):
+        read_settings(DivergenceSettings, {"measures": name}, of="divergence")
 
 
 def test_one_kv_head_has_no_mismatched_rows_and_still_runs(tmp_path):
     store = capture_tiny(tiny_model("llama", n_kv_heads=1), tmp_path)
-    tables = divergence.compute(store, store.table("pairs"), settings=SETTINGS)
+    tables = QUESTION.compute(Given(store=store), SETTINGS)
     assert not tables["summary"]["condition"].str.contains("mismatched").any()
-    assert "mismatched_mean" not in tables["heads"]
-    assert set(divergence.draw(tables)) == {"headline", "curve", "maps", "spaces"}
+    assert "mismatched_heads_mean" not in tables["heads"]
+    assert set(QUESTION.draw(tables)) == {"headline", "curve", "maps", "spaces"}
 
 
 def test_the_interval_of_a_rare_ratio_is_wilsons():
-    one_percent = next(m for m in MEASURES if m.name == "dissociation_ratio_1%")
+    one_percent = find_measure("dissociation_ratio_1%")
     random = torch.Generator().manual_seed(2)
     observed = torch.tensor([[0.0, 0.05, 0.9]]).double()  # 0, 1 and 18 of 40 pairs
     samples = [observed + 0.05 * torch.rand(n, 1, 3, generator=random) for n in (40, 20)]
     estimate = Estimate(observed, *samples)
-    low, high = one_percent.interval(estimate, 4000)
+    low, high = one_percent.find_interval(estimate, 4000)
     plain_low, plain_high = estimate.interval()
     assert low[0, 2] == plain_low[0, 2]
     assert high[0, 2] == plain_high[0, 2]
@@ -122,5 +146,5 @@ def test_the_interval_of_a_rare_ratio_is_wilsons():
     assert high[0, :2].tolist() == pytest.approx((2 * ends[1])[0, :2].tolist())
     assert low[0, 0] == 0
     assert high[0, 0] > plain_high[0, 0]
-    other = next(m for m in MEASURES if m.top is None)
-    torch.testing.assert_close(other.interval(estimate, 4000), estimate.interval())
+    other = find_measure("representational_similarity")
+    torch.testing.assert_close(other.find_interval(estimate, 4000), estimate.interval())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analyses.divergence import QUESTION, DivergenceSettings
+from analyses.divergence.answers import answer, judge, verdict, warn
 from analyses.shared.numbers import Quantity, show
-from analyses.divergence.section import answer, judge, verdict
+from analyses.shared.section import Shown
+from probes.similarity.catalogue import list_pair_measures
 from tests.analyses.tables import drop_figures, make_tables, set_figure
 
 RATIO = {"space": "functional", "measure": "dissociation_ratio_5%"}
@@ -40,16 +44,17 @@ def test_first_sentence_halves_the_ratio(summary):
         (0.001, 0.04, "the same, within 0.05, as in"),
     ],
 )
-@pytest.mark.parametrize("null", ["mismatched", "random"])
+@pytest.mark.parametrize("null", ["mismatched_heads", "random_heads"])
 def test_second_sentence_follows_the_interval_of_the_difference(summary, null, value, reach, words):
-    for other in {"mismatched", "random"} - {null}:
+    for other in {"mismatched_heads", "random_heads"} - {null}:
         summary = drop_figures(summary, condition=f"trained - {other}", **WORDS)
     summary = set_figure(
         summary, value, value - reach, value + reach, condition=f"trained - {null}", **WORDS
     )
     second = answer(summary)[1]
-    assert f"{words} {null} heads" in second
-    assert f"trained minus {null} = {show(value, 3)}, {show(value - reach, 3)} to" in second
+    name = null.replace("_", " ")
+    assert f"{words} {name}" in second
+    assert f"trained minus {name} = {show(value, 3)}, {show(value - reach, 3)} to" in second
     others = {"less than in", "more than in", "not distinguishably", "the same, within"}
     others = {other for other in others if other not in words}
     assert not any(other in second for other in others)
@@ -57,7 +62,7 @@ def test_second_sentence_follows_the_interval_of_the_difference(summary, null, v
 
 
 def test_second_sentence_when_an_interval_touches_zero(summary):
-    summary = set_figure(summary, -0.03, -0.06, 0.0, condition="trained - random", **WORDS)
+    summary = set_figure(summary, -0.03, -0.06, 0.0, condition="trained - random_heads", **WORDS)
     assert "not distinguishably different from random heads" in answer(summary)[1]
 
 
@@ -72,8 +77,11 @@ def test_second_sentence_when_an_interval_touches_zero(summary):
 )
 def test_third_sentence_follows_the_excess(summary, mismatched, sliced, meaning):
     words = {1: "more than", -1: "less than", 0: "not distinguishably different from"}
-    names = {"mismatched": "the keys of another head", "slice": "a random slice of the input"}
-    for null, value in {"mismatched": mismatched, "slice": sliced}.items():
+    names = {
+        "mismatched_heads": "the keys of another head",
+        "random_slice": "a random slice of the input",
+    }
+    for null, value in {"mismatched_heads": mismatched, "random_slice": sliced}.items():
         summary = set_figure(
             summary,
             value,
@@ -86,7 +94,7 @@ def test_third_sentence_follows_the_excess(summary, mismatched, sliced, meaning)
     third = answer(summary)[2]
     assert "gives 50 % of the variance" in third
     assert "R² = 0.500, 0.488 to 0.512" in third
-    for null, value in {"mismatched": mismatched, "slice": sliced}.items():
+    for null, value in {"mismatched_heads": mismatched, "random_slice": sliced}.items():
         assert f"{words[int(np.sign(value))]} {names[null]}" in third
         assert (
             f"excess {show(value, 3)}, {show(value - 0.01, 3)} to {show(value + 0.01, 3)}" in third
@@ -100,20 +108,21 @@ def test_every_number_of_the_answer_is_in_the_table(summary):
     summary["ci_low"], summary["ci_high"] = summary["value"] - 0.013, summary["value"] + 0.017
     numbers = summary[["value", "ci_low", "ci_high"]].to_numpy().flatten()
     known = {show(n, d) for n in numbers for d in (2, 3)} | {show(50 * n, 1) for n in numbers}
-    known |= {show(100 * n, 0) for n in numbers} | {"5", "50", "95"}
-    found = re.findall(MINUS + r"?\d+(?:\.\d+)?", " ".join(answer(summary)))
+    known |= {show(100 * n, 0) for n in numbers} | {show(n, 1) for n in numbers}
+    known |= {"5", "50", "95"}
+    found = re.findall(MINUS + r"?\d+(?:\.\d+)?", " ".join((*answer(summary), *warn(summary))))
     assert len(found) > 15
     assert set(found) <= known
 
 
 def test_caveat_of_the_common_vector(summary):
     def said(table):
-        return [s for s in answer(table)[3:] if "raw cosine" in s]
+        return [s for s in warn(table) if "raw cosine" in s]
 
     assert "averages 0.90 over random pairs of the words, and 0.01" in said(summary)[0]
     for space, value in (("raw", 0.4), ("centred", 0.2)):
         changed = summary
-        for population in ("word pairs", "all pairs"):
+        for population in ("word pairs", "random pairs"):
             changed = set_figure(
                 changed,
                 value,
@@ -127,23 +136,23 @@ def test_caveat_of_the_common_vector(summary):
 
 def test_caveat_where_the_spaces_disagree(summary):
     centred = {"population": "word pairs", "space": "centred", "measure": WORDS["measure"]}
-    assert not any("other way round" in s for s in answer(summary))
-    turned = set_figure(summary, 0.01, condition="random", **centred)
-    said = [s for s in answer(turned) if "other way round" in s]
+    assert not any("other way round" in s for s in warn(summary))
+    turned = set_figure(summary, 0.01, condition="random_heads", **centred)
+    said = [s for s in warn(turned) if "other way round" in s]
     assert len(said) == 1
     assert "DR is 0.100 in trained and 0.010 in random heads" in said[0]
     assert "against random heads that turns round" in verdict(turned)
     # With an interval in the centred space, that decides, and is told.
-    place = {**centred, "condition": "trained - random"}
+    place = {**centred, "condition": "trained - random_heads"}
     for low, high, expected in ((0.05, 0.13, True), (-0.01, 0.19, False), (-0.13, -0.05, False)):
         row = pd.DataFrame([{**place, "value": (low + high) / 2, "ci_low": low, "ci_high": high}])
-        told = [s for s in answer(pd.concat([turned, row])) if "other way round" in s]
+        told = [s for s in warn(pd.concat([turned, row])) if "other way round" in s]
         assert bool(told) is expected
         if expected:
-            assert "(trained minus random = 0.090, 0.050 to 0.130)" in told[0]
+            assert "(trained minus random heads = 0.090, 0.050 to 0.130)" in told[0]
     # A difference that is none cannot turn round.
-    none = set_figure(turned, -0.1, -0.3, 0.1, condition="trained - random", **WORDS)
-    assert not any("other way round" in s for s in answer(none))
+    none = set_figure(turned, -0.1, -0.3, 0.1, condition="trained - random_heads", **WORDS)
+    assert not any("other way round" in s for s in warn(none))
 
 
 def test_without_any_null(summary):
@@ -187,7 +196,7 @@ def test_empty_summary_is_answered_as_not_measured(summary):
     ],
 )
 def test_judge(low, high, expected):
-    assert judge(Figure((low + high) / 2, low, high)) == expected
+    assert judge(Quantity((low + high) / 2, low, high)) == expected
 
 
 def test_verdict_names_both_populations_only_where_they_differ(summary):
@@ -197,10 +206,10 @@ def test_verdict_names_both_populations_only_where_they_differ(summary):
         "values less than mismatched heads and random heads."
     )
     same = set_figure(
-        summary, 0.1, 0.05, 0.15, condition="trained", population="all pairs", **RATIO
+        summary, 0.1, 0.05, 0.15, condition="trained", population="random pairs", **RATIO
     )
     assert "random pairs" not in verdict(same)
-    split = set_figure(summary, 0.1, 0.05, 0.15, condition="trained - random", **WORDS)
+    split = set_figure(summary, 0.1, 0.05, 0.15, condition="trained - random_heads", **WORDS)
     assert "values more than random heads and less than mismatched heads" in verdict(split)
 
 
@@ -216,3 +225,95 @@ def test_verdict_names_both_populations_only_where_they_differ(summary):
 )
 def test_show(number, decimals, text):
     assert show(number, decimals) == text
+
+
+def describe(**changes):
+    tables = make_tables(**changes)
+    return tables, QUESTION.describe(tables, asdict(DivergenceSettings()))
+
+
+def test_the_section_judges_answers_and_warns():
+    tables, section = describe()
+    summary = tables["summary"]
+    assert section.verdict == verdict(summary)
+    assert "“supported” if all of it lies at 0.75 or above" in section.rule
+    assert section.answer == answer(summary)
+    assert section.caveats[: len(warn(summary))] == tuple(warn(summary))
+    assert set(section.captions) == {"headline", "curve", "maps", "spaces"}
+    for caption, alternative in section.captions.values():
+        assert "Mismatched heads:" in caption
+        assert "1 for each trained head" in caption
+        assert len(alternative) > 60
+    assert "60 word pairs of 120 words" in section.captions["headline"][0]
+    assert "6,000 random pairs" in section.captions["headline"][0]
+
+
+def test_the_main_table_holds_every_measure_of_pairs_with_intervals():
+    _, section = describe()
+    table = section.tables[0]
+    assert table.columns[2:5] == ("trained heads", "mismatched heads", "random heads")
+    symbols = [measure.symbol for measure in list_pair_measures()]
+    assert [row[1] for row in table.rows] == 2 * symbols
+    assert [row[0] for row in table.rows if row[0]] == ["word pairs", "random pairs"]
+    ratio = table.rows[symbols.index("DR(5 %)")]
+    assert ratio[2] == Shown("0.10", "0.07 to 0.13")
+    assert ratio[5] == Shown(f"{MINUS}0.050", f"{MINUS}0.067 to {MINUS}0.033", clear=True)
+    assert "300 resamples" in table.note
+
+
+def test_the_other_tables_hold_tieability_and_spaces():
+    _, section = describe()
+    tied, spaces = section.tables[1:3]
+    assert [row[0] for row in tied.rows] == [
+        "trained heads",
+        "mismatched heads",
+        "random heads",
+        "random slice of x",
+    ]
+    assert tied.rows[0][1:] == (Shown("0.500", "0.488 to 0.512"), None)
+    assert tied.rows[1][2] == Shown("0.138", "0.125 to 0.151", clear=True)
+    assert spaces.columns == ("measure", "of", "heads", "raw", "centred", "functional")
+    place = "effective dimension of keys", "occurrences", "trained heads"
+    [dimension] = [row[3:] for row in spaces.rows if row[:3] == place]
+    assert dimension == (Shown("30.3"), Shown("30.3"), Shown("4.7"))
+    share = "share of a key that all keys have in common"
+    [common] = [row[3:] for row in spaces.rows if row[0] == share]
+    assert common == (Shown("0.88"), None, None)
+
+
+def test_the_pairs_at_both_ends_are_listed_in_order():
+    tables, section = describe()
+    pairs = tables["pairs"]
+    for table, rows in zip(
+        section.tables[3:],
+        (pairs.nlargest(15, "dissociation"), pairs.nsmallest(15, "dissociation")),
+        strict=True,
+    ):
+        assert [row[1] for row in table.rows] == list(rows["m1"] + " / " + rows["m2"])
+        assert table.rows[0][-1] == Shown(show(rows["dissociation"].iloc[0], 1))
+        assert "words are" in table.columns
+    _, without = describe(relatedness=False)
+    assert "words are" not in without.tables[3].columns
+
+
+def test_it_warns_that_random_heads_differ_by_space(summary):
+    [said] = [text for text in warn(summary) if "not the same null in every space" in text]
+    assert "an effective 4.7 directions, against 30.3 in the centred space" in said
+    missing = drop_figures(summary, measure="key_dimension", condition="random_heads")
+    assert not any("not the same null" in text for text in warn(missing))
+
+
+def test_pairs_that_repeat_both_words_are_counted():
+    tables, section = describe()
+    assert not any("measure the same again" in text for text in section.caveats)
+    pairs = tables["pairs"]
+    pairs.loc[1, ["m1", "m2"]] = pairs.loc[0, ["m2", "m1"]].to_numpy()
+    section = QUESTION.describe(tables, asdict(DivergenceSettings()))
+    assert any("1 of the 60 pairs have both words in common" in text for text in section.caveats)
+
+
+def test_one_kv_head_and_one_population():
+    _, section = describe(n_kv_heads=1, populations=("word pairs",))
+    assert "mismatched heads" not in section.tables[0].columns
+    assert {row[0] for row in section.tables[0].rows} == {"word pairs", ""}
+    assert "none here: a layer has one kv head" in section.captions["maps"][0]
