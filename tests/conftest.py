@@ -1,7 +1,17 @@
-"""One core a torch operation: tiny ones wait for each other longer than they take."""
+"""One core a torch operation, as tiny ones wait for each other; nothing of the user is changed."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_timings(tmp_path_factory):
+    """Keep what tests take out of the user's list of how long questions take."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("timings")
+        patch.setattr("kvprobes.timings.cache_folder", lambda: folder)
+        yield

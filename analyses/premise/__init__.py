@@ -15,7 +15,12 @@ class PremiseSettings:
     """How much to compute."""
 
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
-    attended: float = setting(ATTENDED, "The share of the attention weights that counts as high.")
+    attended: float = setting(
+        ATTENDED,
+        "The share of the attention weights that counts as high.",
+        at_least=0.001,
+        at_most=0.999,
+    )
     seed: int = setting(0, "Of every random choice.")
 
 
