@@ -17,7 +17,7 @@ def test_each_question_has_the_time_it_took_last():
     assert read_timings() == {}
     note_timing("premise", 12.345678)
     note_timing("nulls", 3.0)
-    note_timing("premise", 10)
+    note_timing("premise", 10.0)
     assert read_timings() == {"premise": 10.0, "nulls": 3.0}
 
 
@@ -26,11 +26,11 @@ def test_a_damaged_file_is_begun_anew(cache, content):
     cache.mkdir()
     (cache / FILE).write_text(content, encoding="utf-8")
     assert read_timings() == {}
-    note_timing("premise", 2)
+    note_timing("premise", 2.0)
     assert read_timings() == {"premise": 2.0}
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(cache):
     cache.write_text("a file in the place of the folder", encoding="utf-8")
-    note_timing("premise", 2)
+    note_timing("premise", 2.0)
     assert read_timings() == {}
