@@ -7,22 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.shared.style import (
-    COLOURS,
-    DIVERGING,
-    PAGE,
-    SEQUENTIAL,
-    house_style,
-    new_figure,
-    spell,
-)
+from analyses.shared.drawing import draw_by_layer, letter_panels, mark, note
+from analyses.shared.maps import add_bar, draw_map, give_height, scale_from_zero
+from analyses.shared.style import DIVERGING, GREY, PAGE, Look, house_style, new_figure, spell
+from analyses.shared.tables import select
+from probes.similarity import catalogue
+from probes.similarity.catalogue import WORD_PAIRS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WORD_COLOURS = (COLOURS["trained"], COLOURS["mismatched"])
-POPULATION, SPACE = "word pairs", "functional"
+# Okabe & Ito's, but those of no condition beside which they could stand.
+WORD_LOOKS = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"))
+SHADE = "#009E73"
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the attention to the two words and how alike they are."""
+    attention = tables["attention"]
+    words = list(attention["word"].unique())
+    return {
+        "attention": draw_attention(attention),
+        "similarity": draw_similarity(tables["similarity"], tables["summary"], words),
+    }
 
 
 def draw_attention(attention: pd.DataFrame) -> Figure:
@@ -33,27 +41,28 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
     attention
         ``head_word, word, layer, head, weight, expected`` with a row a template.
     """
-    words = list(attention["word"].unique())
     head_word = spell(attention["head_word"].iloc[0])
-    means = attention.groupby(["word", "layer", "head"])["weight"].mean()
-    others = attention.groupby("layer")["expected"].mean()
-    top = float(means.max())
+    places = ["layer", "head"]
+    means = attention.groupby(["word", *places], as_index=False, sort=False)["weight"].mean()
+    others = attention.groupby(places, as_index=False)["expected"].mean()
+    norm = scale_from_zero(means["weight"])
+    lines: dict[str, Look] = {}
     with house_style():
-        figure = new_figure(PAGE, _height(len(others)))
-        *axes, line = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
-        for axis, word, colour in zip(axes, words, WORD_COLOURS, strict=True):
-            image = _map(axis, _grid(means[word]), SEQUENTIAL, top)
-            axis.set(title=f"{head_word} → {spell(word)}", xlabel="query head")
-            by_layer = means[word].groupby("layer").mean()
-            line.plot(by_layer, by_layer.index, color=colour, label=spell(word), marker="o", ms=2)
-        axes[0].set_ylabel("layer")
-        axes[1].tick_params(labelleft=False)
-        _add_bar(figure, image, axes, f"attention weight of “{head_word}” on the word")
-        line.plot(others, others.index, color=COLOURS["grey"], lw=0.8, ls="--", label="others")
-        line.set(title="Mean over heads", xlabel="attention weight", ylabel="layer")
-        line.set(xlim=(0, None), ylim=axes[0].get_ylim(), yticks=axes[0].get_yticks())
+        figure = new_figure(PAGE, give_height(others["layer"].nunique()))
+        *maps, curve = figure.subplots(1, 3, sharey=True, width_ratios=(1.2, 1.2, 1))
+        for number, (axes, word) in enumerate(zip(maps, means["word"].unique(), strict=True)):
+            mine = select(means, word=word)
+            image = draw_map(axes, mine, norm, value="weight", head="head")
+            axes.set_xlabel("query head")
+            others[word] = mine["weight"].to_numpy()
+            lines[word] = Look(spell(word), *WORD_LOOKS[number])
+        maps[0].set_ylabel("layer")
+        add_bar(figure, image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
+        lines["expected"] = Look("others", GREY, "", ":")
+        draw_by_layer(curve, others, lines=lines, dots=None, beside_map=True)
+        curve.set(xlabel="attention weight", xlim=(0, None))
         # In the free corner beside the colour bar, where it hides no line.
-        line.legend(
+        curve.legend(
             loc="lower right",
             bbox_to_anchor=(1, 0.01),
             bbox_transform=figure.transFigure,
@@ -61,6 +70,8 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
             handlelength=1.6,
             columnspacing=1,
         ).set_in_layout(False)
+        titles = [f"{head_word} → {look.label}" for look in list(lines.values())[:2]]
+        letter_panels((*maps, curve), (*titles, "mean over heads"))
     return figure
 
 
@@ -78,99 +89,50 @@ def draw_similarity(
     words
         The two words, for the labels.
     """
-    mine = _select(similarity).set_index(["layer", "kv_head"])
-    share = _select(summary).set_index("measure").loc[["pattern_share"]].iloc[0]
+    from matplotlib.colors import Normalize
+
+    place = {"space": "functional", "population": WORD_PAIRS}
+    heads = select(similarity, **place)
+    share = select(summary, measure="pattern_share", **place).iloc[0]
     between = " and ".join(map(spell, words))
     with house_style():
-        n_layers = mine.index.get_level_values("layer").nunique()
-        figure = new_figure(PAGE, _height(n_layers))
-        maps, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
-        axes = maps.subplots(1, 2, sharey=True)
-        for axis, kind in zip(axes, ("key", "value"), strict=True):
-            image = _map(axis, _grid(mine[f"{kind}_percentile"]), DIVERGING, 100.0)
-            axis.set(title=f"{kind.capitalize()} similarity", xlabel="kv head")
-        axes[0].set_ylabel("layer")
-        bar = _add_bar(maps, image, axes, f"percentile of {between} among the word pairs")
+        figure = new_figure(PAGE, give_height(heads["layer"].nunique()))
+        left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
+        maps = left.subplots(1, 2, sharey=True)
+        for axes, side in zip(maps, ("key", "value"), strict=True):
+            percentile, norm = f"{side}_percentile", Normalize(0, 100)
+            image = draw_map(axes, heads, norm, value=percentile, colours=DIVERGING)
+        maps[0].set_ylabel("layer")
+        bar = add_bar(left, image, maps, f"percentile of {between} among the word pairs")
         bar.set_ticks([0, 25, 50, 75, 100])
-        _draw_quadrants(right.subplots(), mine, share)
+        scatter = right.subplots()
+        _draw_quadrants(scatter, heads)
+        title = (
+            f"shaded: {share['value']:.0%} of heads; other pairs: {share['expected']:.0%}\n"
+            f"(this pair stands at percentile {share['percentile']:.0f} "
+            f"among {share['others']:.0f})"
+        )
+        letter_panels((*maps, scatter), ("key similarity", "value similarity", title))
     return figure
 
 
-def _draw_quadrants(axis: Axes, heads: pd.DataFrame, share: pd.Series[Any]) -> None:
-    """Scatter the heads, shade the claim's quadrant and say how many heads are in it."""
-    axis.fill_between((50, 100), 0, 50, color=COLOURS["random"], alpha=0.13, lw=0)
-    for line in (axis.axhline, axis.axvline):
-        line(50, color=COLOURS["grey"], lw=0.6, ls=(0, (4, 3)), zorder=1)
-    axis.scatter(
+def _draw_quadrants(axes: Axes, heads: pd.DataFrame) -> None:
+    """Scatter the heads and shade the claim's quadrant."""
+    axes.fill_between((50, 100), 0, 50, color=SHADE, alpha=0.13, lw=0)
+    mark(axes, x=50, y=50)
+    axes.scatter(
         heads["key_percentile"],
         heads["value_percentile"],
         s=max(5, min(18, 1500 / len(heads))),
-        color=COLOURS["trained"],
+        color=Look.of_condition(catalogue.TRAINED).colour,
         alpha=0.75,
         lw=0,
         clip_on=False,
         zorder=2,
     )
-    axis.text(
-        98,
-        2,
-        "claim: keys alike, values not",
-        ha="right",
-        va="bottom",
-        fontsize=6.5,
-        bbox={"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5},
-        zorder=3,
-    )
-    axis.set(
-        xlim=(0, 100),
-        ylim=(0, 100),
-        xticks=range(0, 101, 25),
-        yticks=range(0, 101, 25),
-        xlabel="key similarity, percentile",
-        ylabel="value similarity, percentile",
-        title=f"Shaded: {share['value']:.0%} of heads; other pairs: {share['expected']:.0%}\n"
-        f"(this pair stands at percentile {share['percentile']:.0f} among {share['others']:.0f})",
-    )
-
-
-def _map(axis: Axes, grid: pd.DataFrame, colours: str, top: float) -> Any:
-    """Draw layers upwards and heads to the right; return what a colour bar needs."""
-    n_layers, n_heads = grid.shape
-    image = axis.imshow(
-        grid.to_numpy(dtype=float),
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap=colours,
-        vmin=0,
-        vmax=top,
-    )
-    axis.set_xticks(range(0, n_heads, -(-n_heads // 8)))
-    axis.set_yticks(range(0, n_layers, -(-n_layers // 11)))
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    return image
-
-
-def _grid(figures: pd.Series[float]) -> pd.DataFrame:
-    """Lay figures indexed by (layer, head) out as [layer, head]."""
-    return figures.unstack()  # noqa: PD010 - a series has no pivot_table
-
-
-def _add_bar(figure: Any, image: Any, axes: Any, label: str) -> Any:
-    """Add one colour bar below the maps."""
-    bar = figure.colorbar(
-        image, ax=axes, location="bottom", label=label, shrink=0.7, aspect=35, pad=0.03
-    )
-    bar.outline.set_visible(False)
-    return bar
-
-
-def _select(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the population and space that the figure shows."""
-    return table[(table["population"] == POPULATION) & (table["space"] == SPACE)]
-
-
-def _height(n_layers: int) -> float:
-    """Give every layer room, within what a page can spare."""
-    return min(4.2, max(2.5, 1.3 + 0.07 * n_layers))
+    box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
+    claim = "claim: keys alike, values not"
+    note(axes, claim, (100, 0), horizontal="right", bbox=box, fontsize=6.5, zorder=3)
+    ticks = range(0, 101, 25)
+    axes.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks)
+    axes.set(xlabel="key similarity, percentile", ylabel="value similarity, percentile")

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.divergence.compute.labels import place_labels
-from analyses.shared.drawing import CONDITIONS, draw_points, letter
-from analyses.shared.style import COLOURS, LABELS, PAGE, can_draw, house_style, new_figure
+from analyses.divergence.labels import place_labels
+from analyses.shared.drawing import (
+    draw_points,
+    letter,
+    line_up,
+    mark,
+    note,
+    read_conditions,
+    share_legend,
+    spread,
+)
+from analyses.shared.style import GREY, PAGE, Look, can_draw, house_style, new_figure
 from analyses.shared.tables import populations, present, select
 
 if TYPE_CHECKING:
@@ -22,10 +31,10 @@ FOUNDING = (
 )
 """The pairs that the question came from, and the first of them in Chinese."""
 
-TOPS = ("1%", "5%", "10%")
+RATIO = "dissociation_ratio_"
 RELATEDNESS = ("related", "mid", "unrelated")
 # Tol's "muted" scheme: these are kinds of pairs, and must not look like conditions.
-KINDS = (("#332288", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"))
+KINDS = (("#AA4499", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"), (GREY, "D"))
 QUADRANTS = (
     # text, above the median of s_K?, of s_V?
     ("similar keys,\nsimilar values", True, True),
@@ -37,7 +46,7 @@ NAMED = 8
 
 
 def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Draw s_K against s_V of all pairs, and DR at 1, 5 and 10 % beside both nulls.
+    """Draw s_K against s_V of all pairs, and DR at every top beside the nulls.
 
     Parameters
     ----------
@@ -46,79 +55,89 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     summary
         Rows ``dissociation_ratio_*`` of the functional space are drawn.
     """
+    is_ratio = summary["measure"].str.startswith(RATIO)
+    ratios = select(summary[is_ratio], space="functional")
     with house_style():
         figure = new_figure(PAGE, 3.6)
-        names = populations(summary)
+        names = populations(ratios)
         grid = figure.add_gridspec(1, 2, width_ratios=[1.3, 1])
         scatter = figure.add_subplot(grid[0])
         right = grid[1].subgridspec(1, max(1, len(names)))
         shared = None
         for number, name in enumerate(names):
             axes = figure.add_subplot(right[number], sharey=shared)
-            _draw_ratios(axes, summary, name, first=number == 0)
-            letter(axes, "bcdefgh"[number], name)
+            _draw_ratios(axes, ratios, name, first=number == 0)
+            letter(axes, number + 1, name)
             shared = shared or axes
-        if shared is not None:
-            figure.legend(
-                *shared.get_legend_handles_labels(),
-                loc="outside lower right",
-                ncols=3,
-                columnspacing=1.2,
-                handletextpad=0.1,
-            )
+        style = {"loc": "outside lower right", "columnspacing": 1.2, "handletextpad": 0.1}
+        share_legend(figure, [shared] if shared else [], ncols=3, **style)
         _draw_scatter(scatter, pairs)
         return figure
 
 
 def _draw_scatter(axes: Any, pairs: pd.DataFrame) -> None:
     """Draw every pair, the medians, the quadrants' shares and the names of the telling pairs."""
-    x, y = pairs["s_k"].to_numpy(dtype=float), pairs["s_v"].to_numpy(dtype=float)
-    many = len(pairs) > 3000
-    style: dict[str, Any] = {
-        "s": float(np.clip(9000 / max(1, len(pairs)), 3, 12)),
-        "alpha": 0.45 if many else 0.7,
-        "linewidths": 0,
-        "rasterized": many,
-        "zorder": 2,
-    }
-    kinds = present(pairs["relatedness"], RELATEDNESS) if "relatedness" in pairs else []
-    if 0 < len(kinds) <= len(KINDS):
-        # Drawn in a mixed order, so that no kind lies on top of the others.
-        kind = pairs["relatedness"].astype(str).to_numpy()
-        for part in np.array_split(np.random.default_rng(0).permutation(len(pairs)), 12):
-            for name, (colour, marker) in zip(kinds, KINDS, strict=False):
-                chosen = part[kind[part] == name]
-                axes.scatter(x[chosen], y[chosen], color=colour, marker=marker, **style)
-        for name, (colour, marker) in zip(kinds, KINDS, strict=False):
-            axes.scatter([], [], color=colour, marker=marker, s=14, label=name)
-        axes.legend(
-            title="the two words are",
-            title_fontsize=6.5,
-            loc="upper left",
-            bbox_to_anchor=(0.005, 0.88),
-            alignment="left",
-            handletextpad=0.1,
-            borderpad=0,
-            labelspacing=0.3,
-        )
-    else:
-        axes.scatter(x, y, color=COLOURS["grey"], **style)
-    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
+    points = pairs[["s_k", "s_v"]].to_numpy(dtype=float)
+    _draw_pairs(axes, pairs)
+    low, high = points.min(axis=0), points.max(axis=0)
     room = np.maximum(high - low, 1e-6)
     axes.set_xlim(low[0] - 0.06 * room[0], high[0] + 0.16 * room[0])
     axes.set_ylim(low[1] - 0.30 * room[1], high[1] + 0.14 * room[1])
-    corners = _draw_quadrants(axes, x, y)
+    corners = _draw_quadrants(axes, *points.T)
     axes.set_xlabel(r"key similarity  $s_K$  (functional, mean over heads)")
     axes.set_ylabel(r"value similarity  $s_V$  (functional, mean over heads)")
-    letter(axes, "a", f"{len(pairs):,} word pairs")
-    _name_pairs(axes, pairs, np.stack([x, y], axis=1), corners)
+    letter(axes, 0, f"{len(pairs):,} word pairs")
+    _name_pairs(axes, pairs, points, corners)
+
+
+def _draw_pairs(axes: Any, pairs: pd.DataFrame) -> None:
+    """Draw a point a pair, in a mixed order, so that no kind of pairs lies on top of the others."""
+    import seaborn as sns
+
+    rows = pairs.sample(frac=1, random_state=0)
+    many = len(rows) > 3000
+    style: dict[str, Any] = {
+        "s": float(np.clip(9000 / max(1, len(rows)), 3, 12)),
+        "alpha": 0.45 if many else 0.7,
+        "linewidth": 0,
+        "rasterized": many,
+        "zorder": 2,
+    }
+    kind = rows["relatedness"].fillna("unknown").astype(str) if "relatedness" in rows else None
+    kinds = [] if kind is None else present(kind, RELATEDNESS)
+    if not 0 < len(kinds) <= len(KINDS):
+        axes.scatter(rows["s_k"], rows["s_v"], color=GREY, **style)
+        return
+    looks = dict(zip(kinds, KINDS, strict=False))
+    sns.scatterplot(
+        x=rows["s_k"],
+        y=rows["s_v"],
+        hue=kind,
+        style=kind,
+        hue_order=kinds,
+        palette={name: colour for name, (colour, _) in looks.items()},
+        markers={name: marker for name, (_, marker) in looks.items()},
+        ax=axes,
+        legend=False,
+        **style,
+    )
+    axes.legend(
+        handles=[Look(name, *look).sample() for name, look in looks.items()],
+        title="the two words are",
+        title_fontsize=6.5,
+        loc="upper left",
+        bbox_to_anchor=(0.005, 0.88),
+        alignment="left",
+        handletextpad=0.1,
+        borderpad=0,
+        labelspacing=0.3,
+    )
 
 
 def _draw_quadrants(axes: Any, x: Any, y: Any) -> list[Any]:
     """Draw the two medians and write in each corner what it means and how many pairs it holds."""
     middle_x, middle_y = np.median(x), np.median(y)
-    for draw, at in ((axes.axvline, middle_x), (axes.axhline, middle_y)):
-        draw(at, color=COLOURS["grey"], linewidth=0.7, linestyle=(0, (4, 2)), zorder=1)
+    mark(axes, x=middle_x, y=middle_y)
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.fill_between([middle_x, right], bottom, middle_y, color="#F2F2F2", linewidth=0, zorder=0)
     axes.set(xlim=(left, right), ylim=(bottom, top))
@@ -182,36 +201,25 @@ def _escape(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_ratios(axes: Any, summary: pd.DataFrame, population: str, *, first: bool) -> None:
-    """Draw DR at the three tops, a marker a condition, between its two reference lines."""
-    for number, condition in enumerate(CONDITIONS):
-        rows = select(summary, population=population, space="functional", condition=condition)
-        rows = rows.set_index("measure").reindex([f"dissociation_ratio_{top}" for top in TOPS])
-        if rows["value"].isna().all():
-            continue
-        at = np.arange(len(TOPS)) + 0.22 * (number - 1)
-        draw_points(axes, at, rows, condition, label=LABELS[condition])
-    for height, text, va in (
-        (1, "values know\nnothing of keys", "bottom"),
-        (0, "similar keys\nalways mean\nsimilar values", "top"),
-    ):
-        axes.axhline(height, color=COLOURS["grey"], linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
-        axes.text(
-            1,
-            height + (0.015 if va == "bottom" else -0.02),
-            text,
-            ha="center",
-            va=va,
-            fontsize=6,
-            color="#444444",
-            linespacing=1.05,
-        )
-    drawn = select(summary, space="functional")
-    drawn = drawn[drawn["measure"].str.startswith("dissociation_ratio")]
-    drawn = drawn[drawn["condition"].isin(CONDITIONS)]
+def _draw_ratios(axes: Any, ratios: pd.DataFrame, population: str, *, first: bool) -> None:
+    """Draw DR at the tops, a marker a condition, between its two reference lines."""
+    measures = list(dict.fromkeys(ratios["measure"]))
+    conditions = read_conditions(ratios)
+    places = np.arange(len(measures))
+    for condition, shift in zip(conditions, spread(len(conditions), 0.22), strict=True):
+        rows = select(ratios, population=population, condition=condition)
+        look = Look.of_condition(condition)
+        draw_points(axes, places + shift, line_up(rows, measures, "measure"), look)
+    middle = places.mean() if len(places) else 0.0
+    mark(axes, y=1)
+    mark(axes, y=0)
+    note(axes, "values know\nnothing of keys", (middle, 1))
+    note(axes, "similar keys\nalways mean\nsimilar values", (middle, 0), vertical="top")
+    drawn = ratios[ratios["condition"].isin(conditions)]
     top = np.nanmax([1.16, 1.04 * drawn["ci_high"].max(), 1.04 * drawn["value"].max()])
-    axes.set(xlim=(-0.6, len(TOPS) - 0.4), ylim=(-0.24, top))
-    axes.set_xticks(range(len(TOPS)), [top.replace("%", " %") for top in TOPS])
+    axes.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top))
+    tops = [name.removeprefix(RATIO).replace("%", " %") for name in measures]
+    axes.set_xticks(places, tops)
     axes.set_yticks(np.arange(0, top, 0.25))
     axes.set_xlabel("share of pairs with\nthe highest $s_K$")
     if first:

@@ -4,85 +4,106 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from analyses.nulls.section import LEVEL, NULLS, SHOWN
-from analyses.shared.drawing import letter, wrap_title
-from analyses.shared.style import COLOURS, PAGE, house_style, new_figure
-from analyses.shared.tables import present, select
-from probes.similarity.sides import DIRECTIONS
+from analyses.shared.drawing import LEVEL, draw_points, letter_panels, mark, wrap
+from analyses.shared.style import PAGE, Look, house_style, new_figure
+from analyses.shared.tables import select
+from probes.similarity import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 5
+TESTED = ("dissociation_ratio_5%", "representational_similarity")
+"""The measures whose heads are drawn one by one."""
+
+ALIKE = {1: "more = more alike", -1: "less = more alike", 0: ""}
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw every measure beside every null."""
+    return {
+        "measures": draw_measures(tables["summary"]),
+        "heads": draw_heads(tables["heads"]),
+    }
 
 
 def draw_measures(summary: pd.DataFrame) -> Figure:
-    """Draw each measure: trained mean as a line, every null's mean and spread beside it."""
-    measures = present(summary["measure"], tuple(SHOWN))
-    nulls = present(summary["null"], tuple(NULLS))
-    n_rows = -(-len(measures) // COLUMNS)
+    """Draw each measure: trained mean as a line, every null's mean and spread beside it.
+
+    Parameters
+    ----------
+    summary
+        ``measure, condition, value, null_mean, null_sd, p_bh``; filled: the corrected p is below
+        `LEVEL`.
+    """
+    measures = catalogue.sort_measures(summary["measure"])
+    nulls = catalogue.sort_conditions(summary["condition"])
+    columns = min(COLUMNS, max(1, len(measures)))
+    n_rows = max(1, -(-len(measures) // columns))
     with house_style():
-        figure = new_figure(PAGE, 0.35 + 1.75 * n_rows)
-        axes = figure.subplots(n_rows, COLUMNS, sharey=True, squeeze=False)
-        for axis, measure in zip(axes.flat, measures, strict=False):
-            _draw_measure(axis, select(summary, measure=measure), nulls)
-            more = "more" if DIRECTIONS[measure] > 0 else "less"
-            axis.set_title(wrap_title(SHOWN[measure]), loc="left", fontsize=6.5)
-            axis.set_xlabel(f"{more} = more alike", fontsize=6)
-        for axis in axes.flat[len(measures) :]:
-            axis.set_axis_off()
-        axes[0, 0].set_yticks(range(len(nulls)), nulls)
-        axes[0, 0].set_ylim(len(nulls) - 0.5, -0.5)
+        figure = new_figure(PAGE, 0.45 + (0.55 + 0.15 * len(nulls)) * n_rows)
+        panels = figure.subplots(n_rows, columns, sharey=True, squeeze=False)
+        for axes, name in zip(panels.flat, measures, strict=False):
+            measure = catalogue.find_measure(name)
+            _draw_measure(axes, select(summary, measure=name), nulls)
+            axes.set_title(wrap(measure.symbol), loc="left", fontsize=6.5)
+            axes.set_xlabel(ALIKE[measure.direction], fontsize=6)
+        for axes in panels.flat[len(measures) :]:
+            axes.set_axis_off()
+        labels = [catalogue.find_condition(null).label for null in nulls]
+        panels[0, 0].set_yticks(range(len(nulls)), labels)
+        panels[0, 0].set_ylim(len(nulls) - 0.5, -0.5)
     return figure
 
 
-def _draw_measure(axis: Any, rows: pd.DataFrame, nulls: list[str]) -> None:
-    axis.axvline(rows["value"].iloc[-1], color=COLOURS["trained"], linewidth=1.4, zorder=1)
+def _draw_measure(axes: Any, rows: pd.DataFrame, nulls: list[str]) -> None:
+    colour = Look.of_condition(catalogue.TRAINED).colour
+    axes.axvline(rows["value"].iloc[-1], color=colour, linewidth=1.4, zorder=1)
+    mean, spread = rows["null_mean"], rows["null_sd"].fillna(0)
+    ends = rows.assign(ci_low=mean - spread, ci_high=mean + spread)
     for place, null in enumerate(nulls):
-        own = select(rows, null=null)
-        if own.empty:
-            continue
-        row = own.iloc[0]
-        axis.errorbar(
-            row["null_mean"],
-            place,
-            xerr=0 if pd.isna(row["null_sd"]) else row["null_sd"],
-            color=COLOURS["mismatched"],
-            marker="o",
-            markersize=3.6,
-            markerfacecolor=COLOURS["mismatched"] if row["p_bh"] < LEVEL else "white",
-            elinewidth=0.9,
-        )
-    axis.locator_params(axis="x", nbins=4)
+        own, look = select(ends, condition=null), Look.of_condition(null)
+        if not (own["p_bh"] < LEVEL).any():
+            look = look.open()
+        columns = ("null_mean", "ci_low", "ci_high")
+        draw_points(axes, [place] * len(own), own, look, columns=columns, flat=True)
+    axes.locator_params(axis="x", nbins=4)
 
 
 def draw_heads(heads: pd.DataFrame) -> Figure:
-    """Draw the standardised effect of every head against the permutations, by layer."""
-    measures = ("dissociation_ratio_5%", "representational_similarity")
+    """Draw the standardised effect of every head against the permutations, by layer.
+
+    Parameters
+    ----------
+    heads
+        ``layer, measure, condition, effect, p_max_t``; filled: the corrected p is below `LEVEL`.
+    """
     tested = heads[heads["p_max_t"].notna()]
-    nulls = present(tested["null"], tuple(NULLS))
+    panels = [
+        (measure, null)
+        for measure in catalogue.sort_measures(set(TESTED) & set(tested["measure"]))
+        for null in catalogue.sort_conditions(tested["condition"])
+    ]
+    colour = Look.of_condition(catalogue.TRAINED).colour
     with house_style():
         figure = new_figure(PAGE, 2.0)
-        axes = figure.subplots(1, len(measures) * len(nulls), sharex=True, squeeze=False)
-        panels = [(measure, null) for measure in measures for null in nulls]
-        for name, axis, (measure, null) in zip("abcdef", axes[0], panels, strict=False):
-            rows = select(tested, measure=measure, null=null)
-            clear = (rows["p_max_t"] < LEVEL).to_numpy()
-            colours = np.where(clear, COLOURS["trained"], "white")
-            axis.scatter(
-                rows["layer"],
-                rows["effect"],
-                s=9,
-                c=list(colours),
-                edgecolors=COLOURS["trained"],
-                linewidths=0.6,
-                zorder=2,
-            )
-            axis.axhline(0, color=COLOURS["grey"], linewidth=0.6, linestyle="--", zorder=1)
+        axes = figure.subplots(1, max(1, len(panels)), sharex=True, squeeze=False)[0]
+        for axis, (measure, null) in zip(axes, panels, strict=False):
+            rows = select(tested, measure=measure, condition=null)
+            clear = rows["p_max_t"] < LEVEL
+            for some, face in ((rows[clear], colour), (rows[~clear], "white")):
+                style = {"c": face, "edgecolors": colour, "linewidths": 0.6, "zorder": 2}
+                axis.scatter(some["layer"], some["effect"], s=9, **style)
+            mark(axis, y=0)
             axis.set_xlabel("layer")
-            letter(axis, name, f"{wrap_title(SHOWN[measure])},\n{null}")
-        axes[0, 0].set_ylabel("effect, sd of the permutations")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        titles = [
+            f"{wrap(catalogue.find_measure(measure).symbol)},\n"
+            f"{catalogue.find_condition(null).label}"
+            for measure, null in panels
+        ]
+        letter_panels(axes[: len(panels)], titles)
+        axes[0].set_ylabel("effect, sd of the permutations")
     return figure

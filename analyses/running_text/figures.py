@@ -6,41 +6,44 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.shared.drawing import letter, share_legend
-from analyses.shared.style import COLOURS, LABELS, PAGE, house_style, new_figure
+from analyses.shared.drawing import draw_by_layer, letter_panels, share_legend
+from analyses.shared.style import PAGE, Look, house_style, new_figure
 from analyses.shared.tables import select
+from probes.similarity import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLES = {
-    "tieability": "held-out tieability (R²)",
-    "linear_cka": "linear CKA",
-    "canonical_correlation": "canonical correlations (mean r²)",
-}
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw every measure by layer."""
+    return {"layers": draw_layers(tables["heads"])}
 
 
 def draw_layers(heads: pd.DataFrame) -> Figure:
-    """Draw a panel a measure, functional space: a dot a kv head, lines the layers' means."""
+    """Draw a panel a measure, functional space: a dot a kv head, lines the layers' means.
+
+    Parameters
+    ----------
+    heads
+        ``layer, kv_head, space, measure``, and a column a condition.
+    """
     rows = select(heads, space="functional")
+    measures = list(dict.fromkeys(rows["measure"]))
+    names = [condition.name for condition in catalogue.list_conditions() if condition.name in rows]
     with house_style():
         figure = new_figure(PAGE, 2.2)
-        panels = figure.subplots(1, len(TITLES), squeeze=False)[0]
-        for name, axes, (measure, title) in zip("abc", panels, TITLES.items(), strict=True):
+        panels = figure.subplots(1, max(1, len(measures)), squeeze=False)[0]
+        for axes, measure in zip(panels, measures, strict=False):
             own = select(rows, measure=measure)
-            style = {"color": COLOURS["trained"], "alpha": 0.45, "linewidths": 0}
-            axes.scatter(own["layer"], own["trained"], s=6, **style)
-            by_layer = own.groupby("layer")
-            for condition, line in (("trained", "-"), ("mismatched", "--"), ("slice", ":")):
-                if condition in own:
-                    axes.plot(
-                        by_layer[condition].mean(),
-                        color=COLOURS[condition],
-                        linestyle=line,
-                        label=LABELS[condition],
-                    )
-            axes.set_ylim(bottom=0)
-            axes.set_xlabel("layer")
-            letter(axes, name, title)
-        share_legend(figure, panels[:1], ncols=3)
+            lines = {name: Look.of_condition(name) for name in names if own[name].notna().any()}
+            draw_by_layer(axes, own, lines=lines, dots=catalogue.TRAINED)
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        letter_panels(panels[: len(measures)], [tell_measure(name) for name in measures])
+        share_legend(figure, panels, ncols=3)
     return figure
+
+
+def tell_measure(name: str) -> str:
+    """Name a measure of the moments; their CKA is the plain one, which no other question asks."""
+    return "linear CKA" if name == "linear_cka" else catalogue.find_measure(name).symbol

@@ -1,74 +1,314 @@
-"""What the figures share: rows of the tables, points with intervals, the letters of the panels."""
+"""What the figures share: points with intervals, lines with bands, rows, legends, notes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analyses.shared.style import COLOURS
+from analyses.shared.style import FAINT, GREY, INK, SEQUENTIAL, Look
+from probes.similarity import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONDITIONS = ("trained", "mismatched", "random")
-MARKERS = {"trained": "o", "mismatched": "s", "random": "^", "slice": "D"}
-"""A marker a condition, so that no figure speaks by colour alone."""
+Array = NDArray[np.float64]
+Rows = pd.DataFrame | pd.Series | Mapping[Any, Any]
+
+INTERVAL = ("value", "ci_low", "ci_high")
+"""The columns of a number and of its interval."""
+
+LEVEL = 0.05
+"""What has a corrected p below it is marked, or filled."""
+
+DASHES = (0, (4, 2))
+_PAD = {"left": 3, "right": -3, "center": 0, "bottom": 2, "top": -2}
 
 
 def draw_points(
-    axes: Any, place: Any, rows: pd.DataFrame, condition: str, *, flat: bool = False, **style: Any
+    axes: Any,
+    at: Any,
+    rows: Rows,
+    look: Look,
+    *,
+    columns: Sequence[str] = INTERVAL,
+    flat: bool = False,
+    **style: Any,
 ) -> None:
-    """Draw values as a condition's markers, with their intervals where the table has them.
+    """Draw numbers as markers, with their intervals where the table has them.
 
-    Values go upwards over `place`, or, if `flat`, to the right beside it.
+    Parameters
+    ----------
+    at
+        Where along the other axis: one place a row.
+    rows
+        A table, or one row of it. Numbers that are missing are not drawn; where all of them are,
+        the legend gets nothing either.
+    columns
+        Of the number and of the two ends of its interval.
+    flat
+        Whether numbers go to the right, at heights `at`, instead of upwards.
     """
-    value = rows["value"].to_numpy(dtype=float)
-    low, high = (rows[c].to_numpy(dtype=float) for c in ("ci_low", "ci_high"))
+    value, low, high = (_read(rows, column) for column in columns)
+    if not np.isfinite(value).any():
+        return
     # An interval's end can pass the value by rounding; a negative length is an error to matplotlib.
     error = np.clip(np.nan_to_num(np.stack([value - low, high - value])), 0, None)
-    at = (
-        {"x": value, "y": place, "xerr": error} if flat else {"x": place, "y": value, "yerr": error}
-    )
+    across, up = ("y", "x") if flat else ("x", "y")
     axes.errorbar(
-        **at,
+        **{across: at, up: value, f"{up}err": error},
         **{
-            "color": COLOURS[condition],
-            "marker": MARKERS[condition],
+            "color": look.colour,
+            "marker": look.marker,
+            "markerfacecolor": look.face,
             "markersize": 3.6,
+            "markeredgewidth": 0.8,
             "linestyle": "none",
             "elinewidth": 0.9,
-            "markeredgewidth": 0.8,
+            "label": look.label,
+            "zorder": 2 if look.hollow else 3,
         }
         | style,
     )
 
 
-def letter(axes: Any, name: str, title: str) -> None:
+def _read(rows: Rows, column: str) -> Array:
+    return np.atleast_1d(np.asarray(rows[column], dtype=float))
+
+
+def draw_line(
+    axes: Any, at: Any, rows: Rows, look: Look, *, columns: Sequence[str] = INTERVAL, **style: Any
+) -> None:
+    """Draw numbers over `at` as a line with markers, with the band between their intervals' ends.
+
+    Numbers without an interval get no band; `columns` may name the number alone.
+    """
+    value, *ends = (_read(rows, column) for column in columns)
+    if not np.isfinite(value).any():
+        return
+    if ends:
+        axes.fill_between(at, *ends, color=look.colour, alpha=0.2, linewidth=0)
+    axes.plot(
+        at,
+        value,
+        **{
+            "color": look.colour,
+            "linestyle": look.line,
+            "marker": look.marker,
+            "markerfacecolor": look.face,
+            "markersize": 2.6,
+            "label": look.label,
+        }
+        | style,
+    )
+
+
+def draw_by_layer(
+    axes: Any,
+    rows: pd.DataFrame,
+    *,
+    lines: Mapping[str, Look] | None = None,
+    dots: str | None = "value",
+    beside_map: bool = False,
+) -> None:
+    """Draw every head as a dot, and lines through the means over the heads of each layer.
+
+    Parameters
+    ----------
+    rows
+        With ``layer``, and a row a head.
+    lines
+        Column -> look; if not given, the trained heads and every null beside them (`list_lines`).
+    dots
+        The column of the dots, in the colour of its line.
+    beside_map
+        Whether layers go upwards, as in the heat map (`analyses.shared.maps`) beside it.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    lines = list_lines(rows) if lines is None else lines
+    by_layer = rows.groupby("layer")
+    middle = 0.5 if beside_map else 0.0  # of a map's cell
+
+    def place(layers: Any, values: Any) -> tuple[Any, Any]:
+        at = np.asarray(layers) + middle
+        return (values, at) if beside_map else (at, values)
+
+    if dots:
+        axes.scatter(
+            *place(rows["layer"], rows[dots]), s=5, color=lines[dots].colour, alpha=0.45, lw=0
+        )
+    for number, (column, look) in enumerate(lines.items()):
+        means = by_layer[column].mean()
+        axes.plot(
+            *place(means.index, means),
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
+            markersize=2.2,
+            linewidth=0.9 if number else 1.3,
+            label=look.label,
+            zorder=4 if number == 0 else 3,
+        )
+    if not beside_map:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        axes.set_xlabel("layer")
+
+
+def scatter_heads(figure: Any, axes: Any, x: Any, y: Any, layer: Any) -> None:
+    """Draw a point a head, coloured by its layer, with the colour bar beside the axes."""
+    from matplotlib.ticker import MaxNLocator
+
+    points = axes.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
+    bar = figure.colorbar(points, ax=axes, label="layer", pad=0.02, aspect=25)
+    bar.locator = MaxNLocator(integer=True)
+    bar.outline.set_visible(False)
+
+
+def list_lines(rows: pd.DataFrame) -> dict[str, Look]:
+    """Return the columns of trained heads and of the nulls beside them, each with its look.
+
+    Raises
+    ------
+    UsageError
+        If a column is of no null of the catalogue.
+    """
+    nulls = [
+        name.removesuffix("_mean")
+        for name in rows
+        if name.endswith("_mean") and rows[name].notna().any()
+    ]
+    return {
+        "value" if name == catalogue.TRAINED else f"{name}_mean": Look.of_condition(name)
+        for name in catalogue.sort_conditions([catalogue.TRAINED, *nulls])
+    }
+
+
+def read_conditions(rows: pd.DataFrame) -> list[str]:
+    """Return the conditions of a table, without their differences, in the catalogue's order.
+
+    Raises
+    ------
+    UsageError
+        If one is not in the catalogue.
+    """
+    return catalogue.sort_conditions(
+        name for name in rows["condition"].unique() if " - " not in name
+    )
+
+
+def line_up(rows: pd.DataFrame, order: Sequence[Any], by: Any) -> pd.DataFrame:
+    """Put rows into an order, with a row of missing numbers for those that the table lacks."""
+    return rows.set_index(by).reindex(order).reset_index()
+
+
+def spread(count: int, reach: float) -> Array:
+    """Return places from -reach to reach for things drawn side by side; one alone stands at 0."""
+    return np.linspace(-reach, reach, count) if count > 1 else np.zeros(count)
+
+
+def dress_rows(axes: Any, labels: Sequence[str] | None, count: int) -> None:
+    """Name the rows, the first at the top, and draw faint lines between them.
+
+    Axes that share their rows need the labels, too; others beside the first are given None.
+    """
+    axes.set_ylim(count - 0.4, -0.6)
+    axes.set_yticks(range(count), labels if labels is not None else [""] * count)
+    axes.tick_params(axis="y", length=0)
+    for row in range(1, count):
+        axes.axhline(row - 0.5, color=FAINT, linewidth=0.5, zorder=0)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def mark(axes: Any, *, x: float | None = None, y: float | None = None, solid: bool = False) -> None:
+    """Draw the line of what nothing would give: dashed, or solid where it is the axis itself."""
+    line = {"linewidth": 0.6} if solid else {"linewidth": 0.7, "linestyle": DASHES}
+    if x is not None:
+        axes.axvline(x, color=GREY, zorder=1, **line)
+    if y is not None:
+        axes.axhline(y, color=GREY, zorder=1, **line)
+
+
+def note(
+    axes: Any,
+    text: str,
+    at: tuple[float, float],
+    *,
+    horizontal: str = "center",
+    vertical: str = "bottom",
+    within: Any = "data",
+    **style: Any,
+) -> None:
+    """Write a small note into the axes, a little off the place it is aligned to.
+
+    Parameters
+    ----------
+    within
+        The coordinates of `at`, for both axes or for each, as `matplotlib.axes.Axes.annotate` has
+        them: "data", "axes fraction".
+    """
+    axes.annotate(
+        text,
+        at,
+        xycoords=within,
+        xytext=(_PAD[horizontal], _PAD[vertical]),
+        textcoords="offset points",
+        ha=horizontal,
+        va=vertical,
+        **{"fontsize": 6, "color": INK, "linespacing": 1.05} | style,
+    )
+
+
+def letter(axes: Any, number: int, title: str) -> None:
     """Title a panel, flush left, after its letter in bold."""
-    axes.set_title(rf"$\bf{{{name}}}$  {title}", loc="left", fontsize=7.5)
+    name = rf"$\bf{{{ascii_lowercase[number]}}}$  " if number < len(ascii_lowercase) else ""
+    axes.set_title(f"{name}{title}", loc="left", fontsize=7.5)
 
 
-def share_legend(figure: Figure, panels: Iterable[Any], *, ncols: int, **style: Any) -> None:
+def letter_panels(panels: Iterable[Any], titles: Iterable[str]) -> None:
+    """Title the panels in their order; see `letter`."""
+    for number, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+        letter(axes, number, title)
+
+
+def share_legend(
+    figure: Figure,
+    panels: Iterable[Any] = (),
+    *,
+    ncols: int,
+    samples: Iterable[Any] = (),
+    **style: Any,
+) -> None:
     """Put one legend below the panels: every label once, in the order in which it first comes.
 
-    Panels without labels get none.
+    Parameters
+    ----------
+    samples
+        Marks of `Look.sample` that stand behind those of the panels.
     """
     handles: dict[str, Any] = {}
     for axes in panels:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    handles |= {sample.get_label(): sample for sample in samples}
     if handles:
         figure.legend(
-            list(handles.values()), list(handles), loc="outside lower center", ncols=ncols, **style
+            list(handles.values()),
+            list(handles),
+            ncols=ncols,
+            **{"loc": "outside lower center", "columnspacing": 1.3, "handletextpad": 0.4} | style,
         )
 
 
-def wrap_title(title: str) -> str:
-    """Break a long title once, at the space nearest to its middle."""
-    if len(title) < 22:
-        return title
-    spaces = [place for place, character in enumerate(title) if character == " "]
-    middle = min(spaces, key=lambda place: abs(place - len(title) // 2))
-    return f"{title[:middle]}\n{title[middle + 1 :]}"
+def wrap(text: str, width: int = 20) -> str:
+    """Break a text into lines of at most that many characters, about equally long."""
+    fewest = len(textwrap.wrap(text, width, break_long_words=False))
+    for narrower in range(1, width):
+        lines = textwrap.wrap(text, narrower, break_long_words=False)
+        if len(lines) <= fewest:
+            return "\n".join(lines)
+    return textwrap.fill(text, width, break_long_words=False)

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+# Its lists of measures and conditions need torch; they are looked into when a figure is drawn.
+from probes.similarity import catalogue
+from probes.similarity.catalogue import PARTS
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-COLUMN, PAGE, TEXT = 3.25, 6.75, 5.5
-"""Widths in inches: an ICML column, an ICML page, a NeurIPS text block."""
+    from probes.similarity.catalogue.places import Part
 
-# Okabe & Ito (2008); one colour a condition, the same in every figure.
-COLOURS = {
-    "trained": "#0072B2",
-    "mismatched": "#D55E00",
-    "random": "#009E73",
-    "slice": "#CC79A7",
-    "grey": "#666666",
-}
-LABELS = {
-    "trained": "trained heads",
-    "mismatched": "mismatched heads",
-    "random": "random heads",
-    "slice": "random slice of x",
-}
+PAGE = 6.75
+"""Width in inches of an ICML page."""
+
+GREY, INK, FAINT = "#666666", "#444444", "#DDDDDD"
+"""Lines of reference and what is no condition; small notes; the lines of a grid."""
+
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+"""Colour maps from nothing to much, and to both sides of 0."""
 
+_NULL_LINES = ("--", "-.", ":")
 
 # Fonts that have the characters which the first one lacks, on one system or another.
 FONTS = (
@@ -36,6 +35,61 @@ FONTS = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei"),
     *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
 )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one thing looks in every figure: its words, colour, marker (filled or open) and line."""
+
+    label: str
+    colour: str
+    marker: str = "o"
+    line: str = "-"
+    hollow: bool = False
+
+    @classmethod
+    def of_condition(cls, name: str) -> Look:
+        """Return the look of a condition of the catalogue: solid as trained, nulls in dashes."""
+        condition = catalogue.find_condition(name)
+        nulls = [null.name for null in catalogue.list_nulls()]
+        line = _NULL_LINES[nulls.index(name) % len(_NULL_LINES)] if name in nulls else "-"
+        return cls(condition.label, condition.colour, condition.marker, line)
+
+    @classmethod
+    def of_part(cls, part: Part) -> Look:
+        """Return the look of keys or of values."""
+        return cls(part, *PARTS[part])
+
+    def named(self, label: str) -> Look:
+        """Return the same under another label."""
+        return replace(self, label=label)
+
+    def open(self, label: str | None = None) -> Look:
+        """Return the same with an open marker, under another label if one is given."""
+        return replace(self, hollow=True, label=self.label if label is None else label)
+
+    @property
+    def face(self) -> str:
+        """The colour inside the marker."""
+        return "white" if self.hollow else self.colour
+
+    def sample(self, **style: object) -> Line2D:
+        """Return a mark for a legend, without a line unless `style` asks for one."""
+        from matplotlib.lines import Line2D
+
+        return Line2D(
+            [],
+            [],
+            **{
+                "color": self.colour,
+                "marker": self.marker,
+                "markerfacecolor": self.face,
+                "markersize": 3.8,
+                "linestyle": "none",
+                "label": self.label,
+            }
+            | style,
+        )
 
 
 @cache

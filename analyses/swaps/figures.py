@@ -7,20 +7,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.shared.drawing import letter
-from analyses.shared.style import COLOURS, DIVERGING, PAGE, SEQUENTIAL, house_style, new_figure
-from analyses.shared.tables import select
+from analyses.shared.drawing import (
+    DASHES,
+    draw_points,
+    letter_panels,
+    line_up,
+    mark,
+    note,
+    scatter_heads,
+    share_legend,
+    spread,
+)
+from analyses.shared.maps import add_bar, draw_map, give_height
+from analyses.shared.style import DIVERGING, GREY, PAGE, Look, house_style, new_figure
+from analyses.shared.tables import present, select
+from probes.similarity.catalogue import WORD_PAIRS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PARTS = {
-    "key": ("keys", COLOURS["trained"], "o"),
-    "value": ("values", COLOURS["mismatched"], "s"),
-    "both": ("both", COLOURS["grey"], "D"),
+LOOKS = {
+    "keys": Look.of_part("keys"),
+    "values": Look.of_part("values"),
+    "both": Look("both", GREY, "D"),
 }
-SCOPES = {"all": "all layers", "layer": "one layer", "head": "one kv head"}
-WORDS, RANDOM = "word pairs", "random pairs"
+SCOPES = {"all": "all\nlayers", "layer": "one\nlayer", "head": "one\nkv head"}
+TITLES = {
+    "total_variation": ("next token", "total variation"),
+    "transfer": ("towards the other", "shift / gap of the logit difference"),
+    "attention": ("attention of the head word", "total variation, mean over heads"),
+}
+INDEX = r"$(d_v - d_k)\,/\,(d_v + d_k)$"
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw what swaps of keys and of values change."""
+    return {
+        "summary": draw_swaps(tables["summary"], tables["indices"]),
+        "heads": draw_swap_maps(tables["heads"]),
+    }
 
 
 def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
@@ -30,87 +55,60 @@ def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
     ----------
     summary
         ``population, scope, part, measure, value, ci_low, ci_high``; filled: word pairs, open:
-        random pairs.
+        matched random pairs.
     indices
         ``population, scope, measure, value, ci_low, ci_high``.
     """
+    populations = [
+        name for name in present(summary["population"], (WORD_PAIRS,)) if " - " not in name
+    ]
+    parts = present(summary["part"], tuple(LOOKS))
     with house_style():
         figure = new_figure(PAGE, 2.8)
-        panels = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.05))
-        titles = {
-            "total_variation": ("next token", "total variation"),
-            "transfer": ("towards the other", "shift / gap of the logit difference"),
-            "attention": ("attention of the head word", "total variation, mean over heads"),
-        }
-        for number, (measure, (title, label)) in enumerate(titles.items()):
-            axes = panels[number]
-            for part, (_, colour, marker) in PARTS.items():
-                for population, shift, fill in ((WORDS, -0.07, colour), (RANDOM, 0.07, "white")):
-                    rows = select(summary, measure=measure, part=part, population=population)
-                    rows = rows.set_index("scope").reindex(list(SCOPES))
-                    offset = 0.26 * (list(PARTS).index(part) - 1) + shift
-                    _draw(axes, np.arange(3) + offset, rows, colour, marker, fill)
-            axes.set_xticks(range(3), [label.replace(" ", "\n", 1) for label in SCOPES.values()])
-            axes.set_xlim(-0.5, 2.5)
+        panels = figure.subplots(1, len(TITLES) + 1, width_ratios=(*[1] * len(TITLES), 1.05))
+        for axes, (measure, (_, label)) in zip(panels, TITLES.items(), strict=False):
+            rows = select(summary, measure=measure)
+            for shift, part in zip(spread(len(parts), 0.26), parts, strict=True):
+                _draw_scopes(axes, select(rows, part=part), populations, shift, _find(part))
             if measure == "transfer":
                 axes.set_yscale("symlog", linthresh=0.01)
                 axes.set_yticks([0, 0.01, 0.1, 1], ["0", ".01", ".1", "1"])
-                axes.axhline(0, color=COLOURS["grey"], lw=0.6)
-                lowest = float(summary.loc[summary["measure"] == measure, "ci_low"].min())
-                axes.set_ylim(bottom=min(1.2 * lowest, -0.002))
+                mark(axes, y=0, solid=True)
+                axes.set_ylim(bottom=min(1.2 * float(rows["ci_low"].min()), -0.002))
             else:
                 axes.set_yscale("log")
             axes.set_ylabel(label)
-            letter(axes, "abc"[number], title)
-        axes = panels[3]
-        for population, shift, fill in ((WORDS, -0.1, "black"), (RANDOM, 0.1, "white")):
-            rows = select(indices, population=population, measure="total_variation")
-            rows = rows.set_index("scope").reindex(list(SCOPES))
-            _draw(axes, np.arange(3) + shift, rows, "black", "o", fill)
-        axes.axhline(0, color=COLOURS["grey"], lw=0.6, ls=(0, (4, 3)))
-        axes.set_ylim(-1.05, 1.05)
-        axes.set_xticks(range(3), [label.replace(" ", "\n", 1) for label in SCOPES.values()])
-        axes.set_xlim(-0.5, 2.5)
-        axes.set_ylabel(r"$(d_v - d_k)\,/\,(d_v + d_k)$")
-        axes.text(2.45, 1.0, "values matter", ha="right", va="top", fontsize=6, style="italic")
-        axes.text(2.45, -1.0, "keys matter", ha="right", va="bottom", fontsize=6, style="italic")
-        letter(axes, "d", "index")
-        figure.legend(*_legend(), loc="outside lower center", ncols=5)
+        black = Look("", "black")
+        _draw_scopes(panels[-1], select(indices, measure="total_variation"), populations, 0, black)
+        mark(panels[-1], y=0)
+        panels[-1].set(ylim=(-1.05, 1.05), ylabel=INDEX)
+        style = {"within": "axes fraction", "horizontal": "right", "style": "italic"}
+        note(panels[-1], "values matter", (1, 1), vertical="top", **style)
+        note(panels[-1], "keys matter", (1, 0), **style)
+        for axes in panels:
+            axes.set_xticks(range(len(SCOPES)), list(SCOPES.values()))
+            axes.set_xlim(-0.5, len(SCOPES) - 0.5)
+        letter_panels(panels, [*(title for title, _ in TITLES.values()), "index"])
+        samples = [_find(part).named(f"{part} swapped").sample() for part in parts]
+        for name in populations:
+            look = black.named(name)
+            samples.append((look if name == WORD_PAIRS else look.open()).sample())
+        share_legend(figure, samples=samples, ncols=len(samples), handletextpad=0.1)
     return figure
 
 
-def _draw(axes: Any, x: Any, rows: pd.DataFrame, colour: str, marker: str, fill: str) -> None:
-    value = rows["value"].to_numpy(dtype=float)
-    ends = np.stack(
-        [
-            value - rows["ci_low"].to_numpy(dtype=float),
-            rows["ci_high"].to_numpy(dtype=float) - value,
-        ]
-    )
-    axes.errorbar(
-        x,
-        value,
-        yerr=np.clip(np.nan_to_num(ends), 0, None),
-        color=colour,
-        marker=marker,
-        markerfacecolor=fill,
-        ms=3.4,
-        ls="none",
-        elinewidth=0.9,
-    )
+def _find(part: str) -> Look:
+    return LOOKS.get(part, Look(part, GREY, "*"))
 
 
-def _legend() -> tuple[list[Any], list[str]]:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color=c, marker=m, ls="none", ms=4) for _, c, m in PARTS.values()]
-    names = [f"{label} swapped" for label, _, _ in PARTS.values()]
-    for fill, name in (("black", WORDS), ("white", "random matched pairs")):
-        handles.append(
-            Line2D([], [], color="black", marker="o", markerfacecolor=fill, ls="none", ms=4)
-        )
-        names.append(name)
-    return handles, names
+def _draw_scopes(
+    axes: Any, rows: pd.DataFrame, populations: list[str], shift: float, look: Look
+) -> None:
+    """Draw a point a scope for every population, the word pairs filled and the others open."""
+    for aside, name in zip(spread(len(populations), 0.07), populations, strict=True):
+        mine = line_up(select(rows, population=name), list(SCOPES), "scope")
+        shown = look if name == WORD_PAIRS else look.open()
+        draw_points(axes, np.arange(len(SCOPES)) + shift + aside, mine, shown, label=None)
 
 
 def draw_swap_maps(heads: pd.DataFrame) -> Figure:
@@ -119,42 +117,24 @@ def draw_swap_maps(heads: pd.DataFrame) -> Figure:
     Parameters
     ----------
     heads
-        ``population, layer, kv_head, key, value, index``.
+        ``population, layer, kv_head, keys, values, index``.
     """
-    mine = select(heads, population=WORDS)
-    n_layers = int(mine["layer"].max()) + 1
+    from matplotlib.colors import Normalize
+
+    mine = select(heads, population=WORD_PAIRS)
     with house_style():
-        figure = new_figure(PAGE, float(np.clip(1.3 + 0.07 * n_layers, 2.5, 4.2)))
-        axes, scatter = figure.subplots(1, 2, width_ratios=(0.8, 1.6))
-        grid = mine.pivot_table(index="layer", columns="kv_head", values="index", dropna=False)
-        image = axes.imshow(
-            grid.reindex(range(n_layers)).to_numpy(dtype=float),
-            origin="lower",
-            aspect="auto",
-            interpolation="nearest",
-            cmap=DIVERGING,
-            vmin=-1,
-            vmax=1,
-        )
-        axes.set(xlabel="kv head", ylabel="layer", xticks=range(len(grid.columns)))
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, location="bottom", pad=0.03, aspect=20)
-        bar.set_label("keys matter            values matter")
-        bar.outline.set_visible(False)
-        letter(axes, "a", "index, one head")
-        points = scatter.scatter(
-            mine["key"], mine["value"], c=mine["layer"], cmap=SEQUENTIAL, s=12, lw=0
-        )
-        bar = figure.colorbar(points, ax=scatter, pad=0.02, aspect=25)
-        bar.set_label("layer")
-        bar.outline.set_visible(False)
-        ends = np.array([mine[["key", "value"]].min().min(), mine[["key", "value"]].max().max()])
-        scatter.plot(ends, ends, color=COLOURS["grey"], lw=0.7, ls=(0, (4, 3)), zorder=0)
-        scatter.set_xscale("log")
-        scatter.set_yscale("log")
+        figure = new_figure(PAGE, give_height(mine["layer"].nunique()))
+        axes, scatter = panels = figure.subplots(1, 2, width_ratios=(0.8, 1.6))
+        image = draw_map(axes, mine, Normalize(-1, 1), value="index", colours=DIVERGING)
+        axes.set_ylabel("layer")
+        add_bar(figure, image, axes, "keys matter            values matter", aspect=20)
+        scatter_heads(figure, scatter, mine["keys"], mine["values"], mine["layer"])
+        both = mine[["keys", "values"]].to_numpy()
+        ends = np.array([both.min(), both.max()])
+        scatter.plot(ends, ends, color=GREY, linewidth=0.7, linestyle=DASHES, zorder=0)
+        scatter.set(xscale="log", yscale="log")
         scatter.set_xlabel("total variation when its keys are swapped")
         scatter.set_ylabel("when its values are swapped")
-        share = float((mine["value"] > mine["key"]).mean())
-        letter(scatter, "b", f"above the line: {share:.0%} of heads")
+        share = float((mine["values"] > mine["keys"]).mean())
+        letter_panels(panels, ("index, one head", f"above the line: {100 * share:.0f} % of heads"))
     return figure

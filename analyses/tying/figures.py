@@ -7,29 +7,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyses.shared.drawing import letter, share_legend
-from analyses.shared.style import COLOURS, PAGE, house_style, new_figure
-from analyses.shared.tables import select
+from analyses.shared.drawing import (
+    draw_line,
+    draw_points,
+    letter_panels,
+    mark,
+    share_legend,
+    spread,
+)
+from analyses.shared.style import GREY, PAGE, house_style, new_figure
+from analyses.shared.tables import present, select
+from analyses.tying.looks import VARIANTS, find_look
 from analyses.tying.tables import MARGIN
+from analyses.tying.task_figures import draw_tasks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STYLES = {
-    "separate": ("separate", "#0072B2", "o"),
-    "tied": ("K = V", "#D55E00", "s"),
-    "tied_wide": ("K = V at equal parameters", "#E69F00", "D"),
-    "half_tied": ("half-tied", "#CC79A7", "P"),
-    "diagonal": ("V = diagonal of K", "#009E73", "^"),
-    "per_head": ("V = linear map of K", "#56B4E9", "v"),
-    "query_key": ("Q = K", "#332288", "<"),
-    "all_tied": ("Q = K = V", "#882255", ">"),
-    "grouped": ("grouped-query", "#999933", "X"),
-    "multi_query": ("multi-query", "#666666", "p"),
-}
-"""Variant -> label, colour (Okabe-Ito, Tol), marker: the same in every figure."""
-
 POSITIONS = ("rotary", "learned", "none")
+NATS = ("nats", "nats_low", "nats_high")
+FOLLOWED = ("tied", "tied_wide", "query_key", "all_tied")
+"""Variants whose training is drawn."""
+
+COST = "loss less that of separate (nats)"
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the curves, the costs, the synthetic tasks and tieability."""
+    return {
+        "scaling": draw_scaling(
+            *(tables[name] for name in ("cells", "costs", "curves", "scaling"))
+        ),
+        "variants": draw_variants(tables["costs"], tables["course"]),
+        "tasks": draw_tasks(tables["cells"], tables["learning"]),
+        "tieability": draw_tieability(tables["tieability"]),
+    }
 
 
 def draw_scaling(
@@ -51,57 +63,60 @@ def draw_scaling(
     mine = select(cells, experiment="scaling")
     with house_style():
         figure = new_figure(PAGE, 2.9)
-        loss, gap, factor = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
+        loss, gap, factor = panels = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
         for name in dict.fromkeys(mine["variant"]):
-            label, colour, marker = STYLES[name]
-            rows = select(mine, variant=name).sort_values("scaled_parameters")
+            look = find_look(name)
+            rows = select(mine, variant=name)
             curve = select(curves, variant=name, counted="scaled_parameters")
-            loss.plot(curve["parameters"], curve["nats"], color=colour, lw=1)
-            draw_errors(loss, rows["scaled_parameters"], rows, "nats", colour, marker, label)
+            loss.plot(curve["parameters"], curve["nats"], color=look.colour, linewidth=1)
+            draw_points(loss, rows["scaled_parameters"], rows, look, columns=NATS)
         loss.set_xscale("log")
         sizes = select(mine, variant="separate")["scaled_parameters"].sort_values()
         loss.set_xticks(sizes, [f"{size / 1000:,.0f}k" for size in sizes])
         loss.minorticks_off()
         loss.set_xlabel("parameters of attention and feed-forward")
         loss.set_ylabel("unseen text (nats a token)")
-        _draw_gaps(gap, select(costs, experiment="scaling"))
-        shown = ("scaled_parameters", "parameters")
-        names = [name for name in dict.fromkeys(scaling["variant"]) if name != "separate"]
-        for number, counted in enumerate(shown):
-            for place, name in enumerate(names):
-                row = select(scaling, counted=counted, variant=name).iloc[0]
-                _, colour, marker = STYLES[name]
-                y = -number + 0.15 - 0.3 * place / max(1, len(names) - 1)
-                if np.isfinite(row["least"]):
-                    factor.plot([row["least"], row["most"]], [y, y], color=colour, lw=4, alpha=0.25)
-                draw_flat(factor, row, y, colour, marker)
-        factor.axvline(1, color=COLOURS["grey"], lw=0.6, ls=(0, (4, 3)), zorder=0)
-        factor.set_yticks([0, -1], ["attention and\nfeed-forward", "all\nparameters"])
-        factor.set_ylim(-1.5, 0.5)
-        factor.tick_params(axis="y", length=0)
-        factor.set_xlabel("parameters, times separate's")
-        letter(loss, "a", "loss against parameters")
-        letter(gap, "b", "cost by width")
-        letter(factor, "c", "parameters for equal loss")
+        _draw_costs(gap, select(costs, experiment="scaling"))
+        _draw_factors(factor, scaling[scaling["variant"] != "separate"])
+        letter_panels(panels, ("loss against parameters", "cost by width", "size for equal loss"))
         share_legend(figure, [loss], ncols=3)
     return figure
 
 
-def _draw_gaps(axes: Any, costs: pd.DataFrame) -> None:
+def _draw_costs(axes: Any, costs: pd.DataFrame) -> None:
     """Draw the cost at each width with its interval, variants side by side."""
     names, widths = list(dict.fromkeys(costs["variant"])), sorted(costs["d_model"].unique())
-    for place, name in enumerate(names):
-        rows = select(costs, variant=name).sort_values("d_model")
-        shift = 0.16 * (place - (len(names) - 1) / 2)
+    for shift, name in zip(spread(len(names), 0.08 * (len(names) - 1)), names, strict=True):
+        rows = select(costs, variant=name)
         at = [widths.index(width) + shift for width in rows["d_model"]]
-        _, colour, marker = STYLES[name]
-        named = rows.rename(columns={"ci_low": "value_low", "ci_high": "value_high"})
-        draw_errors(axes, at, named, "value", colour, marker, "")
-    axes.axhspan(-MARGIN, MARGIN, color=COLOURS["grey"], alpha=0.2, lw=0)
-    axes.axhline(0, color=COLOURS["grey"], lw=0.6)
+        draw_points(axes, at, rows, find_look(name))
+    axes.axhspan(-MARGIN, MARGIN, color=GREY, alpha=0.2, linewidth=0)
+    mark(axes, y=0, solid=True)
     axes.set_xticks(range(len(widths)), [str(width) for width in widths])
     axes.set_xlabel("d_model")
-    axes.set_ylabel("loss less that of separate (nats)")
+    axes.set_ylabel(COST)
+
+
+def _draw_factors(axes: Any, scaling: pd.DataFrame) -> None:
+    """Draw how many times the parameters equal loss takes; broad: without a width at a time."""
+    shown = {
+        "scaled_parameters": "attention and\nfeed-forward",
+        "parameters": "all\nparameters",
+    }
+    names = list(dict.fromkeys(scaling["variant"]))
+    for number, counted in enumerate(shown):
+        for shift, name in zip(spread(len(names), 0.15), names, strict=True):
+            rows, look = select(scaling, counted=counted, variant=name), find_look(name)
+            y = number + shift
+            for row in rows[np.isfinite(rows["least"])].itertuples():
+                ends = [row.least, row.most]
+                axes.plot(ends, [y, y], color=look.colour, linewidth=4, alpha=0.25)
+            draw_points(axes, [y] * len(rows), rows, look, flat=True)
+    mark(axes, x=1)
+    axes.set_yticks(range(len(shown)), list(shown.values()))
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("parameters, times separate's")
 
 
 def draw_variants(costs: pd.DataFrame, course: pd.DataFrame) -> Figure:
@@ -115,46 +130,37 @@ def draw_variants(costs: pd.DataFrame, course: pd.DataFrame) -> Figure:
         The same with ``step``.
     """
     mine = select(costs, experiment="variants").sort_values("value", ascending=False)
+    by_positions = select(costs, experiment="positions")
+    shown = present(by_positions["positions"], POSITIONS)
     with house_style():
         figure = new_figure(PAGE, 3.1)
-        all_of_them, where, when = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.15))
-        for place, row in enumerate(mine.to_dict("records")):
-            _, colour, marker = STYLES[str(row["variant"])]
-            draw_flat(all_of_them, row, place, colour, marker)
-        all_of_them.set_yticks(range(len(mine)), [STYLES[name][0] for name in mine["variant"]])
-        by_positions = select(costs, experiment="positions")
-        shown = [name for name in POSITIONS if name in set(by_positions["positions"])]
+        each, where, when = panels = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.15))
+        for place, name in enumerate(mine["variant"]):
+            draw_points(each, place, mine.iloc[place], find_look(name), flat=True)
+        each.set_yticks(range(len(mine)), [find_look(name).label for name in mine["variant"]])
         for place, name in enumerate(shown):
-            draw_flat(
-                where,
-                select(by_positions, positions=name).iloc[0],
-                place,
-                STYLES["tied"][1],
-                STYLES["tied"][2],
-            )
+            row = select(by_positions, positions=name).iloc[0]
+            draw_points(where, place, row, find_look("tied"), flat=True)
         where.set_yticks(range(len(shown)), shown)
         where.set_ylim(-0.5, len(shown) - 0.5)
-        for axes in (all_of_them, where):
-            axes.axvspan(-MARGIN, MARGIN, color=COLOURS["grey"], alpha=0.2, lw=0)
-            axes.axvline(0, color=COLOURS["grey"], lw=0.6)
+        for axes in (each, where):
+            axes.axvspan(-MARGIN, MARGIN, color=GREY, alpha=0.2, linewidth=0)
+            mark(axes, x=0, solid=True)
             axes.tick_params(axis="y", length=0)
-            axes.set_xlabel("loss less that of separate (nats)")
+            axes.set_xlabel(COST)
         training = select(course, experiment="variants")
-        for name in ("tied", "tied_wide", "query_key", "all_tied"):
+        for name in FOLLOWED:
             rows = select(training, variant=name).sort_values("step")
-            label, colour, marker = STYLES[name]
-            steps = rows["step"]
-            when.fill_between(steps, rows["ci_low"], rows["ci_high"], color=colour, alpha=0.2, lw=0)
-            when.plot(steps, rows["value"], color=colour, marker=marker, ms=2.8, label=label)
+            draw_line(when, rows["step"], rows, find_look(name))
         lines = training["value"]
         when.set_ylim(min(-0.02, 1.1 * lines.min()), 1.15 * lines.max())
-        when.axhline(0, color=COLOURS["grey"], lw=0.6)
+        mark(when, y=0, solid=True)
         when.set_xlabel("training step")
-        when.set_ylabel("loss less that of separate (nats)")
+        when.set_ylabel(COST)
         width = int(mine["d_model"].iloc[0])
-        letter(all_of_them, "a", f"every variant, d_model {width}")
-        letter(where, "b", "K = V by positions")
-        letter(when, "c", "where it opens")
+        letter_panels(
+            panels, (f"every variant, d_model {width}", "K = V by positions", "where it opens")
+        )
         share_legend(figure, [when], ncols=4)
     return figure
 
@@ -168,62 +174,25 @@ def draw_tieability(tieability: pd.DataFrame) -> Figure:
         ``experiment, variant, when, measure, value, ci_low, ci_high``.
     """
     mine = select(tieability, experiment="variants", task="text")
+    names = present(mine["variant"], tuple(VARIANTS))
     with house_style():
         figure = new_figure(PAGE, 2.7)
-        r2, excess = figure.subplots(1, 2, sharey=True)
-        names = [name for name in STYLES if name in set(mine["variant"])]
+        r2, excess = panels = figure.subplots(1, 2, sharey=True)
         for axes, measure in ((r2, "r2"), (excess, "excess")):
-            for place, name in enumerate(names[::-1]):
-                for when, face, shift in (("untrained", "white", 0.14), ("trained", None, -0.14)):
-                    rows = select(mine, variant=name, measure=measure, when=when)
-                    if len(rows):
-                        _, colour, marker = STYLES[name]
-                        row = rows.iloc[0]
-                        draw_flat(axes, row, place + shift, colour, marker, face=face)
-            axes.set_yticks(range(len(names)), [STYLES[name][0] for name in names[::-1]])
+            for place, name in enumerate(names):
+                rows, look = select(mine, variant=name, measure=measure), find_look(name)
+                for when, shown, shift in (
+                    ("untrained", look.open(), -0.14),
+                    ("trained", look, 0.14),
+                ):
+                    own = select(rows, when=when)
+                    draw_points(axes, [place + shift] * len(own), own, shown, flat=True)
+            axes.set_yticks(range(len(names)), [find_look(name).label for name in names])
             axes.tick_params(axis="y", length=0)
+        r2.set_ylim(len(names) - 0.5, -0.5)
         r2.set_xlim(0, 1.05)
         r2.set_xlabel("R² of what a head writes from its keys")
-        excess.axvline(0, color=COLOURS["grey"], lw=0.6)
+        mark(excess, x=0, solid=True)
         excess.set_xlabel("excess over mismatched heads")
-        letter(r2, "a", "tieability: open, untrained; filled, trained")
-        letter(excess, "b", "excess tieability")
+        letter_panels(panels, ("tieability: open, untrained; filled, trained", "excess tieability"))
     return figure
-
-
-def draw_errors(
-    axes: Any, x: Any, rows: pd.DataFrame, figure: str, colour: str, marker: str, label: str
-) -> None:
-    """Draw the column `figure` over `x`, with its interval from the columns _low and _high."""
-    value = rows[figure].to_numpy(dtype=float)
-    ends = np.stack([value - rows[f"{figure}_low"], rows[f"{figure}_high"] - value])
-    axes.errorbar(
-        x,
-        value,
-        yerr=np.clip(np.nan_to_num(ends), 0, None),
-        color=colour,
-        marker=marker,
-        ms=3.6,
-        ls="none",
-        elinewidth=0.9,
-        label=label,
-    )
-
-
-def draw_flat(
-    axes: Any, row: Any, y: float | int, colour: str, marker: str, *, face: str | None = None
-) -> None:
-    """Draw the value of one row, to the right at height `y`, with its interval."""
-    value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
-    error = np.clip(np.nan_to_num([[value - low], [high - value]]), 0, None)
-    axes.errorbar(
-        value,
-        y,
-        xerr=error,
-        color=colour,
-        marker=marker,
-        ms=3.8,
-        ls="none",
-        elinewidth=0.9,
-        markerfacecolor=face or colour,
-    )

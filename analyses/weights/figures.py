@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.shared.drawing import letter, share_legend
-from analyses.shared.style import COLOURS, PAGE, house_style, new_figure
+from analyses.shared.drawing import draw_by_layer, letter_panels, list_lines, share_legend
+from analyses.shared.style import GREY, PAGE, Look, house_style, new_figure
 from analyses.shared.tables import present, select
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CHANCE = Look("random subspaces", GREY, "", ":")
+
+
+def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
+    """Draw the overlap by layer."""
+    return {"angles": draw_angles(tables["heads"])}
 
 
 def draw_angles(heads: pd.DataFrame) -> Figure:
@@ -19,26 +26,12 @@ def draw_angles(heads: pd.DataFrame) -> Figure:
     sites = present(heads["site"], ("encoder", "decoder", "cross"))
     with house_style():
         figure = new_figure(PAGE, 2.1)
-        axes = figure.subplots(1, len(sites), squeeze=False)
-        for name, axis, site in zip("abc", axes[0], sites, strict=False):
-            own = select(heads, site=site)
-            means = own.groupby("layer")[["value", "mismatched_mean", "chance"]].mean()
-            axis.scatter(
-                own["layer"], own["value"], s=7, color=COLOURS["trained"], alpha=0.5, linewidths=0
-            )
-            axis.plot(means["value"], color=COLOURS["trained"], label="own head")
-            axis.plot(
-                means["mismatched_mean"],
-                color=COLOURS["mismatched"],
-                linestyle="--",
-                label="W_V of another head",
-            )
-            axis.plot(
-                means["chance"], color=COLOURS["grey"], linestyle=":", label="random subspaces"
-            )
-            axis.set_ylim(bottom=0)
-            axis.set_xlabel("layer")
-            letter(axis, name, site)
-        axes[0, 0].set_ylabel("mean squared cosine")
-        share_legend(figure, axes[0, :1], ncols=3)
+        panels = figure.subplots(1, len(sites), squeeze=False)[0]
+        for axes, site in zip(panels, sites, strict=True):
+            rows = select(heads, site=site)
+            draw_by_layer(axes, rows, lines=list_lines(rows) | {"chance": CHANCE})
+            axes.set_ylim(bottom=0)
+        letter_panels(panels, sites)
+        panels[0].set_ylabel("mean squared cosine")
+        share_legend(figure, panels[:1], ncols=3)
     return figure

@@ -22,8 +22,8 @@ POPULATIONS: dict[str, str] = {
 """Population -> what it is."""
 
 Part = Literal["keys", "values"]
-PARTS: dict[Part, tuple[str, str]] = {"keys": ("#332288", "o"), "values": ("#CC6677", "s")}
-"""Keys or values -> colour and marker in every figure (Tol's "muted" scheme, as they are no
+PARTS: dict[Part, tuple[str, str]] = {"keys": ("#332288", "o"), "values": ("#DDAA33", "s")}
+"""Keys or values -> colour and marker in every figure (of Tol's schemes, as they are no
 conditions)."""
 
 TOPS = (0.01, 0.05, 0.10)

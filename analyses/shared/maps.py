@@ -1,0 +1,173 @@
+"""Heat maps of layers and heads, one or many on one scale, with their colour bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analyses.shared.drawing import LEVEL, wrap
+from analyses.shared.style import DIVERGING, PAGE, SEQUENTIAL, house_style, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+COLUMNS = 5
+"""Maps side by side at most."""
+
+
+def draw_map(
+    axes: Any,
+    rows: pd.DataFrame,
+    norm: Normalize,
+    *,
+    value: str = "value",
+    head: str = "kv_head",
+    colours: str = SEQUENTIAL,
+    dots: pd.DataFrame | None = None,
+) -> ScalarMappable:
+    """Draw layers upwards and heads to the right; heads without a number stay white.
+
+    Parameters
+    ----------
+    rows
+        With ``layer``, the columns `head` and `value`, and a row a head.
+    norm
+        From numbers to colours; `scale_from_zero` and `scale_around_zero` make one.
+    dots
+        The rows of the heads that get a small mark.
+
+    Returns
+    -------
+    What `add_bar` needs.
+    """
+    import seaborn as sns
+    from matplotlib.cm import ScalarMappable
+
+    n_layers, n_heads = (
+        (int(rows[name].max()) + 1 if len(rows) else 0) for name in ("layer", head)
+    )
+    if len(rows):
+        grid = rows.pivot_table(index="layer", columns=head, values=value, dropna=False)
+        sns.heatmap(
+            grid.reindex(index=range(n_layers), columns=range(n_heads)).astype(float),
+            ax=axes,
+            cmap=colours,
+            norm=norm,
+            vmin=norm.vmin,
+            vmax=norm.vmax,
+            cbar=False,
+            linewidths=0.25,
+            xticklabels=False,
+            yticklabels=False,
+            rasterized=n_layers * n_heads > 400,
+        )
+        # A map is its own scale: the first layer stands at the bottom.
+        axes.set_ylim(0, n_layers)
+    if dots is not None:
+        axes.plot(
+            dots[head] + 0.5,
+            dots["layer"] + 0.5,
+            linestyle="none",
+            marker="o",
+            markersize=1.6,
+            markerfacecolor="white",
+            markeredgecolor="black",
+            markeredgewidth=0.35,
+        )
+    for axis, count in ((axes.xaxis, n_heads), (axes.yaxis, n_layers)):
+        shown = range(0, count, choose_step(count))
+        axis.set_ticks([place + 0.5 for place in shown], [str(place) for place in shown])
+    axes.set(xlabel=head.replace("_", " "), ylabel="")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return ScalarMappable(norm=norm, cmap=colours)
+
+
+def choose_step(count: int) -> int:
+    """Return a round step that gives at most nine ticks over `count` whole numbers."""
+    return next(step for step in (1, 2, 4, 5, 8, 10, 20, 50, 100, 10_000) if count / step <= 9)
+
+
+def scale_from_zero(values: pd.Series[Any]) -> Normalize:
+    """Colour from 0, the meaningful end of the scale, to the largest number."""
+    from matplotlib.colors import Normalize
+
+    return Normalize(0, float(np.fmax(values.max(), 1e-6)))
+
+
+def scale_around_zero(values: pd.Series[Any]) -> Normalize:
+    """Colour as far below 0 as above it, to the number farthest from it."""
+    from matplotlib.colors import Normalize
+
+    limit = float(np.fmax(values.abs().max(), 1e-6))
+    return Normalize(-limit, limit)
+
+
+def add_bar(figure: Any, mappable: Any, axes: Any, label: str, **style: Any) -> Any:
+    """Add the colour bar of some axes, below them unless `style` has another location."""
+    bar = figure.colorbar(
+        mappable,
+        ax=axes,
+        label=label,
+        **{"location": "bottom", "shrink": 0.9, "aspect": 30, "pad": 0.03} | style,
+    )
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(width=0.5, length=2)
+    return bar
+
+
+def give_height(n_layers: int, *, rest: float = 1.45) -> float:
+    """Return the height of a figure in which every layer has room, within what a page can spare."""
+    return float(np.clip(rest + 0.075 * n_layers, 2.4, 4.6))
+
+
+def has_low_p(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Return which heads have a p, corrected over the heads, below `LEVEL`."""
+    return rows["p_max_t"] < LEVEL
+
+
+def draw_head_maps(
+    groups: Mapping[str, pd.DataFrame],
+    label: str,
+    *,
+    is_clear: Callable[[pd.DataFrame], pd.Series[bool]] = has_low_p,
+) -> Figure:
+    """Map ``value`` over layers and kv heads, a panel a group, all on one scale around 0.
+
+    Parameters
+    ----------
+    groups
+        Title of each panel -> its rows, with ``layer, kv_head, value``.
+    label
+        Of the colour bar.
+    is_clear
+        Which rows are marked, and counted in the title.
+    """
+    every = pd.concat(groups.values()) if groups else pd.DataFrame({"value": [], "layer": []})
+    norm = scale_around_zero(every["value"])
+    columns = min(COLUMNS, max(1, len(groups)))
+    n_rows = -(-max(1, len(groups)) // columns)
+    with house_style():
+        height = float(np.clip(0.95 + 0.05 * every["layer"].nunique(), 1.5, 2.6))
+        figure = new_figure(PAGE, 0.6 + height * n_rows)
+        panels = figure.subplots(n_rows, columns, sharey=True, squeeze=False)
+        for number, (title, rows) in enumerate(groups.items()):
+            axes, clear = panels.flat[number], rows[is_clear(rows)]
+            image = draw_map(axes, rows, norm, colours=DIVERGING, dots=clear)
+            counted = f"{wrap(title, 26)}\n{len(clear)} of {len(rows)} clear"
+            axes.set_title(counted, fontsize=6.5)
+            if number + columns < len(groups):  # another map stands below
+                axes.set_xlabel("")
+                axes.tick_params(labelbottom=False)
+            if number % columns == 0:
+                axes.set_ylabel("layer")
+        for axes in panels.flat[len(groups) :]:
+            axes.set_visible(False)
+        if groups:
+            add_bar(figure, image, list(panels.flat), label, shrink=0.5, aspect=40, pad=0.02)
+    return figure
