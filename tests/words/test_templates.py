@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from probes.errors import TableError, UsageError
 from probes.words.pairs import find_fault
 from probes.words.templates import (
+    choose_templates,
     fill_template,
     find_template_fault,
     indefinite_article,
@@ -215,3 +216,17 @@ def test_choosing_by_name_and_count() -> None:
             load_templates(count=count)
     with pytest.raises(UsageError, match="both"):
         load_templates(names=["t00"], count=1)
+
+
+@pytest.mark.parametrize(
+    ("source", "ids"),
+    [
+        ("templates_zh", ["z00", "z01", "z02", "z03", "z04", "z05"]),
+        ("templates_zh:2", ["z00", "z01"]),
+        ("templates_zh:z05,z01", ["z05", "z01"]),
+        ("t01,t00", ["t01", "t00"]),
+        ("2", ["t00", "t01"]),
+    ],
+)
+def test_templates_by_table_number_and_id(source, ids):
+    assert choose_templates(source)["template_id"].tolist() == ids
