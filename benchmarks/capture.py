@@ -101,7 +101,7 @@ def cloning(model: Model) -> Iterator[None]:
 
     with ExitStack() as stack:
         for layer in model.geometry.layers:
-            for module in {layer.key_module, layer.value_module}:
+            for module in {layer.key.module, layer.value.module}:
                 stack.callback(module.register_forward_hook(keep).remove)
         yield
 

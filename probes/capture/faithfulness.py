@@ -14,17 +14,11 @@ from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KeyStage, Reading
 from probes.errors import FaithfulnessError, NonFiniteError
-from probes.models.examine import read_cache
+from probes.models.examine import accepted_difference, read_cache
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.model import Model
 from probes.models.observe import observe
 from probes.words.align import TokenSpan
-
-TOLERANCE = 1e-4
-"""Largest accepted difference, relative to the root mean square of what is compared (float32)."""
-
-COARSE_TOLERANCE = 0.05
-"""The same for models that compute in half precision."""
 
 
 def check_faithfulness(
@@ -105,7 +99,7 @@ def measure_faithfulness(
         checks[f"attention {after} equals that alone"] = (_cat(shared, "attention"), attention)
     if key_stage == "projected":
         checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
-    tolerance = TOLERANCE if v[0].dtype == torch.float32 else COARSE_TOLERANCE
+    tolerance = accepted_difference(model.hf)
     return pd.DataFrame(
         [_compare(name, *pair, tolerance=tolerance) for name, pair in checks.items()]
     )

@@ -25,16 +25,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from probes.errors import NonFiniteError, StoreError, UsageError
-from probes.files import write_tensors
+from probes.errors import NonFiniteError, UsageError
 from probes.stats.co_moments import Joining
 
 BLOCKS = {
@@ -179,17 +175,6 @@ class Moments:
     def __init__(self, n_layers: int) -> None:
         self._layers: list[LayerMoments | None] = [None] * n_layers
 
-    @property
-    def n_layers(self) -> int:
-        """How many layers there are."""
-        return len(self._layers)
-
-    @property
-    def count(self) -> int:
-        """How many tokens the first layer has seen."""
-        first = self._layers[0] if self._layers else None
-        return 0 if first is None else first.count
-
     def layer(self, layer: int) -> LayerMoments:
         """Return one layer.
 
@@ -216,23 +201,6 @@ class Moments:
         block, mine = LayerMoments.of(q=q, k=k, v=v, x=x), self._layers[layer]
         self._layers[layer] = block if mine is None else mine.merge(block, in_place=True)
 
-    def merge(self, other: Moments) -> Moments:
-        """Join the moments of other tokens of the same model.
-
-        Raises
-        ------
-        UsageError
-            If they are of another model.
-        """
-        if self.n_layers != other.n_layers:
-            raise UsageError(
-                f"Moments of {self.n_layers} layers cannot be joined with those of "
-                f"{other.n_layers}; both must be of the same model."
-            )
-        merged = Moments(self.n_layers)
-        merged._layers = [_join(a, b) for a, b in zip(self._layers, other._layers, strict=True)]
-        return merged
-
     def to_tensors(self) -> dict[str, Tensor]:
         """Return everything by name, on the CPU; layers without tokens have a count of 0."""
         tensors: dict[str, Tensor] = {}
@@ -241,38 +209,6 @@ class Moments:
             named = empty if layer is None else layer.to_tensors(place)
             tensors |= {name: tensor.cpu().contiguous() for name, tensor in named.items()}
         return tensors
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file, whole or not at all.
-
-        Raises
-        ------
-        StoreError
-            If the disk is full or the folder cannot be written.
-        """
-        write_tensors(path, self.to_tensors())
-
-    @classmethod
-    def load(cls, path: Path) -> Moments:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        StoreError
-            If the file is missing or damaged, or holds something else.
-        """
-        try:
-            tensors = load_file(path)
-            n_layers = sum(name.startswith("count.") for name in tensors)
-            moments = cls(n_layers)
-            for layer in range(n_layers):
-                if int(tensors[f"count.{layer}"]):
-                    moments._layers[layer] = LayerMoments.from_tensors(
-                        tensors, tensors.__getitem__, layer
-                    )
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise StoreError(f"{path} holds no moments, or is damaged: {error}") from error
-        return moments
 
 
 def merge_in_order(parts: Iterable[LayerMoments]) -> LayerMoments:
@@ -290,12 +226,6 @@ def merge_in_order(parts: Iterable[LayerMoments]) -> LayerMoments:
     if not listed:
         raise UsageError("There are no moments to merge: no shard holds a token.")
     return reduce(LayerMoments.merge, listed)
-
-
-def _join(mine: LayerMoments | None, other: LayerMoments | None) -> LayerMoments | None:
-    if mine is None or other is None:
-        return mine or other
-    return mine.merge(other)
 
 
 def _tell(shapes: dict[str, torch.Size]) -> str:

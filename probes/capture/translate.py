@@ -16,7 +16,7 @@ from probes.capture.batch import join_rows
 from probes.errors import UnsupportedModelError
 from probes.files import hash_json, write_json
 from probes.models.model import Model
-from probes.models.tap import Attended, listening
+from probes.models.tap import Attended, Listener, listening
 from probes.progress import progress_bar
 
 PART_LENGTH = 256
@@ -128,17 +128,11 @@ def _generate(model: Model, sources: Sequence[Ids], longest: int) -> list[Ids]:
     return found
 
 
-class _CrossAttention:
+class _CrossAttention(Listener):
     """A listener that keeps the cross-attention of every step, averaged over heads."""
 
     def __init__(self) -> None:
         self.layers: list[Tensor] = []
-
-    def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:
-        pass
-
-    def on_queries(self, layer: int, x: Tensor, output: Tensor) -> None:
-        pass
 
     def on_attention(self, layer: int, attended: Attended) -> None:
         n_rows, _, n_steps, _ = attended.query.shape

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from probes.errors import NonFiniteError, UsageError
 from probes.models.layer import AttentionLayer
@@ -84,11 +84,6 @@ class AttentionGeometry:
         return any(layer.key_norm is not None for layer in self.layers)
 
     @property
-    def attention_modules(self) -> tuple[nn.Module, ...]:
-        """One module a layer, which attends."""
-        return tuple(layer.module for layer in self.layers)
-
-    @property
     def window(self) -> int | None:
         """The narrowest sliding window of any layer, or None."""
         windows = [layer.window for layer in self.layers if layer.window is not None]
@@ -109,18 +104,6 @@ class AttentionGeometry:
     def output_weights(self, layer: int) -> Float[Tensor, "head d_value d_model"]:
         """Return W_O: head h writes ``u = output_weights(layer)[h].T @ v``."""
         return self._layer(layer).output_weights()
-
-    def query_bias(self, layer: int) -> Float[Tensor, "head d_head"] | None:
-        """Return the bias of the queries, or None."""
-        return self._layer(layer).query.bias()
-
-    def key_bias(self, layer: int) -> Float[Tensor, "kv_head d_head"] | None:
-        """Return the bias of the keys, or None."""
-        return self._layer(layer).key.bias()
-
-    def value_bias(self, layer: int) -> Float[Tensor, "kv_head d_value"] | None:
-        """Return the bias of the values, or None."""
-        return self._layer(layer).value.bias()
 
     def value_metric(self, layer: int) -> Float[Tensor, "kv_head d_value d_value"]:
         """Return G, float64, with ``(v_i - v_j)' G (v_i - v_j)`` the functional distance squared.

@@ -102,21 +102,6 @@ class AttentionLayer:
             self.value.columns, self.key.columns
         )
 
-    @property
-    def key_module(self) -> nn.Module:
-        """The module whose output holds the projected keys."""
-        return self.key.module
-
-    @property
-    def value_module(self) -> nn.Module:
-        """The module whose output holds the projected values."""
-        return self.value.module
-
-    @property
-    def query_module(self) -> nn.Module:
-        """The module whose output holds the projected queries."""
-        return self.query.module
-
     def output_weights(self) -> Float[Tensor, "head d_value d_model"]:
         """Return W_O cut by head: head h writes ``output_weights()[h].T @ v``."""
         matrix = self.output_module.get_parameter("weight").detach()

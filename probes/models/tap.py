@@ -134,7 +134,7 @@ def attention_weights(
 
 @runtime_checkable
 class Listener(Protocol):
-    """Hears one site's layers, counted from 0, while a model runs."""
+    """Hears one site's layers, counted from 0, while a model runs; nothing, unless it says how."""
 
     def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:
         """Hear x, which W_K and W_V read, and the output of the module that makes the keys.

@@ -269,7 +269,7 @@ def test_an_error_of_a_worker_is_told_as_it_is(take, dask, tmp_path, monkeypatch
         monkeypatch.setattr(f"probes.capture.{module}.check_faithfulness", lambda *_, **__: None)
     folder = tmp_path / "overflow"
     spoilt = tiny_model("llama", seed=9)
-    spoilt.geometry.layers[1].value_module.weight.data[0] = 3e38
+    spoilt.geometry.layers[1].value.module.weight.data[0] = 3e38
     save(spoilt, folder)
     with pytest.raises(NonFiniteError, match=r"in layer 1: v is NaN|: v of layer 1 \(row 0 of"):
         run(take, load_model(str(folder), check=False), tmp_path / "out", dask)

@@ -130,7 +130,7 @@ def test_noise_in_batches_only(name, told):
     def disturb(_module, _args, output):
         return output + 0.1 * torch.randn_like(output) if len(output) > 1 else output
 
-    module = getattr(model.geometry.layers[0], f"{name}_module")
+    module = getattr(model.geometry.layers[0], name).module
     handle = module.register_forward_hook(disturb)
     refuse(model, told)
     handle.remove()
@@ -165,7 +165,7 @@ def test_attention_that_is_not_what_the_mask_says(monkeypatch):
 def test_nan_weights_do_not_pass():
     model = tiny_model("llama")
     with torch.no_grad():
-        model.geometry.layers[1].value_module.weight[3, 3] = float("nan")
+        model.geometry.layers[1].value.module.weight[3, 3] = float("nan")
     with pytest.raises(NonFiniteError, match="NaN or infinite keys or values, without any hook"):
         check_faithfulness(model, make_plan(model).sequences)
 
@@ -177,7 +177,7 @@ def test_nan_in_what_is_captured_does_not_pass():
     def spoil(_module, _args, output):
         return output * float("nan") if len(output) > 1 else output
 
-    model.geometry.layers[0].value_module.register_forward_hook(spoil)
+    model.geometry.layers[0].value.module.register_forward_hook(spoil)
     table = measure_faithfulness(model, plan.sequences, key_stage="normed", n_sequences=3)
     failed = set(table["check"][~table["passed"]])
     assert "values in a padded batch equal those alone" in failed

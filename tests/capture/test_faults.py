@@ -148,8 +148,8 @@ def test_other_weights_under_the_same_name(take, whole, tmp_path):
     assert hash_folder(tmp_path / "whole") == whole
 
 
-@pytest.mark.parametrize("name", ["key_module", "value_module"])
-def test_a_layer_that_turns_nan(take, whole, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("part", ["key", "value"])
+def test_a_layer_that_turns_nan(take, whole, tmp_path, monkeypatch, part):
     """From a batch in the middle on, which the faithfulness check does not see."""
     for run in ("run", "text_run"):
         monkeypatch.setattr(f"probes.capture.{run}.check_faithfulness", lambda *_, **__: None)
@@ -159,7 +159,7 @@ def test_a_layer_that_turns_nan(take, whole, tmp_path, monkeypatch, name):
         calls.append(1)
         return output.index_fill(0, torch.tensor([0]), float("nan")) if len(calls) > 7 else output
 
-    handle = getattr(MODEL.geometry.layers[1], name).register_forward_hook(spoil)
+    handle = getattr(MODEL.geometry.layers[1], part).module.register_forward_hook(spoil)
     try:
         with pytest.raises(NonFiniteError, match=r"tiny-llama-0 gives NaN .* layer 1"):
             take(tmp_path / "nan")

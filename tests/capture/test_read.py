@@ -35,10 +35,10 @@ def run_whole(model, text):
 
     for how in geometry.layers:
         hooks = [
-            (how.key_module, keep("x", of_input=True)),
-            (how.query_module, keep("q", how.query.split)),
-            (how.key_module, keep("projected", how.key.split)),
-            (how.value_module, keep("v", how.value.split)),
+            (how.key.module, keep("x", of_input=True)),
+            (how.query.module, keep("q", how.query.split)),
+            (how.key.module, keep("projected", how.key.split)),
+            (how.value.module, keep("v", how.value.split)),
         ]
         if how.key_norm is not None:
             hooks += [

@@ -270,7 +270,7 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
         calls.append(1)
         return output.index_fill(0, torch.tensor([0]), float("nan")) if len(calls) > 6 else output
 
-    handle = model.geometry.layers[1].value_module.register_forward_hook(spoil)
+    handle = model.geometry.layers[1].value.module.register_forward_hook(spoil)
     try:
         with pytest.raises(NonFiniteError, match=r"v of layer 1 \(row 0 of the shard") as caught:
             capture(model, plan, tmp_path / "nan", settings=SETTINGS, batch_size=4)
@@ -285,7 +285,7 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
 
 def test_an_unfaithful_model_stores_nothing(plan, tmp_path):
     model = tiny_model("llama")
-    module = model.geometry.layers[0].key_module
+    module = model.geometry.layers[0].key.module
     module.register_forward_hook(lambda _m, _a, out: out + 0.1 * torch.randn_like(out))
     with pytest.raises(FaithfulnessError):
         capture(model, plan, tmp_path, settings=SETTINGS)

@@ -126,9 +126,9 @@ def test_what_is_read_is_what_plain_hooks_see(model, plans, site, stage):
             )
             for layer, how in enumerate(geometry.layers)
             for kind, module in (
-                ("k", how.key_module),
-                ("v", how.value_module),
-                ("q", how.query_module),
+                ("k", how.key.module),
+                ("v", how.value.module),
+                ("q", how.query.module),
             )
         ]
         with torch.no_grad():

@@ -152,7 +152,7 @@ def collect(model, windows, place, edits=()):
         found["v"] = layer.value.project(args[0])
 
     with torch.inference_mode(), intervening(model.geometry, list(edits)):
-        handle = layer.key_module.register_forward_hook(keep)
+        handle = layer.key.module.register_forward_hook(keep)
         model.hf(**windows.inputs)
         handle.remove()
     real = windows.mask[:, 1:].bool()

@@ -98,7 +98,7 @@ def test_numbers_that_only_some_families_have():
     assert all(layer.value_norm is not None for layer in gemma4.layers)
     latent = read_sites(build_hf("deepseek_v3"))["decoder"].layers[0]
     assert latent.d_value != latent.d_head
-    assert latent.key_module is latent.value_module
+    assert latent.key.module is latent.value.module
     lfm2 = read_sites(build_hf("lfm2"))["decoder"]
     assert [layer.index for layer in lfm2.layers] != list(range(3))
     gemma2 = read_sites(build_hf("gemma2"))["decoder"]

@@ -26,10 +26,10 @@ def observe(model: Model, layer: int) -> dict[str, torch.Tensor]:
         return hook
 
     handles = [
-        how.key_module.register_forward_hook(keep("x", "input")),
-        how.query_module.register_forward_hook(keep("q", "output")),
-        how.key_module.register_forward_hook(keep("k", "output")),
-        how.value_module.register_forward_hook(keep("v", "output")),
+        how.key.module.register_forward_hook(keep("x", "input")),
+        how.query.module.register_forward_hook(keep("q", "output")),
+        how.key.module.register_forward_hook(keep("k", "output")),
+        how.value.module.register_forward_hook(keep("v", "output")),
         how.output_module.register_forward_hook(keep("out", "output")),
     ]
     tokens = model.tokenizer(TEXT, return_tensors="pt")
@@ -60,7 +60,7 @@ def test_weights_and_biases_make_the_projections(architecture):
         seen = observe(model, layer)
         for name, kind in (("q", "query"), ("k", "key"), ("v", "value")):
             weights = getattr(geometry, f"{kind}_weights")(layer)
-            bias = getattr(geometry, f"{kind}_bias")(layer)
+            bias = getattr(geometry.layers[layer], kind).bias()
             expected = torch.einsum("hdm,bpm->bphd", weights, seen["x"])
             expected = expected if bias is None else expected + bias
             torch.testing.assert_close(seen[name], expected, atol=1e-5, rtol=1e-5)
@@ -129,7 +129,7 @@ def test_numbers_and_kinds(architecture):
     assert geometry.causal == (architecture != "bert")
     assert geometry.has_qk_norm == (architecture == "qwen3")
     assert (geometry.rotation is None) == (geometry.positions == "learned")
-    assert len(geometry.attention_modules) == len(geometry.layers) == 3
+    assert len(geometry.layers) == 3
     assert geometry.logit_scale == pytest.approx(8**-0.5)
 
 
@@ -137,7 +137,7 @@ def test_numbers_and_kinds(architecture):
 def test_module_names_lead_to_the_modules(architecture):
     model = tiny_model(architecture)
     for layer in model.geometry.layers:
-        assert model.hf.get_submodule(layer.key.name) is layer.key_module
+        assert model.hf.get_submodule(layer.key.name) is layer.key.module
         assert model.hf.get_submodule(layer.output_name) is layer.output_module
 
 

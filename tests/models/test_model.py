@@ -24,7 +24,7 @@ def test_bridge_gives_the_models_logits_and_keys(architecture):
     ids = model.tokenizer(TEXT, return_tensors="pt")["input_ids"]
     seen = []
     layer = model.geometry.layers[1]
-    handle = layer.key_module.register_forward_hook(
+    handle = layer.key.module.register_forward_hook(
         lambda _module, _inputs, output: seen.append(layer.key.split(output).clone())
     )
     with torch.no_grad():

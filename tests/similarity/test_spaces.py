@@ -35,7 +35,7 @@ def read_effective_queries(model, store):
         return hook
 
     for layer, how in enumerate(geometry.layers):
-        how.query_module.register_forward_hook(keep(layer, how))
+        how.query.module.register_forward_hook(keep(layer, how))
     for row in store.table("queries").itertuples():
         ids = model.tokenizer(row.sentence, return_tensors="pt")["input_ids"]
         with torch.no_grad():

@@ -127,7 +127,7 @@ def test_means_and_their_differences(tables):
 def test_keys_that_are_the_values_tell_everything(text, tmp_path):
     model = tiny_model("gpt2", seed=3)
     for layer in model.geometry.layers:
-        module, k, v = layer.key_module, layer.key.columns, layer.value.columns
+        module, k, v = layer.key.module, layer.key.columns, layer.value.columns
         with torch.no_grad():
             module.weight[:, v] = module.weight[:, k]
             module.bias[v] = module.bias[k]

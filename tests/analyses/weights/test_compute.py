@@ -37,7 +37,7 @@ def test_tied_weights_share_everything_and_the_sentence_says_so():
     model = tiny_model("llama", seed=4)
     for layer in model.geometry.layers:
         with torch.no_grad():
-            layer.value_module.weight.copy_(layer.key_module.weight)
+            layer.value.module.weight.copy_(layer.key.module.weight)
     tables = compute(model)
     assert tables["heads"]["value"].tolist() == pytest.approx([1.0] * 4, abs=1e-6)
     [sentence] = QUESTION.describe(tables, {}).answer
