@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.shared.numbers import join, show
+from analyses.shared.numbers import Quantity, join, show, show_interval
 from analyses.shared.section import Entry, Section, ShownTable, show_number
 from analyses.shared.tables import select
 from probes.tying.variants import VARIANTS
@@ -26,18 +26,18 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         anchor="tying",
         title="Trained with K = V: what it costs, and how many parameters buy it back",
         explanation=(
-            "Small transformers, alike but for which of queries, keys and values share a "
-            "projection, trained on the same text in the same order. Each variant's learning rate "
-            "is chosen on a grid by its own validation loss; the loss shown is that on other "
-            "unseen documents. The curve loss = floor + scale (parameters / factor)^-exponent is "
-            "fitted to all variants at once: the factor is how many times the parameters a variant "
-            "needs for the loss of separate projections.",
+            "Small transformers are trained on the same text in the same order. They differ only "
+            "in which of queries, keys and values share a projection. The learning rate of each "
+            "variant is chosen on a grid by its own validation loss; the loss shown is that on "
+            "other unseen documents. The curve loss = floor + scale (parameters / "
+            "factor)^-exponent is fitted to all variants at once. The factor says how many times "
+            "the parameters a variant needs for the loss of separate projections.",
         ),
         answer=tuple(_answer(tables)),
         caveats=(
-            "The models are tiny and the text short; intervals are over seeds (initial weights and "
-            "order of the data) of this text and this range of sizes, and say nothing of others. "
-            "No correction is made for the number of variants.",
+            "The models are tiny and the text is short. Intervals are over seeds (initial weights "
+            "and order of the data), for this text and this range of sizes; they say nothing of "
+            "others. No correction is made for the number of variants.",
         ),
         captions=_CAPTIONS,
         tables=(_tabulate_costs(tables), _tabulate_counts(tables["counts"])),
@@ -53,15 +53,15 @@ _CAPTIONS = {
         "width, and factors of parameters with intervals.",
     ),
     "variants": (
-        "The cost of every variant at one width, that of K = V by positions, and where in training "
-        "it opens (validation loss). 95 % intervals over seeds; grey band: 0.01 nats.",
+        "The cost of every variant at one width, that of K = V by positions, and the cost during "
+        "training (validation loss). 95 % intervals over seeds; grey band: 0.01 nats.",
         "Points with intervals of the loss less that of separate projections, by variant and by "
         "positions, and lines of the same over training steps.",
     ),
     "tasks": (
         "Tasks whose answer is known: recall of a value by its key, completion of an item by "
-        "itself, and a translation; above while they are learned, below in the end. Dashed: "
-        "whoever guesses among what is shown. 95 % intervals over seeds.",
+        "itself, and a translation. Above: during training; below: at its end. Dashed: a guess "
+        "among what is shown. 95 % intervals over seeds.",
         "Accuracy of every variant on three synthetic tasks, by head size.",
     ),
     "tieability": (
@@ -131,22 +131,23 @@ def _tabulate_counts(counts: pd.DataFrame) -> ShownTable:
 
 
 def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
-    sentences = [_answer_factor(tables["scaling"]), _answer_costs(tables["costs"])]
-    sentences += _answer_free(tables["costs"])
-    sentences += _answer_tasks(tables["cells"], tables["learning"])
-    sentences += _answer_tieability(tables["tieability"])
-    return sentences
+    return [
+        _answer_factor(tables["scaling"]),
+        _answer_costs(tables["costs"]),
+        *_answer_verdicts(tables["costs"]),
+        *_answer_tasks(tables["cells"], tables["learning"]),
+        *_answer_tieability(tables["tieability"]),
+    ]
 
 
 def _answer_factor(scaling: pd.DataFrame) -> str:
-    parts = []
-    for counted, name in (
-        ("scaled_parameters", "parameters of attention and feed-forward layers"),
-        ("parameters", "parameters in all"),
-    ):
-        row = select(scaling, variant="tied", counted=counted).iloc[0]
-        value, low, high = (show(float(row[c])) for c in ("value", "ci_low", "ci_high"))
-        parts.append(f"{value} times ({low} to {high}) the {name}")
+    parts = [
+        f"{_tell(select(scaling, variant='tied', counted=counted).iloc[0], 2, ' times')} the {name}"
+        for counted, name in (
+            ("scaled_parameters", "parameters of attention and feed-forward layers"),
+            ("parameters", "parameters in all"),
+        )
+    ]
     return f"For equal loss K = V needs {join(parts)}."
 
 
@@ -157,41 +158,37 @@ def _answer_costs(costs: pd.DataFrame) -> str:
         rows = select(mine, variant=variant).sort_values("d_model")
         first, last = rows.iloc[0], rows.iloc[-1]
         parts.append(
-            f"at {name} {_tell(first)} at d_model {int(first['d_model'])} and {_tell(last)} at "
+            f"at {name}, {_tell(first)} at d_model {int(first['d_model'])} and {_tell(last)} at "
             f"{int(last['d_model'])}"
         )
-    return f"K = V costs, in nats a token, {'; '.join(parts)}."
+    return f"K = V costs, in nats a token: {'; '.join(parts)}."
 
 
-def _answer_free(costs: pd.DataFrame) -> list[str]:
+def _answer_verdicts(costs: pd.DataFrame) -> list[str]:
+    """Say which variants are worse than separate projections, better, as good, or undecided."""
     mine = select(costs, experiment="variants")
-    labels = {
-        verdict: [VARIANTS[str(name)].label for name in select(mine, verdict=verdict)["variant"]]
-        for verdict in VERDICTS
+    different = select(mine, verdict="different")
+    groups = {
+        "worse than separate projections": different[different["value"] > 0],
+        "better than these": different[different["value"] < 0],
+        "within 0.01 nats of these": select(mine, verdict="equivalent"),
+        "undecided": select(mine, verdict="undecided"),
     }
-    dear = select(mine, verdict="different")
-    better = [VARIANTS[str(name)].label for name in dear[dear["value"] < 0]["variant"]]
-    worse = [VARIANTS[str(name)].label for name in dear[dear["value"] > 0]["variant"]]
     said = [
-        f"{text}: {join(names)}"
-        for text, names in (
-            ("worse than separate projections", worse),
-            ("better", better),
-            ("within 0.01 nats of them", labels["equivalent"]),
-            ("undecided", labels["undecided"]),
-        )
-        if names
+        f"{text}: {join([VARIANTS[str(name)].label for name in rows['variant']])}"
+        for text, rows in groups.items()
+        if len(rows)
     ]
-    return [f"Of all variants at one width, {'; '.join(said)}."] if said else []
+    return [f"At one width, {'; '.join(said)}."] if said else []
 
 
 def _answer_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
     """Say who is right half-way through training, and in the end, averaged over head sizes."""
     sentences = []
     for experiment, text in (
-        ("recall", "Where a key must be matched and another value returned"),
+        ("recall", "Recall: a key is matched, and another thing, its value, is returned"),
         ("recall_narrow", "The same in a narrow model"),
-        ("completion", "Where what is matched is what is returned"),
+        ("completion", "Completion: what is matched is what is returned"),
     ):
         mine = select(learning, experiment=experiment)
         if mine.empty:
@@ -206,28 +203,27 @@ def _answer_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> list[str]:
             if name in set(mine["variant"])
         ]
         sentences.append(
-            f"{text}, answers are right half-way through training and in the end: "
-            f"{'; '.join(parts)}."
+            f"{text}. Right answers half-way through training and at its end: {'; '.join(parts)}."
         )
     return sentences
 
 
 def _answer_tieability(tieability: pd.DataFrame) -> list[str]:
-    mine = select(tieability, experiment="variants", task="text", variant="separate")
-    change = select(mine, measure="excess", when="trained - untrained")
+    mine = select(
+        tieability, experiment="variants", task="text", variant="separate", measure="excess"
+    )
+    change = select(mine, when="trained - untrained")
     if change.empty:
         return []
-    row = change.iloc[0]
-    trained = select(mine, measure="excess", when="trained").iloc[0]
-    verdict = (
-        "rises" if row["ci_low"] > 0 else "falls" if row["ci_high"] < 0 else "does not clearly move"
-    )
+    trained = float(select(mine, when="trained")["value"].iloc[0])
+    sign = Quantity.of(change.iloc[0]).sign
+    verdict = {1: "rises", -1: "falls", 0: "does not clearly change"}[sign]
     return [
-        f"In models with separate projections the excess tieability {verdict} in training, by "
-        f"{_tell(row)}, to {show(float(trained['value']))}."
+        f"In models with separate projections the excess tieability {verdict} in training: by "
+        f"{_tell(change.iloc[0])}, to {show(trained)}."
     ]
 
 
-def _tell(row: Any) -> str:
-    value, low, high = (show(float(row[c]), 3) for c in ("value", "ci_low", "ci_high"))
-    return f"{value} ({low} to {high})"
+def _tell(row: pd.Series[Any], decimals: int = 3, unit: str = "") -> str:
+    found = Quantity.of(row)
+    return f"{show(found.value, decimals)}{unit} ({show_interval(found, decimals)})"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from probes.stats.jackknife import jackknife_interval
 from probes.tying.counts import (
     ATTENTION,
     count_cache,
@@ -18,7 +19,7 @@ from probes.tying.counts import (
 )
 from probes.tying.runs import find_run
 from probes.tying.scaling import ScalingFit, fit_scaling
-from probes.tying.seeds import SeedSummary, jackknife_seeds, summarise_seeds
+from probes.tying.seeds import SeedSummary, summarise_seeds
 from probes.tying.shape import ModelShape
 from probes.tying.sweep import Finished
 
@@ -96,9 +97,9 @@ def tabulate_cells(runs: pd.DataFrame) -> pd.DataFrame:
         row |= {name: first[name] for name in ("parameters", "scaled_parameters", "d_feedforward")}
         row |= {"learning_rate": first["learning_rate"], "seeds": len(mine)}
         for name in ("nats", "bits_per_byte", "accuracy"):
-            figures = mine[name].to_numpy(dtype=float)
-            if np.isfinite(figures).all():
-                found = summarise_seeds(figures)
+            numbers = mine[name].to_numpy(dtype=float)
+            if np.isfinite(numbers).all():
+                found = summarise_seeds(numbers)
                 row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
             else:
                 row |= {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
@@ -175,24 +176,23 @@ def tabulate_scaling(runs: pd.DataFrame, counted: str = "scaled_parameters") -> 
     chosen = runs[runs["chosen"]]
     names = [REFERENCE, *(name for name in dict.fromkeys(chosen["variant"]) if name != REFERENCE)]
     whole = _fit(chosen, names, counted)
-    without_seed = [_fit(part, names, counted) for part in _leave_out(chosen, "seed")]
-    without_width: list[ScalingFit] = []
+    without_seed = [_fit(part, names, counted).factors for part in _leave_out(chosen, "seed")]
+    logs = jackknife_interval(np.log(whole.factors), np.log(np.stack(without_seed)))
+    without_width = np.full((1, len(names)), np.nan)
     if chosen["d_model"].nunique() > 3:
-        without_width = [_fit(part, names, counted) for part in _leave_out(chosen, "d_model")]
+        fits = [_fit(part, names, counted).factors for part in _leave_out(chosen, "d_model")]
+        without_width = np.stack(fits)
     rows = []
     for number, name in enumerate(names):
-        log = np.log(whole.factors[number])
-        found = jackknife_seeds(float(log), np.log([fit.factors[number] for fit in without_seed]))
-        widths = [fit.factors[number] for fit in without_width]
         rows.append(
             {
                 "variant": name,
                 "counted": counted,
                 "value": whole.factors[number],
-                "ci_low": np.exp(found.low),
-                "ci_high": np.exp(found.high),
-                "least": min(widths, default=np.nan),
-                "most": max(widths, default=np.nan),
+                "ci_low": np.exp(logs[0][number]),
+                "ci_high": np.exp(logs[1][number]),
+                "least": without_width[:, number].min(),
+                "most": without_width[:, number].max(),
                 "floor": whole.floor,
                 "scale": whole.scale,
                 "exponent": whole.exponent,
@@ -243,21 +243,16 @@ def tabulate_tieability(tieability: pd.DataFrame) -> pd.DataFrame:
             )
             if not (np.isfinite(before).all() and np.isfinite(after).all()):
                 continue
-            for when, figures in (
+            for when, numbers in (
                 ("untrained", before),
                 ("trained", after),
                 ("trained - untrained", after - before),
             ):
-                found = summarise_seeds(figures)
+                found = summarise_seeds(numbers)
                 rows.append(
                     dict(zip([*CELL, "variant"], place, strict=True))
-                    | {
-                        "when": when,
-                        "measure": measure,
-                        "value": found.value,
-                        "ci_low": found.low,
-                        "ci_high": found.high,
-                    }
+                    | {"when": when, "measure": measure}
+                    | {"value": found.value, "ci_low": found.low, "ci_high": found.high}
                 )
     return pd.DataFrame(rows)
 
@@ -304,7 +299,7 @@ def _leave_out(runs: pd.DataFrame, column: str) -> list[pd.DataFrame]:
     return [runs[runs[column] != value] for value in values] if len(values) > 1 else [runs]
 
 
-def _pair(runs: pd.DataFrame, figure: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def _pair(runs: pd.DataFrame, column: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield each cell's and variant's runs beside the separate model's of the same seeds."""
     for place, cell in runs.groupby(CELL, sort=False):
         reference = cell[cell["variant"] == REFERENCE]
@@ -314,7 +309,7 @@ def _pair(runs: pd.DataFrame, figure: str) -> Iterator[tuple[dict[str, Any], pd.
             paired = cell[cell["variant"] == variant].merge(
                 reference, on="seed", suffixes=("", "_reference"), validate="one_to_one"
             )
-            paired["gap"] = paired[figure] - paired[f"{figure}_reference"]
+            paired["gap"] = paired[column] - paired[f"{column}_reference"]
             yield dict(zip(CELL, place, strict=True)) | {"variant": variant}, paired
 
 

@@ -45,7 +45,9 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
         The same with ``step``.
     """
     shown = [name for name in TITLES if name in set(cells["experiment"])]
-    sizes = {name: sorted(select(cells, experiment=name)["d_head"].unique()) for name in shown}
+    sizes = {
+        name: sorted(map(int, select(cells, experiment=name)["d_head"].unique())) for name in shown
+    }
     with house_style():
         figure = new_figure(PAGE, 4.4)
         panels = figure.subplots(

@@ -33,15 +33,6 @@ class ScalingFit:
     factors: Float[np.ndarray, " variant"]
     residual: float
 
-    def predict(
-        self, parameters: Float[np.ndarray, " point"], variant: int
-    ) -> Float[np.ndarray, " point"]:
-        """Return the losses of a variant at so many parameters."""
-        loss: np.ndarray = self.floor + self.scale * (parameters / self.factors[variant]) ** (
-            -self.exponent
-        )
-        return loss
-
 
 def fit_scaling(
     parameters: Float[np.ndarray, " run"],

@@ -38,10 +38,10 @@ SHAPES = st.builds(
 PARTS = {
     "embedding": "embedding",
     "positions": "positions",
-    "query.": "query",
-    "key.": "key",
-    "value.": "value",
-    "value_map": "value",
+    "query.": "queries",
+    "key.": "keys",
+    "value.": "values",
+    "value_map": "values",
     "output.": "output",
     "feedforward.": "feedforward",
     "norm": "norms",
@@ -58,7 +58,7 @@ def test_parameters_are_those_of_the_model(shape):
         part = "norms" if "norm" in name else next(p for word, p in PARTS.items() if word in name)
         expected[part] += parameter.numel()
     assert count_parameters(shape) == expected
-    scaled = sum(expected[name] for name in ("query", "key", "value", "output", "feedforward"))
+    scaled = sum(expected[name] for name in ("queries", "keys", "values", "output", "feedforward"))
     assert count_scaled_parameters(shape) == scaled
 
 
@@ -116,7 +116,7 @@ def test_one_third_is_a_third_of_q_k_and_v_only():
         count_parameters(make_shape(name, n_heads=12)) for name in ("separate", "tied")
     )
     saved = sum(separate.values()) - sum(tied.values())
-    qkv = sum(separate[name] for name in ("query", "key", "value"))
+    qkv = sum(separate[name] for name in ("queries", "keys", "values"))
     assert saved * 3 == qkv
     assert saved * 4 == qkv + separate["output"]
     assert saved * 12 == qkv + separate["output"] + separate["feedforward"]

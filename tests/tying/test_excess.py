@@ -60,9 +60,9 @@ def test_r2_is_that_of_regression_from_keys_to_what_is_written(variant):
         others = [r2(keys[head], written[n]) for n in range(n_kv_heads) if n != head]
         row = mine.iloc[head]
         assert row["r2"] == pytest.approx(r2(keys[head], written[head]), abs=1e-4)
-        assert row["r2_mismatched"] == pytest.approx(np.mean(others), abs=1e-4)
+        assert row["r2_mismatched_heads"] == pytest.approx(np.mean(others), abs=1e-4)
         assert row["excess"] == pytest.approx(
-            (row["r2"] - row["r2_mismatched"]) / (1 - row["r2_mismatched"])
+            (row["r2"] - row["r2_mismatched_heads"]) / (1 - row["r2_mismatched_heads"])
         )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from analyses.tying.compute import compute as tying
-from analyses.tying.compute import presets as tying_presets
-from kvprobes.command.cli import app
-from kvprobes.results import ResultFolder
+from analyses.shared.given import Given
+from analyses.tying import QUESTION, TyingSettings, presets
+from analyses.tying.presets import PRESETS, choose_experiments
 from analyses.tying.tables import (
     tabulate_cells,
     tabulate_costs,
@@ -25,11 +25,16 @@ from analyses.tying.tables import (
     tabulate_scaling,
     tabulate_tieability,
 )
-from kvprobes.tie import choose_folder, shipped_folder, tie_step
-from analyses.tying.compute.presets import PRESETS, choose_experiments
+from kvprobes.command.cli import app
+from kvprobes.results import ResultFolder
+from kvprobes.runner import answer
+from kvprobes.session import Session
+from kvprobes.tie import PLACE
 from probes.errors import UsageError
 from probes.files import hash_file
 from probes.tying.shape import ModelShape
+from probes.words.tables import data_folder
+from probes.words.texts import load_corpus
 from tests.tying.examples import write_text
 
 SEEDS, FACTOR = 4, 1.5
@@ -155,7 +160,7 @@ def test_tieability_is_averaged_over_heads_and_its_change_is_paired():
             **{"experiment": "variants", "task": "text", "positions": "rotary"},
             **{"d_model": 32, "d_head": 16, "variant": "separate", "seed": seed, "when": when},
             **{"kv_head": head, "r2": 0.1 * seed + 0.2 * head + (0.3 if when == "trained" else 0)},
-            **{"r2_mismatched": 0.1, "excess": np.nan if head else 0.5},
+            **{"r2_mismatched_heads": 0.1, "excess": np.nan if head else 0.5},
         }
         for seed in range(3)
         for when in ("untrained", "trained")
@@ -185,31 +190,73 @@ def test_counts_name_what_is_saved_of_what():
         assert table[f"saved_{name}"] == pytest.approx(share)
 
 
+def shrink(experiment):
+    training = dataclasses.replace(experiment.training, steps=2, batch_size=2, evaluations=1)
+    wanted = ("separate", "tied", "tied_wide")[: 2 + (experiment.name == "scaling")]
+    return dataclasses.replace(
+        experiment,
+        training=training,
+        variants=tuple(name for name in experiment.variants if name in wanted),
+        rates=experiment.rates[:1],
+        d_heads=experiment.d_heads[-1:],
+        n_layers=1,
+    )
+
+
+SMALL = tuple(map(shrink, PRESETS["smoke"]))
+
+
+@pytest.fixture
+def small_presets(monkeypatch):
+    """The smoke preset, yet smaller."""
+    monkeypatch.setitem(PRESETS, "smoke", SMALL)
+
+
 @pytest.fixture(scope="module")
-def micro(tmp_path_factory):
-    """The smoke preset, yet smaller, trained once: its folder, its text and its experiments."""
-    text = write_text(tmp_path_factory.mktemp("text"))
+def text(tmp_path_factory):
+    return str(write_text(tmp_path_factory.mktemp("text")))
 
-    def shrink(experiment):
-        training = dataclasses.replace(experiment.training, steps=2, batch_size=2, evaluations=1)
-        wanted = ("separate", "tied", "tied_wide")[: 2 + (experiment.name == "scaling")]
-        few = [name for name in experiment.variants if name in wanted]
-        return dataclasses.replace(
-            experiment,
-            training=training,
-            variants=tuple(few),
-            rates=experiment.rates[:1],
-            d_heads=experiment.d_heads[-1:],
-            n_layers=1,
-        )
 
-    experiments = tuple(map(shrink, PRESETS["smoke"]))
+@pytest.fixture(scope="module")
+def micro(text, tmp_path_factory):
+    """The small preset's folder, trained once."""
+    folder = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tying_presets.PRESETS, "smoke", experiments)
-        folder = ResultFolder(tmp_path_factory.mktemp("out"))
-        assert tie_step(folder, "smoke", text=str(text))
-        assert not tie_step(folder, "smoke", text=str(text))
-    return folder
+        patch.setitem(PRESETS, "smoke", SMALL)
+        assert answer(QUESTION, Session(folder, text=text), preset="smoke").is_new
+    return ResultFolder(folder)
+
+
+def test_what_is_there_is_not_trained_again(micro, small_presets, text, monkeypatch):
+    assert not answer(QUESTION, Session(micro, text=text), preset="smoke").is_new
+    monkeypatch.setattr("probes.tying.runs.train", None)
+    session = Session(micro, text=text, device="cpu")
+    again = QUESTION.compute(session.gather(QUESTION), TyingSettings("smoke"))
+    for name, table in micro.read_tables("tying").items():
+        pd.testing.assert_frame_equal(again[name], table)
+
+
+def test_models_of_an_earlier_version_are_found(micro, small_presets, text, tmp_path, monkeypatch):
+    """It kept them in runs/, and named a column of theirs otherwise."""
+    shutil.copytree(micro.path / "parts" / "tying", tmp_path / "runs")
+    for path in (tmp_path / "runs").glob("*/tieability.csv"):
+        path.write_text(path.read_text().replace("r2_mismatched_heads", "r2_mismatched"))
+        manifest = json.loads((path.parent / "manifest.json").read_text())
+        manifest["files"]["tieability.csv"] = hash_file(path)
+        (path.parent / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr("probes.tying.runs.train", None)
+    given = Session(tmp_path, text=text).gather(QUESTION)
+    tables = QUESTION.compute(given, TyingSettings("smoke"))
+    for name, table in micro.read_tables("tying").items():
+        pd.testing.assert_frame_equal(tables[name], table)
+
+
+def test_without_a_folder_models_are_trained_and_dropped(small_presets, text):
+    settings = TyingSettings("smoke", seeds=1, widths=(16, 32, 64))
+    tables = QUESTION.compute(Given(corpus=load_corpus(text)), settings)
+    assert set(tables["runs"]["seed"]) == {0}
+    scaling = tables["runs"].query("experiment == 'scaling'")
+    assert set(scaling["d_model"]) == {16, 32, 64}
 
 
 def test_tables_of_a_whole_sweep(micro):
@@ -224,17 +271,18 @@ def test_tables_of_a_whole_sweep(micro):
     costs = tables["costs"]
     assert set(costs["variant"]) == {"tied", "tied_wide"}
     assert set(costs["experiment"]) == {each.name for each in PRESETS["smoke"]}
-    manifest = micro.read_manifest("tying")
-    assert manifest["inputs"]["settings"]["scaling"]["seeds"] == 2
+    inputs = micro.read_manifest("tying")["inputs"]
+    assert inputs["experiments"]["scaling"]["seeds"] == 2
+    assert inputs["settings"]["experiments"] == "smoke"
 
 
 def test_the_section_says_what_the_tables_hold(micro):
     tables = micro.read_tables("tying")
-    section = tying.describe(tables, {})
+    section = QUESTION.describe(tables, {})
     factor = tables["scaling"].query("variant == 'tied' and counted == 'scaled_parameters'")
     shown = f"{factor['value'].iloc[0]:.2f} times"
     assert shown in section.answer[0]
-    assert set(section.captions) == set(tying.draw(tables))
+    assert set(section.captions) == set(QUESTION.draw(tables))
     for table in section.tables:
         assert all(len(row) == len(table.columns) for row in table.rows)
 
@@ -246,45 +294,66 @@ def test_figures_are_drawn(micro):
 
 
 def test_presets_are_sound():
+    assert set(QUESTION.presets) == set(PRESETS)
     for name, experiments in PRESETS.items():
         by_name = {each.name: each for each in experiments}
         assert len(by_name["scaling"].widths) >= 4, name
         assert {"separate", "tied", "tied_wide"} <= set(by_name["scaling"].variants)
-        assert set(by_name["variants"].variants) == set(tying_presets.ALL)
+        assert set(by_name["variants"].variants) == set(presets.ALL)
         assert set(by_name["variants"].widths) <= set(by_name["scaling"].widths)
-    with pytest.raises(UsageError, match="no preset 'huge'"):
-        choose_experiments("huge")
 
 
 def test_other_text_changes_the_tasks_on_text_alone():
-    changed = choose_experiments("smoke", text="mine", tokens="gpt2")
-    for before, after in zip(PRESETS["smoke"], changed, strict=True):
+    settings = TyingSettings("laptop", tokenizer="gpt2", seeds=5, widths=(32, 64, 128))
+    changed = choose_experiments(settings, source="mine")
+    for before, after in zip(PRESETS["laptop"], changed, strict=True):
         if before.task.name == "text":
             assert (after.task.source, after.task.tokens) == ("mine", "gpt2")
         else:
-            assert after == before
+            assert after == dataclasses.replace(before, seeds=5)
+        assert after.seeds == 5
+        assert (after.widths == (32, 64, 128)) == (before.name == "scaling")
+    plain = choose_experiments(TyingSettings("laptop"), source="text")
+    assert plain == PRESETS["laptop"]
 
 
-def test_the_shipped_tables_are_whole_and_redraw_at_once(tmp_path):
+@pytest.fixture(scope="module")
+def shipped():
+    return ResultFolder(data_folder() / PLACE)
+
+
+def test_the_shipped_tables_are_whole_and_redraw_at_once(shipped, tmp_path):
     done = CliRunner().invoke(app, ["tie", "--shipped", "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "For equal loss K = V needs" in done.output
     folder = ResultFolder(tmp_path)
     assert folder.figure_path("tying", "scaling", "png").exists()
-    shipped = shipped_folder()
     manifest = shipped.read_manifest("tying")
     for name, digest in manifest["files"].items():
         assert hash_file(shipped.path / "tables" / name) == digest
-    settings = json.loads(json.dumps(tying.describe_inputs(choose_experiments("laptop"))))
-    assert manifest["inputs"]["settings"] == settings["settings"]
-    assert manifest["inputs"]["data"] == settings["data"]
-    pd.testing.assert_frame_equal(
-        shipped.read_tables("tying")["costs"], folder.read_tables("tying")["costs"]
+        csv = pd.read_csv((shipped.path / "tables" / name).with_suffix(".csv"))
+        assert list(csv) == list(pd.read_parquet(shipped.path / "tables" / name))
+    given = Given(corpus=load_corpus())
+    inputs = QUESTION.identify(given, TyingSettings())
+    inputs |= {"settings": dataclasses.asdict(TyingSettings())}
+    assert manifest["inputs"] == json.loads(json.dumps(inputs))
+    copied = {"copied": "data/reference/tying"}
+    assert folder.read_manifest("tying")["inputs"] == manifest["inputs"] | copied
+    for name, table in shipped.read_tables("tying").items():
+        pd.testing.assert_frame_equal(table, folder.read_tables("tying")[name])
+
+
+def test_shipped_names_are_those_of_new_tables(shipped, micro):
+    new = micro.read_tables("tying")
+    for name, table in shipped.read_tables("tying").items():
+        assert list(table) == list(new[name]), name
+    old, new = (
+        set(folder.read_tables("tying")["tieability"]["measure"]) for folder in (shipped, micro)
     )
+    assert old == new
 
 
-def test_the_provenance_is_that_of_the_shipped_tables():
-    shipped = shipped_folder()
+def test_the_provenance_is_that_of_the_shipped_tables(shipped):
     told = json.loads((shipped.path / "PROVENANCE.json").read_text())
     runs = shipped.read_tables("tying")["runs"].drop(columns="experiment")
     each = runs.drop(columns="chosen").drop_duplicates()  # experiments share runs
@@ -294,8 +363,8 @@ def test_the_provenance_is_that_of_the_shipped_tables():
     assert told["processor_seconds"] < 2 * 60 * 60  # an hour on two cores
 
 
-def test_costs_follow_from_the_shipped_runs():
-    tables = shipped_folder().read_tables("tying")
+def test_costs_follow_from_the_shipped_runs(shipped):
+    tables = shipped.read_tables("tying")
     again = tabulate_costs(tables["runs"])
     pd.testing.assert_frame_equal(again, tables["costs"], rtol=1e-9)
     scaling = tables["scaling"].query("counted == 'scaled_parameters'").reset_index(drop=True)
@@ -306,13 +375,9 @@ def test_costs_follow_from_the_shipped_runs():
 def test_unknown_presets_end_with_an_error(tmp_path):
     done = CliRunner().invoke(app, ["tie", "--preset", "huge", "--out", str(tmp_path)])
     assert done.exit_code == 1
-    assert "there is no preset" in done.output
-
-
-def test_where_results_go(tmp_path):
-    assert choose_folder(None, "laptop", shipped=False).path.name == "tie-laptop"
-    assert choose_folder(None, "laptop", shipped=True).path.name == "tie-shipped"
-    assert choose_folder(tmp_path, "laptop", shipped=True).path == tmp_path
+    assert "there is no preset of tying 'huge'" in done.output
+    with pytest.raises(UsageError, match=r"no value of tying\.experiments 'huge'"):
+        answer(QUESTION, tmp_path, experiments="huge")
 
 
 def test_a_table_of_runs_names_every_run():
