@@ -18,6 +18,8 @@ TABLES: dict[str, tuple[Source, ...]] = {
     "compound_pairs_zh.tsv": (),
     "seed_pairs.tsv": (),
     "templates.tsv": (),
+    "templates_coordination.tsv": (),
+    "templates_coordination_zh.tsv": (),
     "templates_words.tsv": (),
     "templates_zh.tsv": (),
 }

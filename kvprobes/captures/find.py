@@ -9,7 +9,7 @@ from typing import Any
 from kvprobes.results import ResultFolder
 from probes.capture.store import Store, open_store
 from probes.errors import StoreError, TableError
-from probes.words.templates import is_unspaced
+from probes.words.fields import is_unspaced
 
 SITES = ("encoder", "decoder", "cross")
 UNTRAINED, TEXT, WORDS, HUMAN = "untrained", "text", "words", "human-"

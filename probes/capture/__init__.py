@@ -6,9 +6,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submodules=["aim", "batch", "faithfulness", "moments", "plan", "read", "run", "store"],
     submod_attrs={
+        "contexts": ["ContextPairs"],
         "faithfulness": ["check_faithfulness", "measure_faithfulness"],
         "moments": ["LayerMoments", "Moments", "merge_in_order"],
         "plan": ["CapturePlan", "TokenSequence", "locate_pairs", "plan_capture"],
+        "plan_contexts": ["plan_coordination"],
+        "plan_sentences": ["plan_sentences"],
         "plan_translation": ["plan_translation"],
         "plan_words": ["locate_words", "plan_words"],
         "read": ["Reader", "Reading"],

@@ -1,4 +1,4 @@
-"""From aligned sentences to sequences and tables: two words of one sentence, and what attends to both.
+"""From aligned sentences to sequences and tables: words of one sentence, and what attends to them.
 
 The tables of every source of contexts (coordinations, a user's sentences) are the same:
 
@@ -9,8 +9,8 @@ The tables of every source of contexts (coordinations, a user's sentences) are t
   sentence`` and more; a row for each attending token and word that it attends to.
 - ``pairs``: a row for each *event*, two words that one token attends to: ``context, template_id,
   head, left_word, right_word, left, right`` (occurrences), ``left_query, right_query`` (queries),
-  ``context_rows`` (the occurrence of every token of the context, in order, where it was chosen to be
-  read whole; else empty) and what the source knows.
+  ``context_rows`` (the occurrence of every token of the context, in order, where it was chosen to
+  be read whole; else empty) and what the source knows.
 
 In a causal model a word is known by its tokens and those before it, so what two contexts share is
 read once; in one that sees both ways every sentence has occurrences of its own.
@@ -44,7 +44,8 @@ WHOLE_CONTEXTS = 512
 class MarkedWord:
     """A word of a context that may be attended to.
 
-    ``characters`` are its (start, end) in the text; ``about`` are further columns of its occurrence.
+    ``characters`` are its (start, end) in the text; ``about`` are further columns of its
+    occurrence, of which those named like one of the table's own are not kept.
     """
 
     word: str
@@ -146,7 +147,7 @@ class _Writing:
         """Lay out one context."""
         ids, number = context.ids(causal=self.causal), len(self.sequences)
         reads: list[tuple[int, TokenSpan]] = []
-        words = [self._read_word(context, ids, word, reads) for word in context.words]
+        words = [self._read(context, ids, word, reads) for word in context.words]
         tokens = self._read_tokens(context, ids, reads) if is_whole else []
         asks: list[tuple[int, int, int]] = []
         for question in context.questions:
@@ -200,39 +201,23 @@ class _Writing:
             pd.DataFrame(self.pairs),
         )
 
-    def _read_word(
-        self,
-        context: Context,
-        ids: tuple[int, ...],
-        word: MarkedWord,
-        reads: list[tuple[int, TokenSpan]],
-    ) -> int:
-        return self._read(
-            context,
-            ids,
-            word.tokens,
-            reads,
-            start_end=word.characters,
-            **{"word": word.word, "group": word.group, "slot": word.slot, **word.about},
-        )
-
     def _read_tokens(
         self, context: Context, ids: tuple[int, ...], reads: list[tuple[int, TokenSpan]]
     ) -> list[int]:
         """Read every token of a context; one that is a word of its own is read already."""
         rows = []
         for position in range(len(ids)):
-            seen = ids[: position + 1] if self.causal else ids
-            known = self._known.get((True, seen, position, position))
+            span = TokenSpan(position, position)
+            known = self._known.get((True, self._seen(ids, span), position, position))
             if known is None:
-                known = self._read(
-                    context,
-                    ids,
-                    TokenSpan(position, position),
-                    reads,
-                    start_end=context.tokens.offsets[position],
-                    **{"word": "", "group": f"{context.template_id}/context", "slot": -1},
+                token = MarkedWord(
+                    word="",
+                    characters=context.tokens.offsets[position],
+                    tokens=span,
+                    slot=-1,
+                    group=f"{context.template_id}/context",
                 )
+                known = self._read(context, ids, token, reads)
             rows.append(known)
         return rows
 
@@ -240,15 +225,12 @@ class _Writing:
         self,
         context: Context,
         ids: tuple[int, ...],
-        span: TokenSpan,
+        word: MarkedWord,
         reads: list[tuple[int, TokenSpan]],
-        *,
-        start_end: tuple[int, int],
-        **about: Any,
     ) -> int:
-        """Return the occurrence of a span, which is read here unless it has been before."""
-        seen = ids[: span.last + 1] if self.causal else ids
-        identity = (about["slot"] >= 0, seen, span.first, span.last)
+        """Return the occurrence of a word, which is read here unless it has been before."""
+        span, seen = word.tokens, self._seen(ids, word.tokens)
+        identity = (word.slot >= 0, seen, span.first, span.last)
         if identity in self._known:
             return self._known[identity]
         number = len(self.occurrences)
@@ -258,23 +240,30 @@ class _Writing:
         text = context.tokens.text
         self.occurrences.append(
             {
+                **word.about,
                 "occurrence": number,
+                "word": word.word,
                 "template_id": context.template_id,
+                "group": word.group,
+                "slot": word.slot,
                 "head": None if self.causal else context.questions[0].head,
                 "context": len(self.sequences),
-                "start": start_end[0],
-                "end": start_end[1],
+                "start": word.characters[0],
+                "end": word.characters[1],
                 "first_token": span.first,
                 "last_token": span.last,
                 "token_ids": pieces,
                 "pieces": self.tokenizer.convert_ids_to_tokens(pieces),
                 "taken": self.take,
-                "sentence": text[: start_end[1]] if self.causal else text,
+                "sentence": text[: word.characters[1]] if self.causal else text,
                 "sentence_hash": hash_ids(seen),
-                **about,
             }
         )
         return number
+
+    def _seen(self, ids: tuple[int, ...], span: TokenSpan) -> tuple[int, ...]:
+        """Return all that a word's key and value depend on."""
+        return ids[: span.last + 1] if self.causal else ids
 
 
 def _find_shared_prefixes(contexts: Sequence[Context]) -> list[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""What to run for coordinations: both modifiers and the head that attends to them, in one sentence."""
+"""What to run for coordinations: two modifiers and the head that attends to both, in a sentence."""
 
 from __future__ import annotations
 

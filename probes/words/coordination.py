@@ -1,4 +1,4 @@
-"""Carrier sentences in which one head noun follows two modifiers: "the neural or the social network".
+"""Carrier sentences in which a head noun follows two modifiers: "the neural or the social network".
 
 The head is the query: it attends to both modifiers in the same sentence. Each pair of modifiers is
 put into a template in both orders, so that each word stands in each place as often.
@@ -6,34 +6,25 @@ put into a template in both orders, so that each word stands in each place as of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from probes.errors import TableError, UsageError
+from probes.errors import TableError
 from probes.words.fields import (
     FIELD,
     Span,
     fill_fields,
     find_field_fault,
     joins_a_word,
-    pick_templates,
+    load_carriers,
 )
-from probes.words.tables import (
-    Problem,
-    find_table,
-    name_source,
-    raise_problems,
-    read_table,
-    require_columns,
-)
-from probes.words.templates import POSITIONS
 
 SHIPPED = ("templates_coordination", "templates_coordination_zh")
 FIELDS = ("first", "second", "head")
-EXTRA = ("position", "joined", "note")
+ADDED = ("position", "joined", "note")
 
 
 @dataclass(frozen=True)
@@ -92,23 +83,9 @@ def load_coordinations(
     UsageError
         If a name is unknown, or `count` is below 1 or above the number of templates.
     """
-    if names is not None and count is not None:
-        raise UsageError("names and count were both given: choose templates by one of the two.")
-    table = find_table(source, SHIPPED)
-    name = name_source(table)
-    frame = read_table(table)
-    require_columns(name, frame, ("template_id", "text"))
-    for column in EXTRA:
-        if column not in frame.columns:
-            frame[column] = ""
-    raise_problems(name, _find_problems(frame))
-    if names is not None:
-        return pick_templates(frame, names)
-    if count is not None and not 1 <= count <= len(frame):
-        raise UsageError(
-            f"count is {count}: {name} has {len(frame)} templates; choose 1 or more, up to that."
-        )
-    return frame if count is None else frame.head(count)
+    return load_carriers(
+        source, SHIPPED, find_coordination_fault, added=ADDED, names=names, count=count
+    )
 
 
 def fill_coordination(
@@ -149,18 +126,3 @@ def find_coordination_fault(text: str) -> str | None:
     if joins_a_word(text):
         return "joins a field to a letter or to another field"
     return None
-
-
-def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
-    seen: dict[str, int] = {}
-    columns = (frame["template_id"], frame["text"], frame["position"])
-    for row, (template_id, text, position) in enumerate(zip(*columns, strict=True), start=2):
-        if not str(template_id).strip():
-            yield Problem(row, "template_id", template_id, "is empty")
-        elif template_id in seen:
-            yield Problem(row, "template_id", template_id, f"repeats row {seen[template_id]}")
-        seen.setdefault(template_id, row)
-        if fault := find_coordination_fault(str(text)):
-            yield Problem(row, "text", text, fault)
-        if position not in ("", *POSITIONS):
-            yield Problem(row, "position", position, f"is none of {', '.join(POSITIONS)}")

@@ -94,9 +94,7 @@ def choose_coordinations(
     return _tell_what_is_known(chosen, tables)
 
 
-def _draw(
-    pairs: pd.DataFrame, random: np.random.Generator
-) -> Iterator[tuple[str, Pair, str]]:
+def _draw(pairs: pd.DataFrame, random: np.random.Generator) -> Iterator[tuple[str, Pair, str]]:
     """Yield head, modifiers and source: a pair a head and round, the least connected first."""
     listed: dict[str, list[Pair]] = defaultdict(list)
     for head, m1, m2 in zip(*(pairs[name] for name in NEEDED), strict=True):
@@ -155,9 +153,7 @@ def _tell_what_is_known(chosen: pd.DataFrame, tables: list[pd.DataFrame]) -> pd.
         (head, frozenset((m1, m2)))
         for head, m1, m2 in zip(*(chosen[name] for name in NEEDED), strict=True)
     ]
-    made_up = [
-        name or f"{INCLUDED}{number:05d}" for number, name in enumerate(chosen["pair_id"])
-    ]
+    made_up = [name or f"{INCLUDED}{number:05d}" for number, name in enumerate(chosen["pair_id"])]
     return chosen.assign(
         pair_id=[names.get(key, name) for key, name in zip(keys, made_up, strict=True)],
         relatedness=[relatedness.get(key, "") for key in keys],

@@ -1,18 +1,22 @@
-"""Fields of a sentence template, ``{modifier}``: filling them, and what may stand beside them.
+"""Carrier sentences: reading their tables, filling their fields, and what may touch a field.
 
-Words may touch a field, or each other, only in scripts that put no space between words.
+A field stands in braces: ``{modifier}``. Words may touch a field, or each other, only in scripts
+that put no space between words.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from probes.errors import TableError, UsageError
+from probes.words.tables import Problem, find_repeated, load_table, raise_problems
 
+POSITIONS = ("early", "middle", "late")
 FIELD = re.compile(r"\{([^{}]*)\}")
 
 # How the Unicode names of letters begin whose scripts put no space between words. Hangul does.
@@ -105,14 +109,64 @@ def joins_a_word(text: str, *, unspaced: bool = True) -> bool:
     return any(_joins(text, field, unspaced=unspaced) for field in FIELD.finditer(text))
 
 
-def pick_templates(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of these ``template_id``, in the order of `names`.
+def load_carriers(
+    source: str | Path | pd.DataFrame,
+    shipped: Sequence[str],
+    find_fault: Callable[[str], str | None],
+    *,
+    added: Sequence[str],
+    names: Sequence[str] | None,
+    count: int | None,
+) -> pd.DataFrame:
+    """Load a table of carrier sentences and check it.
+
+    Parameters
+    ----------
+    source
+        The name of a shipped table, a path or a frame, with ``template_id`` and ``text``.
+    shipped
+        The names of the shipped tables.
+    find_fault
+        Says what is wrong with a text, or returns None.
+    added
+        Columns of text that are added, empty, where they are absent.
+    names
+        The ``template_id`` of those wanted, in the order wanted.
+    count
+        How many, from the table's top; `names` and `count` exclude each other.
 
     Raises
     ------
+    TableError
+        If the table cannot be read, a text has a fault, a ``template_id`` is empty or comes twice,
+        or a ``position`` is none of `POSITIONS`.
     UsageError
-        If a name is unknown or comes twice, or there is none.
+        If a name is unknown, or `count` is below 1 or above the number of templates.
     """
+    if names is not None and count is not None:
+        raise UsageError("names and count were both given: choose templates by one of the two.")
+    name, frame = load_table(source, shipped, ("template_id", "text"))
+    for column in added:
+        if column not in frame.columns:
+            frame[column] = ""
+    problems = list(find_repeated("template_id", frame["template_id"]))
+    rows = zip(frame["text"], frame["position"], strict=True)
+    for row, (text, position) in enumerate(rows, start=2):
+        if fault := find_fault(str(text)):
+            problems.append(Problem(row, "text", text, fault))
+        if position not in ("", *POSITIONS):
+            problems.append(
+                Problem(row, "position", position, f"is none of {', '.join(POSITIONS)}")
+            )
+    raise_problems(name, problems)
+    if names is not None:
+        return _pick(frame, names)
+    if count is not None and not 1 <= count <= len(frame):
+        raise UsageError(f"count is {count}: {name} has {len(frame)} templates; choose 1 or more.")
+    return frame if count is None else frame.head(count)
+
+
+def _pick(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     known = list(frame["template_id"])
     wrong = [name for name in names if name not in known]
     if wrong or not names or len(set(names)) < len(names):

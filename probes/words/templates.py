@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from probes.errors import TableError, UsageError
-from probes.words.tables import Problem, find_repeated, load_table, raise_problems
+from probes.errors import TableError
+from probes.words.fields import (
+    FIELD,
+    fill_fields,
+    find_field_fault,
+    joins_a_word,
+    load_carriers,
+)
 
 SHIPPED = ("templates", "templates_zh")
-POSITIONS = ("early", "middle", "late")
-FIELD = re.compile(r"\{([^{}]*)\}")
-
-# How the Unicode names of letters begin whose scripts put no space between words. Hangul does.
-UNSPACED = (
-    "CJK ",
-    "IDEOGRAPHIC ",
-    "HIRAGANA ",
-    "KATAKANA",
-    "HALFWIDTH KATAKANA",
-    "THAI ",
-    "LAO ",
-    "KHMER ",
-    "MYANMAR ",
-    "TIBETAN ",
-)
+FIELDS = ("a", "modifier", "head")
 
 # Written with a consonant, spoken with a vowel; written with a vowel, spoken with a consonant.
 AN = re.compile(r"hour|honest|honou?r|heir|[fhlmnrsx](?:-|$)")
@@ -87,19 +78,14 @@ def load_templates(
     UsageError
         If a name is unknown, or `count` is below 1 or above the number of templates.
     """
-    if names is not None and count is not None:
-        raise UsageError("names and count were both given: choose templates by one of the two.")
-    name, frame = load_table(source, SHIPPED, ("template_id", "text"))
-    for column in ("position", "note"):
-        if column not in frame.columns:
-            frame[column] = ""
-    repeated = find_repeated("template_id", frame["template_id"])
-    raise_problems(name, [*repeated, *_find_problems(frame)])
-    if names is not None:
-        return _pick(frame, names)
-    if count is not None and not 1 <= count <= len(frame):
-        raise UsageError(f"count is {count}: {name} has {len(frame)} templates; choose 1 or more.")
-    return frame.head(count) if count is not None else frame
+    return load_carriers(
+        source,
+        SHIPPED,
+        find_template_fault,
+        added=("position", "note"),
+        names=names,
+        count=count,
+    )
 
 
 def choose_templates(source: str) -> pd.DataFrame:
@@ -137,18 +123,8 @@ def fill_template(text: str, modifier: str, head: str, template_id: str = "") ->
     """
     if fault := find_template_fault(text):
         raise TableError(f"the template {text!r} {fault}.")
-    _check_joined_words(text, modifier, head)
     words = {"a": indefinite_article(modifier), "modifier": modifier, "head": head}
-    spans = {}
-    filled = ""
-    end = 0
-    for field in FIELD.finditer(text):
-        filled += text[end : field.start()]
-        word = words[field[1]] if filled.strip() else _capitalise(words[field[1]])
-        spans[field[1]] = (len(filled), len(filled) + len(word))
-        filled += word
-        end = field.end()
-    filled += text[end:]
+    filled, spans = fill_fields(text, words)
     return Sentence(filled, modifier, head, spans["modifier"], spans["head"], template_id)
 
 
@@ -166,86 +142,11 @@ def indefinite_article(word: str) -> str:
 
 def find_template_fault(text: str) -> str | None:
     """Return why `text` is no template, or None if it is one."""
+    if fault := find_field_fault(text, FIELDS, ("modifier", "head")):
+        return fault
     fields = FIELD.findall(text)
-    for field in ("modifier", "head"):
-        if fields.count(field) != 1:
-            return f"has {fields.count(field)} {{{field}}}, not exactly one"
-    if unknown := [field for field in fields if field not in ("a", "modifier", "head")]:
-        return f"has the unknown field {{{unknown[0]}}}: {{a}}, {{modifier}}, {{head}} are known"
-    if "{" in FIELD.sub("", text) or "}" in FIELD.sub("", text):
-        return "has a brace that belongs to no field"
     if "a" in fields and (fields.count("a") > 1 or "{a} {modifier}" not in text):
         return "has {a} elsewhere than once, directly before {modifier}"
-    if any(_joins(text, field) for field in FIELD.finditer(text)):
+    if joins_a_word(text, unspaced="a" not in fields):  # with an article it is English
         return "joins a field to a letter or to another field"
     return None
-
-
-def is_unspaced(letter: str) -> bool:
-    """Return whether `letter` is of a script that puts no space between words.
-
-    >>> [is_unspaced(letter) for letter in ("网", "の", "ไ", "a", "한", "3", "")]
-    [True, True, True, False, False, False, False]
-    """
-    return letter.isalpha() and unicodedata.name(letter, "").startswith(UNSPACED)
-
-
-def _joins(text: str, field: re.Match[str]) -> bool:
-    """Return whether what touches a field of `text` would run into the word put there.
-
-    A letter may touch a field if its script puts no space between words; another field may if the
-    letters nearest to the two are of such scripts. A template with ``{a}`` is English: neither may.
-    """
-    before, after = text[: field.start()], text[field.end() :]
-    if after and unicodedata.category(after[0])[0] == "M":  # a mark would change the word
-        return True
-    unspaced = "{a}" not in text
-    left = next((sign for sign in reversed(before) if unicodedata.category(sign)[0] != "M"), "")
-    for sign in (left, after[:1]):
-        if re.match(r"\w", sign) and not (unspaced and is_unspaced(sign)):
-            return True
-    nearest = _letters(before)[-1:] + _letters(after)[:1]
-    may_touch = unspaced and nearest != "" and all(map(is_unspaced, nearest))
-    return after.startswith("{") and not may_touch
-
-
-def _check_joined_words(text: str, modifier: str, head: str) -> None:
-    """Refuse two words side by side if the scripts of both put spaces between words."""
-    for first, second, joined in (
-        (modifier, head, "{modifier}{head}"),
-        (head, modifier, "{head}{modifier}"),
-    ):
-        touching = (_letters(first)[-1:], _letters(second)[:1])
-        if joined in text and not any(map(is_unspaced, touching)):
-            raise TableError(
-                f"the template {text!r} joins {first!r} and {second!r}, which need a space between "
-                "them. Give templates in the language of the words."
-            )
-
-
-def _letters(text: str) -> str:
-    return "".join(sign for sign in FIELD.sub("", text) if sign.isalpha())
-
-
-def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
-    columns = (frame["text"], frame["position"])
-    for row, (text, position) in enumerate(zip(*columns, strict=True), start=2):
-        if fault := find_template_fault(str(text)):
-            yield Problem(row, "text", text, fault)
-        if position not in ("", *POSITIONS):
-            yield Problem(row, "position", position, f"is none of {', '.join(POSITIONS)}")
-
-
-def _pick(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    known = list(frame["template_id"])
-    wrong = [name for name in names if name not in known]
-    if wrong or not names or len(set(names)) < len(names):
-        raise UsageError(
-            f"templates {', '.join(names) or '(none)'} were asked for: name each wanted one once, "
-            f"out of {', '.join(map(str, known))}."
-        )
-    return frame.iloc[[known.index(name) for name in names]].reset_index(drop=True)
-
-
-def _capitalise(word: str) -> str:
-    return word[:1].upper() + word[1:]

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.errors import TableError, UsageError
+from probes.words.fields import is_unspaced
 from probes.words.pairs import find_fault
 from probes.words.templates import (
     choose_templates,
     fill_template,
     find_template_fault,
     indefinite_article,
-    is_unspaced,
     load_templates,
 )
 
