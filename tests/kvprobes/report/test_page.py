@@ -1,4 +1,4 @@
-"""The report holds the answer, escapes what it is given, and loads nothing."""
+"""The report holds every answer, escapes what it is given, loads nothing, and fits a phone."""
 
 from __future__ import annotations
 
@@ -7,29 +7,40 @@ import html
 import json
 import re
 import shutil
+from collections import Counter
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
-from analyses.divergence.section import answer, verdict
-from analyses.divergence.compute import draw
+from analyses import list_questions
+from analyses.divergence import QUESTION, DivergenceSettings
+from analyses.premise import PremiseSettings
 from kvprobes.report.page import write_report
+from kvprobes.report.summary import summarise
 from kvprobes.results import ResultFolder
-from probes.errors import StoreError
+from probes.errors import StoreError, StoreMismatchError
+from probes.files import hash_json
+from probes.similarity.catalogue import (
+    define_figures,
+    list_nulls,
+    register_condition,
+    unregister_condition,
+)
+from probes.similarity.condition import Condition
 from tests.analyses.tables import drop_figures, make_tables
+from tests.kvprobes.toy_question import NAME as TOY
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
-INPUTS = {
-    "capture": "c" * 64,
-    "pairs": "p" * 64,
-    "settings": {"resamples": 300, "draws": 2, "all_pairs": 6000, "bins": 20, "seed": 5},
-}
+IDENTITY = {"weights": "w" * 64, "key_stage": "normed"}
+SETTINGS = asdict(DivergenceSettings(draws=2, seed=5))
+INPUTS = {"capture": hash_json(IDENTITY), "pairs": "p" * 64, "settings": SETTINGS}
 
 
 class Reader(HTMLParser):
-    """Collects tags, attributes and text, and checks that tags nest."""
+    """Collects tags, attributes and text, and checks that tags nest and wide things can scroll."""
 
     def __init__(self, page):
         super().__init__()
@@ -40,29 +51,34 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.attributes += [(tag, *pair) for pair in attributes]
+        if tag in ("table", "img"):
+            assert ("class", "wide") in [pair for _, own in self.open for pair in own], tag
         if tag not in VOID:
-            self.open.append(tag)
+            self.open.append((tag, attributes))
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        assert self.open.pop()[0] == tag
 
     def handle_data(self, data):
         self.text += data
 
+    def values(self, wanted):
+        return [value for _, name, value in self.attributes if name == wanted]
 
-def prepare(path, tables, *, figures=False, capture=True):
+
+def prepare(path, tables, *, figures=False, capture=True, n_kv_heads=2):
     folder = ResultFolder(path)
     folder.write_tables("divergence", tables, inputs=INPUTS)
     if figures:
-        folder.write_figures("divergence", draw(tables))
+        folder.write_figures("divergence", QUESTION.draw(tables))
     if capture:
         folder.capture.mkdir(parents=True)
         (folder.capture / "manifest.json").write_text(
             json.dumps(
                 {
                     "model": EVIL,
-                    "geometry": {"n_heads": 6, "n_kv_heads": 2},
-                    "identity": {"weights": "w" * 64},
+                    "geometry": {"n_heads": 6, "n_kv_heads": n_kv_heads},
+                    "identity": IDENTITY,
                     "origin": {"precision": "Q4_1"},
                 }
             )
@@ -75,8 +91,8 @@ def prepare(path, tables, *, figures=False, capture=True):
     return folder
 
 
-def read(path):
-    return Reader(path.read_text(encoding="utf-8"))
+def write(folder):
+    return write_report(folder).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +107,39 @@ def folder(tables, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(folder):
-    return write_report(folder).read_text(encoding="utf-8")
+    return write(folder)
 
 
-def test_holds_verdict_answer_and_its_numbers(page, tables):
-    text = Reader(page).text
-    summary = tables["summary"]
-    assert len(answer(summary)) > 3
-    for sentence in (verdict(summary), *answer(summary)):
-        assert sentence in text
-    cells = re.findall(r"<td[^>]*>([^<]+)(?:<small>([^<]+)</small>)?</td>", page)
-    for number in ("0.10", "0.15", "0.20", "−0.050", "−0.100", "0.500"):  # noqa: RUF001
-        assert number in [value for value, _ in cells], number
-    assert ("−0.050", "−0.067 to −0.033") in cells  # noqa: RUF001
+def test_holds_everything_that_a_section_says(page, tables):
+    text, section = Reader(page).text, QUESTION.describe(tables, SETTINGS)
+    told = [section.verdict, section.rule, *section.answer, *section.explanation, *section.caveats]
+    for sentence in (*told, QUESTION.asks, section.title):
+        assert sentence in text, sentence
+    for table in section.tables:
+        for words in (table.title, table.note, *table.columns):
+            assert words in text, words
+    cells = re.findall(r"<td[^>]*>([^<]*)(?:<small>([^<]+)</small>)?</td>", page)
+    shown = [entry for table in section.tables for row in table.rows for entry in row]
+    assert len(shown) > 200
+    for entry in shown:
+        if entry is None:
+            assert '<td class="none">' in page
+        elif isinstance(entry, str):
+            assert (entry, "") in cells, entry
+        else:
+            assert (entry.value, entry.interval) in cells, entry
+    assert '<td class="clear">−0.050<small>−0.067 to −0.033</small></td>' in page  # noqa: RUF001
+
+
+def test_the_contents_lead_to_every_part(page):
+    reader = Reader(page)
+    ids = Counter(reader.values("id"))
+    assert max(ids.values()) == 1
+    links = [value.removeprefix("#") for value in reader.values("href")]
+    assert set(links) <= set(ids)
+    assert links[0] == "divergence"
+    assert {"absent", "measures", "nulls-meaning", "data", "capture"} <= set(links)
+    assert set(reader.values("aria-labelledby")) <= set(ids)
 
 
 def test_loads_nothing_and_runs_nothing(page):
@@ -113,6 +149,7 @@ def test_loads_nothing_and_runs_nothing(page):
         assert not name.startswith("on"), (tag, name)
         if name in ("src", "href", "srcset"):
             assert value.startswith(("data:image/png;base64,", "#"))
+    assert "default-src 'none'" in page
     style = page.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
     assert "@import" not in style
@@ -120,31 +157,24 @@ def test_loads_nothing_and_runs_nothing(page):
     assert "https://" not in page
 
 
-def test_inlines_every_figure_with_alt_text_and_caption(page, folder):
+def test_inlines_every_figure_with_alt_text_and_caption(page, folder, tables):
+    captions = QUESTION.describe(tables, SETTINGS).captions
     sources = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    drawn = [folder.figure_path("divergence", n, "png") for n in ("headline", "curve", "maps")]
-    for path in drawn:
-        assert base64.b64encode(path.read_bytes()).decode() in sources
-    assert len(sources) == 4
-    alts = [value for _, name, value in Reader(page).attributes if name == "alt"]
-    assert len(set(alts)) == 4
-    assert min(len(alt) for alt in alts) > 60
-    captions = re.findall(r"<figcaption>(.+?)</figcaption>", page)
-    assert sum("300 resamples of the words" in c for c in captions) == 3
-    for caption in captions:
-        assert "Mismatched heads:" in caption
-        assert "2 for each trained head" in caption
-    assert "60 word pairs of 120 words" in html.unescape(captions[0])
-    assert "6,000 random pairs" in captions[0]
+    drawn = [folder.figure_path("divergence", name, "png") for name in captions]
+    assert sources == [base64.b64encode(path.read_bytes()).decode() for path in drawn]
+    assert Reader(page).values("alt") == [alt for _, alt in captions.values()]
+    told = [html.unescape(c) for c in re.findall(r"<figcaption>(.+?)</figcaption>", page)]
+    for number, (caption, (expected, _)) in enumerate(zip(told, captions.values(), strict=True), 1):
+        assert caption == f"<b>Figure {number}.</b> {expected}"
 
 
 def test_escapes_every_word_from_a_file(tmp_path):
     tables = make_tables()
     for column in ("head", "m1", "relatedness"):
         tables["pairs"][column] = EVIL
-    for name in ("summary", "heads", "curve"):
-        tables[name]["model"] = EVIL
-    page = write_report(prepare(tmp_path, tables)).read_text(encoding="utf-8")
+    folder = prepare(tmp_path, tables)
+    folder.note_left_out("premise", EVIL)
+    page = write(folder)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     reader = Reader(page)
@@ -154,89 +184,121 @@ def test_escapes_every_word_from_a_file(tmp_path):
 
 
 def test_same_results_same_bytes(page, folder, tables, tmp_path):
-    assert write_report(folder).read_text(encoding="utf-8") == page
-    other = prepare(tmp_path, tables, figures=True)
-    assert write_report(other).read_text(encoding="utf-8") == page
+    assert write(folder) == page
+    assert write(prepare(tmp_path, tables, figures=True)) == page
     assert str(folder.path) not in page
 
 
-def test_lists_the_most_and_least_dissociating_pairs(page, tables):
-    rows = re.findall(r'<td class="word">(\w+) / (\w+)</td>', page)
-    pairs = tables["pairs"]
-    both = [pairs.nlargest(15, "dissociation"), pairs.nsmallest(15, "dissociation")]
-    ordered = pd.concat(both)[["m1", "m2"]]
-    assert rows == list(ordered.itertuples(index=False, name=None))
-
-
-def test_names_provenance(page):
+def test_what_was_asked_for_stands_beside_the_defaults(page):
+    details = page.split('<details id="divergence-settings">')[1].split("</details>")[0]
+    rows = re.findall(r"<tr( class=\"asked\")?><td>(\w+)</td><td>(.*?)</td><td>(.*?)</td>", details)
+    told = {name: (value, default, bool(asked)) for asked, name, value, default in rows}
+    assert told["draws"] == ("2", "1", True)
+    assert told["seed"] == ("5", "0", True)
+    assert told["resamples"] == ("300", "300", False)
+    assert list(told) == list(SETTINGS)
     text = Reader(page).text
-    for word in ("w" * 64, "c" * 64, "p" * 64, "Q4_1", "matplotlib", "seed"):
+    for word in ("w" * 64, "p" * 64, "Q4_1", "matplotlib"):
         assert word in text
 
 
-def test_warns_that_random_heads_differ_by_space(page, tables, tmp_path):
-    warning = "Random heads are not the same null in every space."
-    assert warning in page
-    assert "an effective 4.7 directions, against 30.3 in the centred space" in page
-    summary = drop_figures(tables["summary"], measure="key_dimension", condition="random")
-    other = prepare(tmp_path, {**tables, "summary": summary})
-    assert warning not in write_report(other).read_text(encoding="utf-8")
+def test_measures_and_nulls_are_those_of_the_catalogue(page, folder):
+    text = Reader(page).text
+    for heading, meaning in define_figures().items():
+        assert heading in text
+        assert meaning in text
+    for null in list_nulls():
+        assert f"{null.meaning} Keeps {null.keeps}. Breaks {null.breaks}." in text
+    toy = Condition("toy_heads", "toy heads", "#000000", "o", "all toys", "all games", "Toys.")
+    register_condition(toy)
+    try:
+        assert "<dt>Toy heads</dt>" in write(folder)
+    finally:
+        unregister_condition("toy_heads")
+    assert write(folder) == page
 
 
 def test_says_what_was_lost(page, tables, tmp_path):
     assert "1 sentence could not be aligned" in page
     folder = prepare(tmp_path, tables)
     pd.DataFrame({"template_id": []}).to_parquet(folder.capture / "losses.parquet")
-    assert "nothing was lost" in write_report(folder).read_text(encoding="utf-8")
+    assert "nothing was lost" in write(folder)
     shutil.rmtree(folder.capture)
-    assert "cannot be listed" in write_report(folder).read_text(encoding="utf-8")
+    assert "cannot be listed" in write(folder)
 
 
 def test_one_kv_head_without_relatedness_figures_or_capture(tmp_path):
     tables = make_tables(n_kv_heads=1, relatedness=False, populations=("word pairs",))
-    reader = read(write_report(prepare(tmp_path, tables, capture=False)))
-    assert "No figures have been drawn." in reader.text
-    assert "one kv head a layer, so there is no such null" in reader.text
-    assert "words are" not in reader.text
+    folder = prepare(tmp_path, tables, n_kv_heads=1)
+    assert "a layer has one kv head, so there is no such null" in Reader(write(folder)).text
+    shutil.rmtree(folder.capture)
+    page = write(folder)
+    assert '<p class="label">tiny</p>' in page
+    assert "<figure" not in page
+    assert '<th scope="col">words are</th>' not in page
 
 
-def test_shows_the_founding_example_if_it_was_analysed(folder, page, tmp_path):
-    assert "The founding example" not in page
+def test_every_question_has_its_part_whether_or_not_the_headline_has(folder, tmp_path, monkeypatch):
+    """Also one of another package; and a figure without a caption is named and shown."""
+    monkeypatch.setattr("analyses.NAMES", (TOY, "divergence", "premise"))
     copy = ResultFolder(tmp_path / "copy")
     shutil.copytree(folder.path, copy.path)
-    summary = pd.DataFrame(
-        {
-            "model": "tiny",
-            "head_word": "network",
-            "measure": ["attention", "key_percentile"],
-            "word": ["neural", None],
-            "population": ["compounds", "word pairs"],
-            "space": [None, "functional"],
-            "value": [0.1234, 61.26],
-            "expected": [0.2, 50.0],
-            "percentile": [12.34, 70.0],
-            "others": [591, 308],
-        }
-    )
-    settings = {"head": "network", "first": "neural", "second": EVIL}
-    copy.write_tables("attention_example", {"summary": summary}, inputs={"settings": settings})
+    summary = pd.DataFrame({"word": ["a", EVIL], "value": [1.0, 2.0]})
+    copy.write_tables("toy_question", {"summary": summary}, {"settings": {"shortest": 1}})
     png = folder.figure_path("divergence", "curve", "png").read_bytes()
-    for name in ("attention", "unheard_of"):
-        copy.figure_path("attention_example", name, "png").write_bytes(png)
-    written = write_report(copy).read_text(encoding="utf-8")
-    assert f"The founding example: network, neural and {html.escape(EVIL)}" in written
-    assert written.count("<figure") == 6
-    assert "Figure 6." in written
-    assert "attention_example: unheard_of." in written
-    for number in ("0.123", "12.3", "591", "61.3"):
-        assert f"<td>{number}</td>" in written
-    assert '<td class="word">key percentile</td>' in written
+    for name in ("lengths", "unheard_of"):
+        copy.figure_path("toy_question", name, "png").write_bytes(png)
+    both = write(copy)
+    assert both.index('<h2 id="toy_question">') < both.index('<h2 id="divergence">')
+    assert "The toy: unheard_of." in both
+    assert "The words have 1.5 letters." in both
+    assert both.count("<figure") == 2 + write(folder).count("<figure")
+    shutil.rmtree(copy.path / "tables")
+    copy.write_tables("toy_question", {"summary": summary}, {"settings": {"shortest": 1}})
+    alone = write(copy)
+    assert "The claim is a toy." in alone
+    assert '<h2 id="divergence">' not in alone
+    told = summarise(copy)
+    assert list(told["answers"]) == ["toy_question"]
+    assert told["answers"]["toy_question"]["verdict"] == "The claim is a toy."
+    assert told["answers"]["toy_question"]["summary"][1] == {"word": EVIL, "value": 2.0}
 
 
-def test_without_the_analysis_it_says_what_to_run(tmp_path):
-    with pytest.raises(StoreError, match="kvprobes"):
+def test_says_why_a_question_is_absent(tables, tmp_path):
+    folder = prepare(tmp_path, tables)
+    folder.note_left_out("nulls", "only 5 of 5 pairs can be compared.")
+    premise = {"heads": tables["heads"]}
+    other = {**INPUTS, "capture": "o" * 64, "settings": asdict(PremiseSettings())}
+    folder.write_tables("premise", premise, other)
+    folder.write_tables("meaning", premise, INPUTS)
+    path = folder.manifest_path("meaning")
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'))
+    page = write(folder)
+    absent = page.split('<h2 id="absent">')[1].split("</section>")[0]
+    assert "only 5 of 5 pairs can be compared." in absent
+    assert "of another capture than this folder's. `kvprobes analyse premise`" in html.unescape(
+        absent
+    )
+    assert "of another version of kvprobes. `kvprobes analyse meaning`" in absent
+    assert "Not asked. `kvprobes analyse tying` asks it." in absent
+    for name in ("premise", "meaning"):
+        assert f'<h2 id="{name}">' not in page
+    assert absent.count("<dt>") == len(list_questions()) - 1
+    assert set(summarise(folder)["absent"]) == {"nulls", "premise", "meaning"}
+
+
+def test_without_any_answer_it_says_what_to_run(tmp_path):
+    with pytest.raises(StoreError, match="`kvprobes run`"):
         write_report(ResultFolder(tmp_path))
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_folder_of_an_older_version_says_what_to_run(tables, tmp_path):
+    folder = prepare(tmp_path, tables)
+    path = folder.manifest_path("divergence")
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'))
+    with pytest.raises(StoreMismatchError, match="`kvprobes run`: they are computed again"):
+        write_report(folder)
 
 
 def test_a_damaged_capture_manifest_is_named(tables, tmp_path):
@@ -246,14 +308,8 @@ def test_a_damaged_capture_manifest_is_named(tables, tmp_path):
         write_report(folder)
 
 
-def test_pairs_that_repeat_both_words_are_counted(tmp_path):
-    tables = make_tables()
-
-    def read(name):
-        return write_report(prepare(tmp_path / name, tables)).read_text(encoding="utf-8")
-
-    tables["pairs"]["m1"] = [f"first{n}" for n in range(len(tables["pairs"]))]
-    assert "measure the same again" not in read("distinct")
-    pairs = tables["pairs"]
-    pairs.loc[1, ["m1", "m2"]] = pairs.loc[0, ["m2", "m1"]].to_numpy()
-    assert "the 1 pairs that have both words in common" in read("repeated")
+def test_a_missing_null_is_no_error(tmp_path, tables):
+    summary = drop_figures(tables["summary"], measure="key_dimension", condition="random_heads")
+    assert "not the same null in every space" not in write(
+        prepare(tmp_path, {**tables, "summary": summary})
+    )
