@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -109,7 +109,7 @@ def _measure(axes: Any, text: str, renderer: Any, style: dict[str, Any]) -> tupl
     return extent.width, extent.height
 
 
-def _lay_out(frame: Bbox, sizes: Array, taken: Sequence[Bbox]) -> list[list[Bbox]]:
+def _lay_out(frame: BboxBase, sizes: Array, taken: Sequence[BboxBase]) -> list[list[Bbox]]:
     """Return the box [label][place] that every label would fill in every free place.
 
     In the left column texts start at the left edge, in the right one they end at the right edge.

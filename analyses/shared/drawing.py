@@ -225,7 +225,7 @@ def dress_rows(axes: Any, labels: Sequence[str] | None, count: int) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def mark(axes: Any, *, x: float | None = None, y: float | None = None, solid: bool = False) -> None:
+def mark(axes: Any, *, x: Any = None, y: Any = None, solid: bool = False) -> None:
     """Draw the line of what nothing would give: dashed, or solid where it is the axis itself."""
     line = {"linewidth": 0.6} if solid else {"linewidth": 0.7, "linestyle": DASHES}
     if x is not None:
@@ -237,7 +237,7 @@ def mark(axes: Any, *, x: float | None = None, y: float | None = None, solid: bo
 def note(
     axes: Any,
     text: str,
-    at: tuple[float, float],
+    at: tuple[Any, Any],
     *,
     horizontal: str = "center",
     vertical: str = "bottom",

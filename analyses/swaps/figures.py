@@ -79,7 +79,7 @@ def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
                 axes.set_yscale("log")
             axes.set_ylabel(label)
         black = Look("", "black")
-        _draw_scopes(panels[-1], select(indices, measure="total_variation"), populations, 0, black)
+        _draw_scopes(panels[-1], select(indices, measure="total_variation"), populations, 0.0, black)
         mark(panels[-1], y=0)
         panels[-1].set(ylim=(-1.05, 1.05), ylabel=INDEX)
         style = {"within": "axes fraction", "horizontal": "right", "style": "italic"}

@@ -13,9 +13,8 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.text import Annotation, Text
 
-from analyses.divergence.compute import draw
-from analyses.divergence.figures import draw_headline, draw_maps
-from analyses.divergence.compute.labels import place_labels
+from analyses.divergence.figures import draw, draw_headline, draw_maps
+from analyses.divergence.labels import place_labels
 from analyses.shared.style import house_style, new_figure
 from tests.analyses.tables import make_tables
 
@@ -139,7 +138,7 @@ def test_maps_show_the_heads_where_they_are_and_excess_around_zero():
     )
     for mesh, measure in (
         (ratio, "dissociation_ratio_5%"),
-        (excess, "excess_tieability_vs_mismatched"),
+        (excess, "excess_tieability_vs_mismatched_heads"),
     ):
         rows = heads[
             (heads["measure"] == measure)
@@ -172,7 +171,7 @@ def test_every_interval_is_drawn_as_it_stands_in_the_table(figures):
     rows = summary[
         summary["measure"].str.startswith("dissociation")
         & (summary["space"] == "functional")
-        & summary["condition"].isin(["trained", "mismatched", "random"])
+        & summary["condition"].isin(["trained", "mismatched_heads", "random_heads"])
     ]
     drawn = sorted(map(tuple, segments[:, :, 1].round(9)))
     assert drawn == sorted(map(tuple, rows[["ci_low", "ci_high"]].to_numpy().round(9)))
