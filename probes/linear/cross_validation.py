@@ -10,6 +10,7 @@ from torch import Tensor
 
 from probes.linear.logistic import LogisticFit, LogisticProblem, solve_path, split_heads
 from probes.stats.folds import Splits
+from probes.stats.ridge import read_penalties
 
 TOLERANCE = 3e-5  # nats per occurrence; no accuracy of a real head moved by 0.1 points
 
@@ -36,7 +37,7 @@ def cross_validate_logistic(
         Classes, -1 where no fold tests the occurrence; relative penalties. On the CPU; what is
         large is computed where x is.
     """
-    grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
+    grid = read_penalties(penalties).to(x.device)
     labels = labels.to(x.device)
     rows = x.reshape(-1, *x.shape[-2:])
     parts = [

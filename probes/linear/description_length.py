@@ -21,6 +21,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.linear.cross_validation import TOLERANCE
 from probes.linear.logistic import LogisticProblem, solve_path, split_heads
+from probes.stats.ridge import read_penalties
 
 FRACTIONS = (0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 
@@ -93,7 +94,7 @@ def describe_online(
     head = x.shape[:-2]
     x = x.reshape(-1, *x.shape[-2:])[:, order]
     labels = labels[:, order].to(x.device)
-    grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
+    grid = read_penalties(penalties).to(x.device)
     parts = [_code(block, labels, ends, n_classes, grid) for block in split_heads(x)]
     bits, right = (torch.cat(found, 1) for found in zip(*parts, strict=True))
     shape = bits.shape

@@ -16,6 +16,7 @@ from probes.linear.resampled import WordScore, sum_by_unit
 from probes.linear.ridge import cross_validate_ridge
 from probes.naming import require_known
 from probes.stats.folds import Splits
+from probes.stats.ridge import read_penalties
 
 Probe = Literal["ridge", "logistic"]
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -207,7 +208,4 @@ def _check(
             f"x has {n} occurrences, but labels, splits and units {lengths}; give one of each for "
             "every occurrence."
         )
-    grid = torch.tensor(list(penalties), dtype=torch.float64)
-    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
-        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
-    splits.require_training(choose=grid.numel() > 1)
+    splits.require_training(choose=len(read_penalties(penalties)) > 1)

@@ -11,12 +11,11 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.errors import UsageError
 from probes.linear.training_sets import HeldOutSets, TrainingSets
 from probes.stats.checks import require_finite
 from probes.stats.folds import Splits
 from probes.stats.leave_group_out import leave_group_out
-from probes.stats.ridge import FoldMoments
+from probes.stats.ridge import FoldMoments, read_penalties
 
 _BYTES = 16 * 2**20  # of inputs in one block of heads
 
@@ -45,9 +44,7 @@ def fit_ridge(
     UsageError
         If there is no penalty, or one is not a finite number above 0.
     """
-    grid = torch.tensor(np.array(alphas, dtype=float))
-    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
-        raise UsageError(f"The penalties are {list(alphas)}; give finite numbers above 0.")
+    grid = read_penalties(alphas)
     inputs, targets = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y))
     chosen = 0
     if len(grid) > 1 and len(x) > 1:
@@ -94,7 +91,7 @@ def cross_validate_ridge(
     """
     require_finite("the inputs", x)
     require_finite("the targets", targets)
-    grid = torch.tensor(list(penalties), dtype=torch.float64, device=x.device)
+    grid = read_penalties(penalties).to(x.device)
     head, (n_tasks, _, width) = x.shape[:-2], targets.shape
     rows = x.reshape(-1, *x.shape[-2:])
     values = targets.to(rows).movedim(0, 1).flatten(1)  # [occurrence, task * column]

@@ -18,7 +18,7 @@ from probes.similarity.measure import RIGID, Measure, Takes, always
 from probes.similarity.moments import CrossMoments, require_alike
 from probes.stats.checks import require_finite
 from probes.stats.folds import word_folds
-from probes.stats.ridge import FoldMoments, RidgeFit
+from probes.stats.ridge import FoldMoments, RidgeFit, read_penalties
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1)
 """Relative ridge penalties that are tried unless others are given."""
@@ -220,10 +220,7 @@ def sum_folds(parts: Sequence[CrossMoments]) -> FoldMoments:
 def _check(folds: int, penalties: Sequence[float]) -> Float[Tensor, "penalty"]:
     if folds < 3:
         raise UsageError(f"folds is {folds}; one tests, one chooses, one trains: give at least 3.")
-    grid = torch.tensor(list(penalties), dtype=torch.float64)
-    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
-        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
-    return grid
+    return read_penalties(penalties)
 
 
 def _choose(

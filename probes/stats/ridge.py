@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from probes.errors import UsageError
+
+
+def read_penalties(penalties: Sequence[float]) -> Float[Tensor, " penalty"]:
+    """Return penalties as float64.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or one is not a finite number above 0.
+    """
+    grid = torch.tensor([float(penalty) for penalty in penalties], dtype=torch.float64)
+    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
+        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    return grid
 
 
 @dataclass(frozen=True)
