@@ -1,89 +1,67 @@
 """Every measure beside every null: what is special about the keys and values of one head.
 
-``compute`` sets each trained head against shuffled words, matched words, mismatched heads and
-layers, random heads of three kinds and the untrained model; ``draw`` draws it. As a script:
-``python -m analyses.nulls.compute --help``.
+Each trained head is set against every null of the catalogue: words dealt anew, and null heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
-from analyses.nulls.compute.layers import compare_over_layers
-from analyses.nulls.compute.strata import match_words
-from analyses.nulls.section import describe
-from analyses.shared.populations import populate
-from kvprobes.captures.untrained import open_untrained
+from analyses.nulls.tables import Shuffles, tabulate
+from analyses.shared.given import Given
+from probes.capture.located import DistinctWords, LocatedPairs
 from probes.parallel import map_threads
 from probes.progress import progress_bar
+from probes.similarity.catalogue import (
+    TRAINED,
+    list_nulls,
+    list_pair_measures,
+    list_side_measures,
+)
 from probes.similarity.ceiling import disattenuated_similarity, template_reliability
 from probes.similarity.compare import compare_templates
 from probes.similarity.conditions import require_one_width
-from probes.similarity.null_sides import Captured, choose_other_layers
-from probes.similarity.shuffled import ShuffledPairs, shuffle_pairs
+from probes.similarity.null_sides import Captured, NullLayer
+from probes.similarity.shuffled import shuffle_pairs
 from probes.similarity.sides import Side, measure_sides
-from probes.similarity.spaces import read_metrics
-from probes.similarity.word_pairs import WordPairs
-from probes.stats.null_comparison import compare_with_null
 from probes.stats.reliability import spearman_brown
-from probes.stats.word_permutation import permute_words
+from probes.stats.word_permutation import combine_strata
+from probes.words.lexicon import load_lexicon
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from analyses.nulls import NullSettings
 
-    from probes.capture.store import Store
-
-__all__ = ["NullSettings", "compute", "describe", "describe_inputs", "draw"]
-
-NAME = "nulls"
-SHUFFLES = ("shuffled words", "matched words")
+_KNOWN = 0.5
+FREQUENCY_CLASSES = 10
+"""Classes of frequency, with equally many words each."""
 
 
-@dataclass(frozen=True)
-class NullSettings:
-    """How much to compute.
-
-    ``permutations`` of the words, within all words and within matched ones; ``draws`` of a random
-    head of each kind for each trained one; ``neighbour_words`` words, drawn at random, among which
-    neighbours are sought.
-    """
-
-    permutations: int = 1000
-    draws: int = 1
-    neighbour_words: int = 1500
-    seed: int = 0
-
-
-def compute(
-    store: Store, pairs: pd.DataFrame, *, settings: NullSettings | None = None
-) -> dict[str, pd.DataFrame]:
+def compute(given: Given, settings: NullSettings) -> dict[str, pd.DataFrame]:
     """Measure all heads of a capture, functional space, against every null.
 
     Parameters
     ----------
-    store
-        A finished capture of `pairs`. A capture of the untrained model of the same sentences, in
-        ``capture-untrained`` beside it, is taken in where it is there.
-    pairs
-        With ``head``, ``m1``, ``m2``; ``z_m1`` and ``z_m2``, if there, match words by frequency.
+    given
+        A finished capture of word pairs, and that of the untrained model of the same sentences,
+        where it is there. The pairs' ``z_m1`` and ``z_m2``, if there, match words by frequency.
 
     Returns
     -------
     ``summary``
-        Means over heads: ``measure, null, unit, value, null_mean, null_sd, difference, effect, p,
-        p_bh, samples``. Where the unit is ``words``, the null samples are permutations of the
+        Means over heads: ``measure, condition, unit, value, null_mean, null_sd, difference, effect,
+        p, p_bh, samples``. Where the unit is ``words``, the null samples are permutations of the
         words; where it is ``layers``, see `compare_over_layers`.
     ``heads``
-        ``layer, kv_head, measure, null, value, null_mean, null_sd, effect, p, p_bh, p_max_t``; the
-        p-values of the permutations only, over all layers and heads of a measure.
+        ``layer, kv_head, measure, condition, value, null_mean, null_sd, effect, p, p_bh, p_max_t``;
+        the p-values of the permutations only, over all layers and heads of a measure.
     ``ceiling``
         How alike keys and values could look at most, given how much templates disagree: ``layer,
         kv_head, key_reliability, value_reliability, disattenuated`` (see
@@ -98,36 +76,32 @@ def compute(
     UnsupportedModelError
         If the layers have different numbers of kv heads.
     """
-    settings = settings or NullSettings()
+    store = given.store
     require_one_width(store)
-    queries = store.table("queries")
-    template_ids = list(dict.fromkeys(queries["template_id"]))
-    kept, (population, *_), _ = populate(store, pairs, template_ids, all_pairs=1, seed=0)
-    words = WordPairs.of(population.left, population.right)
-    occurrences = store.table("occurrences")
-    templates = torch.tensor(occurrences["template_id"].map(template_ids.index).to_numpy())
-    captured = Captured(store, read_metrics(store), templates)
-    strata, labels = match_words(occurrences, words, kept)
-    deal = partial(permute_words, len(words.rows), permutations=settings.permutations)
+    pairs = LocatedPairs.of(store).take_whole()
+    words, captured = pairs.distinct, Captured.of(store)
+    strata, labels = match_words(store.table("occurrences"), words, pairs.table)
     permutations = {
-        SHUFFLES[0]: deal(seed=settings.seed),
-        SHUFFLES[1]: deal(seed=settings.seed + 1, strata=strata),
+        null.name: null.deal(
+            len(words.rows),
+            strata=strata,
+            permutations=settings.permutations,
+            seed=settings.seed,
+        )
+        for null in list_nulls()
+        if null.deal is not None
     }
     with progress_bar("Shuffling words", total=store.n_layers, unit="layers") as advance:
         shuffle = partial(_shuffle_layer, captured, words, permutations)
         shuffled = map_threads(shuffle, range(store.n_layers), on_done=advance)
-    beside = open_untrained(store)
-    untrained = None if beside is None else Captured(beside, read_metrics(beside), templates)
-    names = torch.tensor(pd.factorize(occurrences["word"])[0])[words.rows[:, 0]]
+    untrained = None if given.untrained is None else Captured.of(given.untrained)
+    names = pairs.captured.word[words.rows[:, 0]]
     with progress_bar("Comparing with null heads", total=store.n_layers, unit="layers") as advance:
         compare = partial(_compare_layer, captured, untrained, words, names, settings)
         layers = map_threads(compare, range(store.n_layers), on_done=advance)
-    heads, summary = _tabulate_shuffles([shuffles for shuffles, _ in shuffled])
     figures = pd.concat([table for layer in layers for table in layer], ignore_index=True)
-    over_layers = compare_over_layers(figures, seed=settings.seed).assign(unit="layers")
     tables = {
-        "summary": pd.concat([summary, over_layers], ignore_index=True),
-        "heads": pd.concat([heads, _tabulate_heads(figures)], ignore_index=True),
+        **tabulate([shuffles for shuffles, _ in shuffled], figures, seed=settings.seed),
         "ceiling": pd.concat([ceiling for _, ceiling in shuffled], ignore_index=True),
         "strata": labels,
     }
@@ -136,18 +110,67 @@ def compute(
     return tables
 
 
+def identify(given: Given, settings: NullSettings) -> dict[str, Any]:
+    """Name measures and nulls, so that tables are made anew when the catalogue has another one."""
+    return {
+        "measures": [measure.name for measure in (*list_pair_measures(), *list_side_measures())],
+        "nulls": [null.name for null in list_nulls()],
+    }
+
+
+def match_words(
+    occurrences: pd.DataFrame, words: DistinctWords, pairs: pd.DataFrame
+) -> tuple[Int[Tensor, " word"], pd.DataFrame]:
+    """Give every word a stratum; words of one stratum are alike but for what they mean.
+
+    Parameters
+    ----------
+    occurrences
+        Of the capture.
+    words
+        The words, by their occurrences.
+    pairs
+        ``z_m1`` and ``z_m2``, where they are, give the frequencies of ``m1`` and ``m2``. Parts of
+        speech come from the shipped lexicon, if it knows half of the words; those it does not know
+        are a class of their own.
+
+    Returns
+    -------
+    A number a word, and a table ``label, classes, words`` of what was matched.
+    """
+    rows = occurrences.set_index("occurrence").loc[words.rows[:, 0].numpy()]
+    names = rows["word"]
+    labels = {"tokens": (rows["last_token"] - rows["first_token"] + 1).to_numpy()}
+    if {"z_m1", "z_m2"} <= set(pairs):
+        both = [pairs.set_index(side)[f"z_{side}"] for side in ("m1", "m2")]
+        frequency = pd.concat(both).dropna().to_dict()
+        ranks = names.map(frequency).rank(method="first", na_option="bottom").to_numpy()
+        classes = FREQUENCY_CLASSES * (ranks - 1) // len(ranks)
+        labels["frequency"] = np.minimum(classes, FREQUENCY_CLASSES - 1).astype(int)
+    part_of_speech = names.map(load_lexicon().set_index("word")["pos"].to_dict())
+    if part_of_speech.notna().mean() >= _KNOWN:
+        labels["part of speech"] = pd.factorize(part_of_speech)[0]
+    strata = combine_strata(*(torch.tensor(label).long() for label in labels.values()))
+    table = pd.DataFrame(
+        [
+            {"label": name, "classes": len(np.unique(label)), "words": len(label)}
+            for name, label in [*labels.items(), ("all together", strata.numpy())]
+        ]
+    )
+    return strata, table
+
+
 def _shuffle_layer(
-    captured: Captured, words: WordPairs, permutations: dict[str, Tensor], layer: int
-) -> tuple[dict[str, dict[str, ShuffledPairs]], pd.DataFrame]:
-    """Measure one layer under both kinds of permutation, and the noise ceiling of its heads."""
+    captured: Captured, words: DistinctWords, permutations: dict[str, Tensor], layer: int
+) -> tuple[Shuffles, pd.DataFrame]:
+    """Measure one layer under every kind of permutation, and the noise ceiling of its heads."""
     keys, values = captured.keys(layer), captured.values(layer)
     dealt = shuffle_pairs(
         keys,
         values,
-        rows=words.rows,
-        left_word=words.left_word,
-        right_word=words.right_word,
+        words,
         permutations=torch.cat(list(permutations.values())),
+        measures=list_pair_measures(),
     )
     parts = {
         name: both.split([len(p) for p in permutations.values()]) for name, both in dealt.items()
@@ -159,12 +182,12 @@ def _shuffle_layer(
     return shuffles, _find_ceiling(keys, values, words, layer)
 
 
-def _find_ceiling(keys: Tensor, values: Tensor, words: WordPairs, layer: int) -> pd.DataFrame:
+def _find_ceiling(keys: Tensor, values: Tensor, words: DistinctWords, layer: int) -> pd.DataFrame:
     """Tabulate how much of the pairs' distances comes again in another template."""
     n_templates = words.rows.shape[1]
     if n_templates < 2:
         return pd.DataFrame()
-    compared = compare_templates(keys, values, words.left, words.right)
+    compared = compare_templates(keys, values, words.rows[words.left], words.rows[words.right])
     return pd.DataFrame(
         {
             "layer": layer,
@@ -179,108 +202,28 @@ def _find_ceiling(keys: Tensor, values: Tensor, words: WordPairs, layer: int) ->
 def _compare_layer(
     captured: Captured,
     untrained: Captured | None,
-    words: WordPairs,
+    words: DistinctWords,
     names: Tensor,
     settings: NullSettings,
     layer: int,
 ) -> list[pd.DataFrame]:
     """Measure one layer's trained heads and all its null heads: a row a head and measure."""
     rows = words.sample_rows(settings.neighbour_words, seed=settings.seed)
-    make = partial(Side.of, pairs=words, neighbour_rows=rows)
-    measure = partial(measure_sides, words=names, seed=settings.seed)
-    keys, values = make(captured.keys(layer)), make(captured.values(layer))
-    found = [("trained", measure(keys, values))]
-    for shift in range(1, len(keys.cosine)):
-        found.append(("mismatched heads", measure(keys, values.roll(shift))))
-    others = choose_other_layers(captured.store.n_layers, seed=settings.seed)
-    if others:
-        found.append(("mismatched layers", measure(keys, make(captured.values(others[layer])))))
-    del keys, values
-    drawn = captured.draw(layer, draws=settings.draws, seed=settings.seed)
-    found += [(null, measure(*map(make, both))) for null, *both in drawn]
-    if untrained is not None:
-        sides = make(untrained.keys(layer)), make(untrained.values(layer))
-        found.append(("untrained model", measure(*sides)))
-    return [
-        pd.DataFrame(
-            {
-                "layer": layer,
-                "kv_head": np.arange(len(value)),
-                "measure": name,
-                "null": null,
-                "value": value,
-            }
-        )
-        for null, measured in found
-        for name, value in measured.items()
-    ]
+    make_side = partial(Side.of, words=words, neighbour_rows=rows)
+    own = NullLayer(captured, untrained, layer, make_side, settings.draws, settings.seed)
+    tables = []
+    for condition, keys, values in _iterate_sides(own):
+        measured = measure_sides(keys, values, words=names, seed=settings.seed)
+        for measure, value in measured.items():
+            place = {"layer": layer, "kv_head": np.arange(len(value)), "measure": measure}
+            tables.append(pd.DataFrame({**place, "condition": condition, "value": value}))
+    return tables
 
 
-def _tabulate_shuffles(
-    layers: Sequence[dict[str, dict[str, ShuffledPairs]]],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tabulate every measure under the permutations, per head and on average over heads."""
-    heads, means = [], []
-    for null, measures in layers[0].items():
-        for measure in measures:
-            observed = torch.stack([layer[null][measure].observed for layer in layers])
-            samples = torch.stack([layer[null][measure].samples for layer in layers], dim=1)
-            place = {"measure": measure, "null": null}
-            n_layers, n_heads = observed.shape
-            heads.append(
-                pd.DataFrame(
-                    {
-                        "layer": np.repeat(np.arange(n_layers), n_heads),
-                        "kv_head": np.tile(np.arange(n_heads), n_layers),
-                        **place,
-                        **compare_with_null(observed, samples).columns(),
-                    }
-                )
-            )
-            mean = compare_with_null(observed.mean()[None], samples.mean((1, 2))[:, None])
-            row = pd.DataFrame({**place, "unit": "words", **mean.columns()}, index=[0])
-            means.append(row.assign(samples=len(samples)))
-    summary = pd.concat(means, ignore_index=True).drop(columns="p_max_t")
-    summary["difference"] = summary["value"] - summary["null_mean"]
-    return pd.concat(heads, ignore_index=True), summary
-
-
-def _tabulate_heads(figures: pd.DataFrame) -> pd.DataFrame:
-    """Give every trained head the mean and spread of its layer's null heads."""
-    trained = figures[figures["null"] == "trained"].drop(columns="null")
-    by_null = figures[figures["null"] != "trained"].groupby(
-        ["layer", "measure", "null"], sort=False
-    )
-    moments = by_null["value"].agg(null_mean="mean", null_sd="std").reset_index()
-    table = trained.merge(moments, on=["layer", "measure"])
-    spread = table["null_sd"].where(table["null_sd"] > 0)
-    return table.assign(effect=(table["value"] - table["null_mean"]) / spread)
-
-
-def describe_inputs(
-    store: Store, pairs_hash: str, settings: NullSettings | None = None
-) -> dict[str, Any]:
-    """Name everything the tables follow from, for their manifest."""
-    untrained = open_untrained(store)
-    return {
-        "capture": store.identity_hash,
-        "untrained": None if untrained is None else untrained.identity_hash,
-        "pairs": pairs_hash,
-        "settings": asdict(settings or NullSettings()),
-    }
-
-
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw every measure beside every null, from the tables alone."""
-    from analyses.nulls.compute import figures
-
-    return {
-        "measures": figures.draw_measures(tables["summary"]),
-        "heads": figures.draw_heads(tables["heads"]),
-    }
-
-
-if __name__ == "__main__":
-    from kvprobes.command.cli import run_analysis_script
-
-    run_analysis_script(NAME)
+def _iterate_sides(own: NullLayer) -> Iterator[tuple[str, Side, Side]]:
+    """Yield the trained keys and values of a layer, and those of every null, one at a time."""
+    yield TRAINED, *own.trained
+    for null in list_nulls():
+        if null.sides is not None:
+            for keys, values in null.sides(own):
+                yield null.name, keys, values

@@ -11,9 +11,9 @@ from probes.similarity.catalogue.registry import Registry
 from probes.similarity.condition import TRAINED, Condition
 
 FILES = (
+    "probes.similarity.shuffled",
     "probes.similarity.mismatched",
     "probes.similarity.random_heads",
-    "probes.similarity.shuffled",
     "probes.similarity.untrained",
 )
 

@@ -2,57 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 import torch
 
-from analyses.nulls.compute import compute as nulls
-from kvprobes.captures import untrained
-from analyses.nulls.compute import NullSettings, compute, describe, describe_inputs, draw
-from analyses.nulls.compute.layers import compare_over_layers
-from analyses.nulls.compute.strata import match_words
-from kvprobes.captures.pairs import CaptureOptions
-from probes.capture import CaptureSettings, capture, locate_pairs, plan_capture
+from analyses.divergence import QUESTION as DIVERGENCE
+from analyses.divergence import DivergenceSettings
+from analyses.nulls import QUESTION, NullSettings
+from analyses.nulls.compute import match_words
+from analyses.nulls.tables import compare_over_layers
+from analyses.shared.given import Given
+from probes.capture import CaptureSettings, capture, plan_capture
+from probes.capture.located import DistinctWords, LocatedPairs
 from probes.models import untrain
+from probes.similarity.catalogue import list_nulls, list_pair_measures, list_side_measures
 from probes.similarity.null_sides import Captured
-from probes.similarity.spaces import read_metrics
-from probes.similarity.word_pairs import WordPairs
 from probes.words import load_pairs, load_templates
 from tests.tiny import tiny_model
 
 SETTINGS = NullSettings(permutations=60, draws=2, neighbour_words=40)
+SHUFFLES = ["shuffled_words", "matched_words"]
 
 
 @pytest.fixture(scope="module")
-def captured(tmp_path_factory):
+def given(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     model = tiny_model("llama", seed=2)
-    pairs, templates = load_pairs("seed_pairs"), load_templates(count=2)
-    plan = plan_capture(model.tokenizer, pairs, templates)
+    plan = plan_capture(model.tokenizer, load_pairs("seed_pairs"), load_templates(count=2))
     settings = CaptureSettings(dtype="float32")
-    store = capture(model, plan, folder / "capture", settings=settings)
-    capture(untrain(model), plan, folder / untrained.FOLDER, settings=settings)
-    return store, pairs
+    store = capture(model, plan, folder / "trained", settings=settings)
+    untrained = capture(untrain(model), plan, folder / "untrained", settings=settings)
+    return Given(store=store, untrained=untrained)
 
 
 @pytest.fixture(scope="module")
-def tables(captured):
-    return compute(*captured, settings=SETTINGS)
+def tables(given):
+    return QUESTION.compute(given, SETTINGS)
+
+
+def describe(tables):
+    return QUESTION.describe(tables, asdict(SETTINGS))
 
 
 def test_every_null_stands_beside_every_measure(tables):
     summary = tables["summary"]
-    counts = summary.groupby("null")["measure"].nunique()
-    shuffled = counts[list(nulls.SHUFFLES)]
-    assert (shuffled == 4).all()
-    others = counts.drop(list(nulls.SHUFFLES))
-    assert set(others.index) == {
-        *("mismatched heads", "mismatched layers", "untrained model"),
-        *("gaussian heads", "haar heads", "spectrum heads"),
-    }
-    assert (others == 10).all()
+    counts = summary.groupby("condition")["measure"].nunique()
+    assert (counts[SHUFFLES] == len(list_pair_measures())).all()
+    others = counts.drop(SHUFFLES)
+    assert set(others.index) == {null.name for null in list_nulls() if null.sides}
+    assert len(others) == 6
+    assert (others == len(list_side_measures())).all()
     assert summary["p"].between(0, 1).all()
     assert (summary["p_bh"] >= summary["p"] - 1e-12).all()
     # The same trained mean, whichever way it was come by.
@@ -60,26 +64,39 @@ def test_every_null_stands_beside_every_measure(tables):
         assert values.max() - values.min() < 1e-3
 
 
+def test_random_heads_and_tieability_have_the_value_of_the_headline(given, tables):
+    settings = DivergenceSettings(resamples=4, random_pairs=20, draws=SETTINGS.draws)
+    headline = DIVERGENCE.compute(given, settings)["summary"]
+    headline = headline[headline["space"] == "functional"]
+    place = ["measure", "condition"]
+    there = headline[headline["population"] != "random pairs"].set_index(place)["value"]
+    beside = tables["summary"].query("unit == 'layers'").set_index(place)
+    compared = 0
+    for measure, condition in beside.index:
+        if (measure, condition) in there:
+            own = beside.loc[(measure, condition)]
+            assert own["null_mean"] == pytest.approx(there[measure, condition], abs=1e-5)
+            assert own["value"] == pytest.approx(there[measure, "trained"], abs=1e-5)
+            compared += 1
+    assert compared == 2 * (len(list_pair_measures()) + 1)
+
+
 def test_heads_hold_the_means_of_their_own_layer(tables):
     heads = tables["heads"]
-    own = heads.query("null == 'mismatched heads' and measure == 'tieability' and layer == 1")
+    own = heads.query("condition == 'mismatched_heads' and measure == 'tieability' and layer == 1")
     # Two kv heads: the two mismatched ones are both heads' null.
     assert own["null_mean"].iloc[0] == own["null_mean"].iloc[1]
     assert own["p"].isna().all()
-    shuffled = heads.query("null == 'shuffled words'")
-    assert len(shuffled) == 2 * 2 * 4
+    shuffled = heads.query("condition == 'shuffled_words'")
+    assert len(shuffled) == 2 * 2 * len(list_pair_measures())
     assert (shuffled["p_max_t"] >= shuffled["p"] - 1e-12).all()
 
 
-def test_the_ceiling_is_the_agreement_of_two_templates(captured, tables):
-    store, _ = captured
-    words = WordPairs.of(
-        *map(torch.tensor, locate_pairs(captured[1], store.table("queries"), ["t00", "t01"]))
-    )
-    templates = torch.tensor(pd.factorize(store.table("occurrences")["template_id"])[0])
-    values = Captured(store, read_metrics(store), templates).values(1)[0]
+def test_the_ceiling_is_the_agreement_of_two_templates(given, tables):
+    pairs = LocatedPairs.of(given.store)
+    values = Captured.of(given.store).values(1)[0]
     first, second = (
-        (values[words.left[:, t]] - values[words.right[:, t]]).norm(dim=1).numpy() for t in (0, 1)
+        (values[pairs.left[:, t]] - values[pairs.right[:, t]]).norm(dim=1).numpy() for t in (0, 1)
     )
     reliability = scipy.stats.spearmanr(first, second).statistic
     own = tables["ceiling"].query("layer == 1 and kv_head == 0")
@@ -87,62 +104,46 @@ def test_the_ceiling_is_the_agreement_of_two_templates(captured, tables):
     assert own["value_reliability"].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_an_untrained_model_of_other_sentences_is_not_taken(captured, tmp_path):
-    store, pairs = captured
-    assert describe_inputs(store, "p")["untrained"] is not None
-    model = tiny_model("llama", seed=2)
-    plan = plan_capture(model.tokenizer, pairs, load_templates(count=1))
-    other = capture(model, plan, tmp_path / "capture", settings=CaptureSettings(dtype="float32"))
-    assert describe_inputs(other, "p")["untrained"] is None
+def test_without_an_untrained_capture_the_others_stand(given, tables):
+    less = QUESTION.compute(Given(store=given.store), SETTINGS)["summary"]
+    assert set(tables["summary"]["condition"]) - set(less["condition"]) == {"untrained_model"}
+    assert QUESTION.identify(given, SETTINGS)["untrained"] == given.untrained.identity_hash
+    assert "untrained" not in QUESTION.identify(Given(store=given.store), SETTINGS)
 
 
-def test_untrained_weights_follow_the_seed_and_leave_the_random_state_alone():
-    model = tiny_model("gpt2", seed=1)
-    state = torch.random.get_rng_state()
-    once, again, other = untrain(model), untrain(model), untrain(model, seed=1)
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert once.weights_hash == again.weights_hash
-    assert len({model.weights_hash, once.weights_hash, other.weights_hash}) == 3
-    assert once.origin["config_hash"] == model.origin["config_hash"]
-    assert once.geometry.n_kv_heads == model.geometry.n_kv_heads
-
-
-def test_the_untrained_capture_is_made_once_and_reused(tmp_path):
-    model = tiny_model("llama", n_layers=2)
-    model.hf.save_pretrained(tmp_path / "model")
-    model.tokenizer.save_pretrained(tmp_path / "model")
-    options = CaptureOptions(
-        str(tmp_path / "model"), pairs="seed_pairs", templates="1", out=tmp_path / "out"
-    )
-    from kvprobes.captures.pairs import capture_step
-
-    trained, said = capture_step(options, lambda _: None), []
-    untrained.capture_untrained(options, said.append)
-    untrained.capture_untrained(options, said.append)
-    assert [sentence.split()[0] for sentence in said] == ["Capturing", "Reusing"]
-    beside = untrained.open_untrained(trained)
-    assert beside.manifest["model"].endswith("untrained (seed 0)")
-    assert not torch.equal(beside.read("k", 0), trained.read("k", 0))
-
-
-def test_sign_flips_agree_with_scipy():
-    random = np.random.default_rng(0)
-    trained, null = random.normal(0.3, 1, (7, 3)), random.normal(0, 1, (7, 5))
+def compare(trained, null):
     rows = [
-        {"layer": layer, "measure": "m", "null": name, "value": value}
-        for name, table in (("trained", trained), ("gaussian heads", null))
+        {"layer": layer, "measure": "m", "condition": name, "value": value}
+        for name, table in (("trained", trained), ("random_heads", null))
         for layer, values in enumerate(table)
         for value in values
     ]
     [row] = compare_over_layers(pd.DataFrame(rows), seed=1).to_dict("records")
+    return row
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 7])
+def test_p_counts_all_flips_of_a_few_layers(n_layers):
+    random = np.random.default_rng(0)
+    trained = random.normal(0.3, 1, (n_layers, 3))
+    null = random.normal(0, 1, (n_layers, 5))
+    row = compare(trained, null)
     gaps = trained.mean(1) - null.mean(1)
-    exact = scipy.stats.permutation_test(
-        (gaps,), np.mean, permutation_type="samples", n_resamples=np.inf
-    )
-    assert row["p"] == pytest.approx(exact.pvalue, abs=0.02)
-    assert row["effect"] == pytest.approx(gaps.mean() / gaps.std(ddof=1))
+    flipped = np.array([gaps @ signs for signs in product((-1, 1), repeat=n_layers)])
+    assert row["p"] == pytest.approx(np.mean(np.abs(flipped) >= abs(gaps.sum()) - 1e-12))
     assert row["value"] == pytest.approx(trained.mean())
-    assert row["null_sd"] == pytest.approx(null.mean(1).std(ddof=1))
+    if n_layers > 1:
+        assert row["effect"] == pytest.approx(gaps.mean() / gaps.std(ddof=1))
+        assert row["null_sd"] == pytest.approx(null.mean(1).std(ddof=1))
+
+
+def test_p_of_many_layers_is_drawn_and_never_0():
+    random = np.random.default_rng(1)
+    trained, null = random.normal(5, 1, (40, 2)), random.normal(0, 1, (40, 2))
+    assert compare(trained, null)["p"] == pytest.approx(2 / 10_000)
+    same = random.normal(0.2, 1, (40, 2))
+    exact = scipy.stats.wilcoxon(same.mean(1) - null.mean(1)).pvalue
+    assert compare(same, null)["p"] == pytest.approx(exact, abs=0.15)
 
 
 def test_matched_words_agree_in_tokens_and_frequency():
@@ -159,7 +160,7 @@ def test_matched_words_agree_in_tokens_and_frequency():
     pairs["m2"] = [f"w{i}" for i in range(1, n, 2)]
     pairs["z_m1"], pairs["z_m2"] = np.arange(0, n, 2) / 10, np.arange(1, n, 2) / 10
     rows = torch.arange(n)[:, None]
-    strata, table = match_words(occurrences, WordPairs.of(rows[::2], rows[1::2]), pairs)
+    strata, table = match_words(occurrences, DistinctWords.of(rows[::2], rows[1::2]), pairs)
     for stratum in strata.unique():
         members = (strata == stratum).nonzero()[:, 0].numpy()
         assert len(set(members % 2)) == 1
@@ -172,33 +173,40 @@ def test_matched_words_agree_in_tokens_and_frequency():
     known = {"w0": "house", "w2": "garden", "w4": "small"}
     named = occurrences.iloc[:6:2].assign(word=list(known.values()), occurrence=range(3))
     three = torch.arange(3)[:, None]
-    by_speech, _ = match_words(named, WordPairs.of(three[:2], three[1:]), pairs[["m1", "m2"]])
+    by_speech, _ = match_words(named, DistinctWords.of(three[:2], three[1:]), pairs[["m1", "m2"]])
     assert by_speech[0] == by_speech[1] != by_speech[2]
-    bare, _ = match_words(occurrences, WordPairs.of(rows[::2], rows[1::2]), pairs[["m1", "m2"]])
+    bare, _ = match_words(occurrences, DistinctWords.of(rows[::2], rows[1::2]), pairs[["m1", "m2"]])
     assert len(bare.unique()) == 2
 
 
 def test_describes_and_draws_whatever_is_there(tables):
-    section = describe(tables, {"permutations": 60})
+    section = describe(tables)
     assert len(section.answer) == 9
     assert all(sentence.startswith("Against ") for sentence in section.answer[:8])
+    assert section.answer[0].startswith("Against shuffled words, keys and values")
     assert section.answer[8].startswith("Noise ceiling: of the distances of keys")
-    assert section.tables[0].columns[1] == "trained"
-    figures = draw(tables)
+    assert [row[0] for row in section.tables[0].rows][2:4] == [
+        "mismatched heads",
+        "mismatched layers",
+    ]
+    assert section.tables[1].columns[1] == "trained heads"
+    assert len(section.tables[1].rows) == len(list_side_measures())
+    assert "60 permutations" in section.explanation[1]
+    figures = QUESTION.draw(tables)
     assert set(figures) == set(section.captions)
     less = {
-        name: table[table["null"] != "untrained model"]
+        name: table[table["condition"] != "untrained_model"]
         for name, table in tables.items()
-        if "null" in table
+        if "condition" in table
     }
-    assert len(describe({**tables, **less}, {}).answer) == 8
+    assert len(describe({**tables, **less}).answer) == 8
 
 
 def test_answers_name_the_measures_only_where_they_differ(tables):
     summary = tables["summary"].copy()
-    own = summary["null"] == "haar heads"
+    own = summary["condition"] == "orthonormal_heads"
     summary.loc[own, ["p_bh", "difference"]] = [0.01, 1.0]
-    told = describe({**tables, "summary": summary}, {}).answer
-    [sentence] = [text for text in told if "haar" in text]
+    told = describe({**tables, "summary": summary}).answer
+    [sentence] = [text for text in told if "orthonormal" in text]
     assert "more alike on 6 of 10 measures" in sentence
     assert "less alike on 4 of 10 measures (DR(1 %), DR(5 %), DR(10 %), neighbour" in sentence
