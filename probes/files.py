@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,14 +88,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise OSError(number, os.strerror(number)) from error
 
 
-def hash_file(path: Path, *, on_bytes: Callable[[int], None] = lambda _: None) -> str:
-    """Return the hex sha256 of a file, reading 1 MiB at a time; `on_bytes` hears of each chunk."""
-    digest = hashlib.sha256()
+def hash_file(path: Path) -> str:
+    """Return the hex sha256 of a file."""
     with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-            on_bytes(len(chunk))
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def hash_json(content: Any) -> str:

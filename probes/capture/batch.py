@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from probes.capture.aim import take_aim
 from probes.capture.plan import Take, TokenSequence
-from probes.capture.read import Enough, KeyStage, Reader, Reading
+from probes.capture.read import KeyStage, Reader, Reading
 from probes.models.geometry import Site
 from probes.models.model import Model
 
@@ -100,12 +100,8 @@ class BatchRunner:
             sampled=self.sampled,
             device=device,
         )
-        self._reader.start(aim)
-        try:
-            with suppress(Enough):
-                trunk(input_ids=ids.to(device), attention_mask=mask.to(device), **options)
-        finally:
-            self._reader.aim = None
+        inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        self._reader.run(aim, trunk, **inputs, **options)
         return self._reader.finish()
 
     def _run_prefix(self, prefix: tuple[int, ...]) -> Any:

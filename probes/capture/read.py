@@ -6,9 +6,9 @@ Everything is gathered inside the hooks and copied, so that nothing pins a full 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -75,6 +75,15 @@ class Reader:
         self.aim = aim
         names = ("k", "v", "x", "attention", "x_query", "query_moment")
         self._parts = {name: {} for name in names}
+
+    def run(self, aim: Aim, trunk: Any, **inputs: Any) -> None:
+        """Run one forward pass, as far as there is something to read."""
+        self.start(aim)
+        try:
+            with suppress(Enough):
+                trunk(**inputs)
+        finally:
+            self.aim = None
 
     def finish(self) -> Reading:
         """Return what the layers gave; a layer that takes its keys from another has that one's x.

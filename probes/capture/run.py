@@ -88,7 +88,7 @@ def capture(
         If a setting is out of range, or the cluster's workers cannot load the model.
     """
     settings = settings or CaptureSettings()
-    _check_settings(settings, batch_size)
+    check_settings(settings, batch_size, query_sample=0)
     geometry = model.at(plan.settings["site"])
     reference = refer_to(model, cluster)
     identity = {
@@ -144,15 +144,21 @@ def hash_table(table: pd.DataFrame) -> str:
     return hash_json(table.astype(str).to_dict("split", index=False))
 
 
-def _check_settings(settings: CaptureSettings, batch_size: int) -> None:
-    if settings.key_stage not in KEY_STAGES:
-        raise UsageError(f"key_stage must be one of {KEY_STAGES}, not {settings.key_stage!r}")
-    if settings.dtype not in DTYPES:
-        raise UsageError(f"dtype must be one of {DTYPES}, not {settings.dtype!r}")
-    if settings.query_sample < 0:
-        raise UsageError(f"query_sample must be at least 0, not {settings.query_sample}")
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+def check_settings(settings: Any, batch_size: int, **least: int) -> None:
+    """Refuse settings of a capture, of pairs or of text, that are out of range.
+
+    Parameters
+    ----------
+    least
+        The smallest value of each setting that is a number.
+    """
+    for name, known in (("key_stage", KEY_STAGES), ("dtype", DTYPES)):
+        if getattr(settings, name) not in known:
+            raise UsageError(f"{name} must be one of {known}, not {getattr(settings, name)!r}")
+    values = {name: (getattr(settings, name), bound) for name, bound in least.items()}
+    for name, (value, bound) in (values | {"batch_size": (batch_size, 1)}).items():
+        if value < bound:
+            raise UsageError(f"{name} must be at least {bound}, not {value}")
 
 
 def _list_jobs(

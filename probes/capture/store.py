@@ -62,9 +62,9 @@ class Store:
         """Where a shard's done-marker stands."""
         return self.folder / "shards" / f"{shard:05d}.json"
 
-    def missing_shards(self, *, verify: bool = True) -> list[int]:
-        """List the shards not yet captured, or damaged since (by size, and by hash if `verify`)."""
-        return [n for n in range(self.n_shards) if not self._is_whole(n, verify=verify)]
+    def missing_shards(self) -> list[int]:
+        """List the shards not yet captured, or damaged since (by their hash)."""
+        return [n for n in range(self.n_shards) if not self._is_whole(n)]
 
     def write_shard(self, shard: int, tensors: dict[str, Tensor]) -> None:
         """Write one shard whole, then its marker."""
@@ -122,13 +122,13 @@ class Store:
             except (SafetensorError, OSError) as error:
                 raise _damaged(path, error) from error
 
-    def _is_whole(self, shard: int, *, verify: bool) -> bool:
+    def _is_whole(self, shard: int) -> bool:
         path, marker = self.shard_path(shard), self.marker_path(shard)
         try:
             done = json.loads(marker.read_text(encoding="utf-8"))
             if (path.stat().st_size, self.identity_hash) != (done["bytes"], done["identity"]):
                 return False
-            return not verify or hash_file(path) == done["sha256"]
+            return bool(hash_file(path) == done["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -115,14 +114,8 @@ class TextRunner:
             trunk = model.hf.get_encoder()
         elif model.geometry.causal:
             options["use_cache"] = False
-        self.reader.start(self._aim(windows, sampled))
-        try:
-            with suppress(Enough):
-                trunk(
-                    input_ids=ids.to(model.device), attention_mask=mask.to(model.device), **options
-                )
-        finally:
-            self.reader.aim = None
+        inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+        self.reader.run(self._aim(windows, sampled), trunk, **inputs, **options)
         return self.reader.rows
 
     def draw(self, windows: Sequence[Window], purpose: int) -> UInt64[np.ndarray, " token"]:

@@ -14,8 +14,7 @@ from probes.capture.faithfulness import check_faithfulness
 from probes.capture.lock import holding
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.plan import TokenSequence
-from probes.capture.read import KEY_STAGES
-from probes.capture.run import DTYPES
+from probes.capture.run import check_settings
 from probes.capture.shards import make_shards
 from probes.capture.store import Store
 from probes.capture.text_shard import TextJob, TextSettings, read_windows
@@ -182,16 +181,7 @@ def _as_sequence(window: Window) -> TokenSequence:
 
 
 def _check_settings(model: Model, settings: TextSettings, batch_size: int) -> None:
-    if settings.key_stage not in KEY_STAGES:
-        raise UsageError(f"key_stage must be one of {KEY_STAGES}, not {settings.key_stage!r}")
-    if settings.dtype not in DTYPES:
-        raise UsageError(f"dtype must be one of {DTYPES}, not {settings.dtype!r}")
-    for name, least in (("window", SHORTEST), ("shard_bytes", 1), ("rows", 0)):
-        value = getattr(settings, name)
-        if value < least:
-            raise UsageError(f"{name} must be at least {least}, not {value}")
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    check_settings(settings, batch_size, window=SHORTEST, shard_bytes=1, rows=0)
     most = getattr(model.hf.config.get_text_config(), "max_position_embeddings", None)
     if most is not None and settings.window > most:
         raise UsageError(

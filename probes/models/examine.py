@@ -105,18 +105,31 @@ def _judge(site: str, findings: Iterator[list[_Finding]], hf: nn.Module) -> list
             if name not in worst or not difference <= worst[name][0]:
                 worst[name] = (difference, layer)
     return [
-        {
-            "site": site,
-            "check": check,
-            "stage": stage,
-            "layer": layer,
-            "difference": difference,
-            "tolerance": tolerance,
-            "passed": difference <= tolerance,  # a NaN does not pass
-            "note": "",
-        }
+        _tell(site, check, stage, layer, difference, tolerance)
         for (check, stage), (difference, layer) in worst.items()
     ]
+
+
+def _tell(
+    site: str,
+    check: str,
+    stage: str,
+    layer: int,
+    difference: float,
+    tolerance: float,
+    note: str = "",
+) -> dict[str, Any]:
+    """Make a row of the table; a check with a note does not apply, else a NaN does not pass."""
+    return {
+        "site": site,
+        "check": check,
+        "stage": stage,
+        "layer": layer,
+        "difference": difference,
+        "tolerance": tolerance,
+        "passed": bool(note) or difference <= tolerance,
+        "note": note,
+    }
 
 
 def accepted_difference(hf: nn.Module) -> float:
@@ -270,18 +283,7 @@ def _check_padded(
         ):
             return _judge(site, _check_rows(geometry, batched, alone, padded, check), hf)
     note = "the model counts positions from the row's start: pad on the right"
-    return [
-        {
-            "site": site,
-            "check": check,
-            "stage": "all",
-            "layer": 0,
-            "difference": float("nan"),
-            "tolerance": accepted_difference(hf),
-            "passed": True,
-            "note": note,
-        }
-    ]
+    return [_tell(site, check, "all", 0, float("nan"), accepted_difference(hf), note)]
 
 
 def _check_rows(

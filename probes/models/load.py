@@ -12,7 +12,6 @@ import torch
 import transformers
 from transformers import (
     AutoConfig,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -22,6 +21,7 @@ from probes.errors import UnknownModelError, UnsupportedModelError, UsageError
 from probes.files import hash_json
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
 from probes.models.cache import cache_folder
+from probes.models.conversion.saving import read_tokenizer_files
 from probes.models.convert import prepare_bundled
 from probes.models.doctor import examine_model
 from probes.models.examine import refuse_unfaithful
@@ -197,9 +197,7 @@ def _load_weights(
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, use_fast=True, trust_remote_code=False, local_files_only=True
-        )
+        tokenizer = read_tokenizer_files(folder)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise UnsupportedModelError(
             f"{folder} holds no tokenizer that transformers can load ({error}). Save one beside "

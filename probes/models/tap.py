@@ -65,6 +65,28 @@ class Attended:
             sinks=self.sinks,
         )
 
+    def weigh_all(self, row: int, *, causal: bool) -> Float[Tensor, "head position context"]:
+        """Compute the attention weights of every token of one row, in float32.
+
+        Parameters
+        ----------
+        row
+            Which of the batch.
+        causal
+            Whether a missing mask hides the future.
+        """
+        n_kv_heads, length = self.key.shape[1], self.query.shape[2]
+        position = torch.arange(length, device=self.query.device)
+        allowed = self._allowed(torch.full_like(position, row), position, causal=causal)
+        query = torch.unflatten(self.query[row].float(), 0, (n_kv_heads, -1))
+        products = (query @ self.key[row, :, None].float().mT).flatten(0, 1)
+        return _soften(
+            self.scaling * products,
+            allowed.movedim(1, 0),
+            softcap=self.softcap,
+            sinks=None if self.sinks is None else self.sinks[:, None],
+        )
+
     def slopes(
         self,
         row: Int[Tensor, " query"],
@@ -123,12 +145,23 @@ def attention_weights(
     n_kv_heads = key.shape[1]
     grouped = query.reshape(len(query), n_kv_heads, query.shape[1] // n_kv_heads, -1).float()
     logits = scaling * torch.einsum("qkgd,qkcd->qkgc", grouped, key.float()).flatten(1, 2)
+    return _soften(logits, allowed, softcap=softcap, sinks=None if sinks is None else sinks[None])
+
+
+def _soften(
+    logits: Float[Tensor, "*row context"],
+    allowed: Float[Tensor, "*#row context"],
+    *,
+    softcap: float | None,
+    sinks: Float[Tensor, "*#one"] | None,
+) -> Float[Tensor, "*row context"]:
+    """Turn scaled products into weights; `sinks` broadcasts to the logits without their last axis."""
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
     logits = logits + allowed
     if sinks is None:
         return torch.softmax(logits, dim=-1)
-    extra = sinks.float()[None, :, None].expand(len(logits), -1, 1)
+    extra = sinks.float().expand(logits.shape[:-1])[..., None]
     return torch.softmax(torch.cat([logits, extra], dim=-1), dim=-1)[..., :-1]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
-from probes.models.conversion.saving import save_model
+from probes.models.conversion.saving import read_tokenizer_files, save_model
 
 
 def convert_folder(files: Sequence[Path], folder: Path) -> PreTrainedModel:
@@ -29,8 +29,5 @@ def convert_folder(files: Sequence[Path], folder: Path) -> PreTrainedModel:
     hf: PreTrainedModel = architecture.from_pretrained(
         source, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True
     )
-    tokenizer = AutoTokenizer.from_pretrained(
-        source, use_fast=True, trust_remote_code=False, local_files_only=True
-    )
-    save_model(hf, tokenizer, folder)
+    save_model(hf, read_tokenizer_files(source), folder)
     return hf

@@ -6,16 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoTokenizer,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-)
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from probes.models.conversion.onnx import read_onnx_weights
-from probes.models.conversion.saving import fill_model, save_model
+from probes.models.conversion.saving import fill_model, read_tokenizer_files, save_model
 
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -43,8 +37,5 @@ def convert_llama(files: Sequence[Path], folder: Path) -> PreTrainedModel:
     hf = LlamaForCausalLM(config)
     fill_model(hf, weights)
     hf.generation_config = GenerationConfig.from_pretrained(source, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(
-        source, use_fast=True, trust_remote_code=False, local_files_only=True
-    )
-    save_model(hf, tokenizer, folder)
+    save_model(hf, read_tokenizer_files(source), folder)
     return hf

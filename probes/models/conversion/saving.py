@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import transformers
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.errors import UnsupportedModelError
 from probes.files import write_json
@@ -35,6 +36,13 @@ def fill_model(hf: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
             f"the package's weights are not those of a {type(hf).__name__}: {error}. This is the "
             "package that kvprobes was released with, so please report it."
         ) from error
+
+
+def read_tokenizer_files(folder: Path) -> Any:
+    """Load the fast tokenizer whose files lie in a folder; nothing that comes with it is run."""
+    return AutoTokenizer.from_pretrained(
+        folder, use_fast=True, trust_remote_code=False, local_files_only=True
+    )
 
 
 def wrap_tokenizer(backend: Tokenizer, *, max_length: int) -> PreTrainedTokenizerFast:
