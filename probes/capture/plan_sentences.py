@@ -19,7 +19,7 @@ from probes.capture.plan import CapturePlan, Take, tabulate_losses
 from probes.capture.plan_contexts import check_settings, describe_settings
 from probes.errors import AlignmentError
 from probes.words.align import Tokens, TokenSpan, align, tokenise
-from probes.words.lexicon import load_lexicon
+from probes.words.lexicon import read_frequencies
 from probes.words.tables import require_columns
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _find_other_labels(contexts: Sequence[Context]) -> Iterator[dict[str, str]]:
 
 def _describe_pairs(pairs: pd.DataFrame, occurrences: pd.DataFrame) -> pd.DataFrame:
     """Add the pairs' names, their labels and frequencies."""
-    known = load_lexicon().set_index("word")["z"]
+    known = read_frequencies()
     columns: dict[str, Any] = {
         "pair_id": [
             " / ".join(sorted(both))
@@ -235,5 +235,6 @@ def _describe_pairs(pairs: pd.DataFrame, occurrences: pd.DataFrame) -> pd.DataFr
     }
     for side in ("left", "right"):
         columns[f"{side}_label"] = occurrences["label"].iloc[pairs[side]].to_numpy()
-        columns[f"z_{side}"] = pairs[f"{side}_word"].str.lower().map(known).to_numpy()
+        words = pairs[f"{side}_word"].str.lower()
+        columns[f"z_{side}"] = [known.get(word, float("nan")) for word in words]
     return pairs.assign(**columns)

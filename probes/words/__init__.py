@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "coordination": ["Coordination", "fill_coordination", "load_coordinations"],
         "coordination_pairs": ["choose_coordinations"],
         "human": ["find_gensim_tables", "read_human_scores"],
-        "lexicon": ["load_lexicon"],
+        "lexicon": ["load_lexicon", "read_frequencies"],
         "pairs": ["hash_pairs", "load_pairs"],
         "relations": ["load_relations"],
         "sentences": ["load_sentences", "mark_treebank"],

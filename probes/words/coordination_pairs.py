@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from probes.errors import UsageError
-from probes.words.lexicon import load_lexicon
+from probes.words.lexicon import read_frequencies
 from probes.words.pairs import NEEDED
 from probes.words.tables import require_columns
 
@@ -136,8 +136,7 @@ def _tell_what_is_known(chosen: pd.DataFrame, tables: list[pd.DataFrame]) -> pd.
     """Add names and relatedness of listed pairs, and the words' frequencies."""
     names: dict[tuple[str, frozenset[str]], str] = {}
     relatedness: dict[tuple[str, frozenset[str]], str] = {}
-    lexicon = load_lexicon()
-    frequency = dict(zip(lexicon["word"], lexicon["z"], strict=True))
+    frequency = dict(read_frequencies())
     for table in tables:
         keys = [
             (head, frozenset((m1, m2)))
