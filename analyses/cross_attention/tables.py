@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analyses.divergence.tables import average_measures
-from analyses.shared.populations import Population
+from analyses.divergence.tables import RATIO, average_measures
+from probes.similarity.catalogue import OCCURRENCES, WORD_PAIRS
+from probes.similarity.measure import Measure
 from probes.similarity.tieability import resampled_r2
 from probes.stats.bootstrap import interval
 from probes.stats.estimates import Estimate
@@ -19,6 +20,16 @@ from probes.stats.shared import SharedResamples
 
 if TYPE_CHECKING:
     from analyses.divergence.compute import MeasuredCapture
+
+BASE = "encoder"
+"""The site that the others are compared with."""
+
+SHOWN = (
+    (RATIO, WORD_PAIRS),
+    ("representational_similarity", WORD_PAIRS),
+    ("tieability", OCCURRENCES),
+)
+"""The measures that figure and report show, and of which population."""
 
 
 def keep_space(capture: MeasuredCapture, space: str) -> MeasuredCapture:
@@ -31,7 +42,7 @@ def tabulate_differences(
     captures: Mapping[str, MeasuredCapture],
     *,
     base: str,
-    measures: Collection[str],
+    measures: Sequence[Measure],
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
@@ -44,7 +55,8 @@ def tabulate_differences(
     base
         The site that is subtracted.
     measures
-        Which measures to tabulate, means over heads in the functional space.
+        The measures of pairs to tabulate, beside tieability; means over heads in the functional
+        space.
     resamples, seed
         Of the words, the same for all sites.
 
@@ -52,72 +64,65 @@ def tabulate_differences(
     -------
     ``site, population, measure, condition, value, ci_low, ci_high``.
     """
-    names = {
-        site: [_name_pairs(population, capture.words) for population in capture.populations]
-        for site, capture in captures.items()
-    }
     shared = SharedResamples.draw(
-        (pair for lists in names.values() for pairs in lists for pair in pairs),
+        (
+            pair
+            for capture in captures.values()
+            for pairs in capture.populations.values()
+            for pair in zip(pairs.left_name, pairs.right_name, strict=True)
+        ),
         words=(word for capture in captures.values() for word in capture.words),
         resamples=resamples,
         seed=seed,
     )
-    estimates: dict[str, dict[tuple[str, str, str], Estimate]] = {}
-    tied: dict[str, dict[str, tuple[Tensor, Tensor]]] = {}
-    for site, capture in captures.items():
-        estimates[site] = {}
-        for pairs, (population, comparisons) in zip(
-            names[site], capture.comparisons(), strict=True
-        ):
-            bootstrap = shared.bootstrap(*zip(*pairs, strict=True))
-            for key, estimate in average_measures(comparisons, "functional", bootstrap).items():
-                estimates[site][population.name, *key] = estimate
-        tied[site] = _tie(capture, shared)
     rows: list[dict[str, Any]] = []
+    found = {site: _measure_pairs(capture, measures, shared) for site, capture in captures.items()}
+    tied = {site: _tie(capture, shared) for site, capture in captures.items()}
     for site in captures:
         if site == base:
             continue
-        for (population_name, measure, condition), estimate in estimates[site].items():
-            other = estimates[base].get((population_name, measure, condition))
-            if measure in measures and other is not None:
-                difference = estimate - other
-                place = (site, population_name, measure, condition)
-                rows.append(_row(place, difference.observed, difference.interval()))
-        for condition, (observed, samples) in tied[site].items():
-            if "tieability" in measures and condition in tied[base]:
-                base_observed, base_samples = tied[base][condition]
-                rows.append(
-                    _row(
-                        (site, "occurrences", "tieability", condition),
-                        observed - base_observed,
-                        interval(samples - base_samples),
-                    )
-                )
+        for place, estimate in found[site].items():
+            if place in found[base]:
+                difference = estimate - found[base][place]
+                rows.append(_row(site, place, difference.observed, difference.interval()))
+        for place, (observed, samples) in tied[site].items():
+            if place in tied[base]:
+                level, at_base = tied[base][place]
+                rows.append(_row(site, place, observed - level, interval(samples - at_base)))
     return pd.DataFrame(rows)
 
 
-def _name_pairs(population: Population, words: list[str]) -> list[tuple[str, str]]:
-    numbers = zip(population.left_word.tolist(), population.right_word.tolist(), strict=True)
-    return [(words[left], words[right]) for left, right in numbers]
+Place = tuple[str, str, str]
+"""Population, measure, condition."""
 
 
-def _tie(capture: MeasuredCapture, shared: SharedResamples) -> dict[str, tuple[Tensor, Tensor]]:
-    """Average tieability over heads: condition -> as observed, and by resampled test words."""
+def _measure_pairs(
+    capture: MeasuredCapture, measures: Sequence[Measure], shared: SharedResamples
+) -> dict[Place, Estimate]:
+    """Average every measure of pairs over heads."""
+    found = {}
+    for population, pairs, comparisons in capture.comparisons():
+        bootstrap = shared.bootstrap(list(pairs.left_name), list(pairs.right_name))
+        averages = average_measures(comparisons, "functional", bootstrap, measures)
+        found |= {(population, *key): estimate for key, estimate in averages.items()}
+    return found
+
+
+def _tie(capture: MeasuredCapture, shared: SharedResamples) -> dict[Place, tuple[Tensor, Tensor]]:
+    """Average tieability over heads: as observed, and by resampled test words."""
     found = {}
     for condition, results in capture.measured.tied.items():
         counts = shared.count_words([capture.words[n] for n in results[0].words.tolist()])
         samples = torch.stack([resampled_r2(result, counts) for result in results], dim=1)
         observed = torch.stack([result.r2 for result in results])
-        found[condition] = (observed.mean(), samples.mean((1, 2)))
+        found[OCCURRENCES, "tieability", condition] = observed.mean(), samples.mean((1, 2))
     return found
 
 
-def _row(
-    place: tuple[str, str, str, str], value: Tensor, ends: tuple[Tensor, Tensor]
-) -> dict[str, Any]:
+def _row(site: str, place: Place, value: Tensor, ends: tuple[Tensor, Tensor]) -> dict[str, Any]:
     names = ("site", "population", "measure", "condition")
     low, high = ends
-    return dict(zip(names, place, strict=True)) | {
+    return dict(zip(names, (site, *place), strict=True)) | {
         "value": float(value),
         "ci_low": float(low),
         "ci_high": float(high),

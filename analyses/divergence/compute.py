@@ -87,6 +87,11 @@ class MeasuredCapture:
     populations: dict[str, LocatedPairs]
     measured: Measurements
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every captured word, by its number."""
+        return self.populations[WORD_PAIRS].captured.names
+
     def comparisons(self) -> Iterator[tuple[str, LocatedPairs, Comparisons]]:
         """Yield every population with its own part of the comparisons."""
         start = 0
