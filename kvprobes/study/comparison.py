@@ -1,44 +1,42 @@
 """Models, or key stages of one model, side by side, from the tables of finished runs.
 
-``compute`` gathers what each run found, ``draw`` draws it; neither needs a model or a capture.
+``compute`` gathers what each run found; neither a model nor a capture is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.shared.tables import select
 from kvprobes.results import ResultFolder
 from probes.errors import UsageError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from probes.similarity.catalogue import OCCURRENCES, RANDOM_PAIRS, WORD_PAIRS, list_conditions
 
 NAME = "comparison"
-FIGURES = (
-    ("functional", "word pairs", "dissociation_ratio_5%"),
-    ("functional", "word pairs", "representational_similarity"),
-    ("functional", "occurrences", "tieability"),
-    ("raw", "all pairs", "mean_key_cosine"),
+COMPARED = (
+    {"space": "functional", "population": WORD_PAIRS, "measure": "dissociation_ratio_5%"},
+    {"space": "functional", "population": WORD_PAIRS, "measure": "representational_similarity"},
+    {"space": "functional", "population": OCCURRENCES, "measure": "tieability"},
+    {"space": "raw", "population": RANDOM_PAIRS, "measure": "mean_key_cosine"},
 )
-CONDITIONS = ("trained", "mismatched", "random", "slice")
+"""What is set side by side, in this order."""
 
 
 def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
-    """Gather the headline figures of finished runs.
+    """Gather what the headline question found in finished runs.
 
     Returns
     -------
     ``summary``
         ``run, model, key_stage, space, population, measure, condition, value, ci_low, ci_high``:
-        means over heads. A run is named by its model, its key stage, and its folder where two runs
-        would have one name.
+        means over heads, as trained and under every null. A run is named by its model, its key
+        stage, and its folder where two runs would have one name.
     ``layers``
-        ``run, measure, layer, depth, value, mismatched_mean, random_mean``: means over the heads of
-        a layer; depth goes from 0 (the first layer) to 1.
+        ``run, measure, layer, depth, value``, and ``mismatched_heads_mean`` and so on for every
+        null: means over the heads of a layer; depth goes from 0 (the first layer) to 1.
 
     Raises
     ------
@@ -68,18 +66,10 @@ def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
     }
 
 
-def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
-    """Draw the runs side by side, whole and by depth, from the tables alone."""
-    from kvprobes.study import figures
-
-    return {
-        "runs": figures.draw_runs(tables["summary"]),
-        "depth": figures.draw_depth(tables["layers"]),
-    }
-
-
 def write_comparison(folders: Sequence[ResultFolder], out: Path) -> list[Path]:
     """Write the comparison's tables and figures into a folder; return the figures' paths."""
+    from kvprobes.study.figures import draw
+
     tables = compute(folders)
     target = ResultFolder(out)
     manifests = {str(f.path): f.read_manifest("divergence")["files"] for f in folders}
@@ -101,31 +91,21 @@ def _name_runs(folders: Sequence[ResultFolder], summaries: Sequence[pd.DataFrame
 
 def _choose(summary: pd.DataFrame) -> pd.DataFrame:
     """Keep the rows that the comparison shows, in its order."""
-    parts = [
-        summary[
-            (summary["space"] == space)
-            & (summary["population"] == population)
-            & (summary["measure"] == measure)
-            & summary["condition"].isin(CONDITIONS)
-        ]
-        for space, population, measure in FIGURES
-    ]
-    return pd.concat(parts, ignore_index=True)
+    conditions = [condition.name for condition in list_conditions()]
+    kept = summary[summary["condition"].isin(conditions)]
+    return pd.concat([select(kept, **place) for place in COMPARED], ignore_index=True)
 
 
 def _average_layers(heads: pd.DataFrame) -> pd.DataFrame:
-    """Average each measure of `FIGURES` that heads have over the heads of each layer."""
+    """Average each compared measure that heads have over the heads of each layer."""
+    nulls = [f"{condition.name}_mean" for condition in list_conditions()]
     parts = []
-    for space, population, measure in FIGURES:
-        rows = heads[
-            (heads["space"] == space)
-            & (heads["population"] == population)
-            & (heads["measure"] == measure)
-        ]
+    for place in COMPARED:
+        rows = select(heads, **place)
         if rows.empty:
             continue
-        names = [n for n in ("value", "mismatched_mean", "random_mean") if n in rows]
+        names = ["value", *(name for name in nulls if name in rows)]
         means = rows.groupby("layer", as_index=False)[names].mean()
         last = max(int(means["layer"].max()), 1)
-        parts.append(means.assign(measure=measure, depth=means["layer"] / last))
+        parts.append(means.assign(measure=place["measure"], depth=means["layer"] / last))
     return pd.concat(parts, ignore_index=True)

@@ -7,21 +7,18 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from kvprobes import look_up as module
-from analyses.attention_example.compute import ExampleSettings, compute
+from analyses.attention_example import QUESTION, ExampleSettings
+from analyses.shared.given import Given
 from kvprobes.command.cli import app
 from probes.capture.store import open_store
-from tests.tiny import tiny_model
+from tests.kvprobes.runs import save_tiny_model
 
 runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model = tiny_model("llama", n_layers=2)
-    model.hf.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
+    folder = save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
     out = tmp_path_factory.mktemp("results") / "tiny"
     common = ["--model", str(folder), "--templates", "1", "--out", str(out)]
     captured = runner.invoke(app, ["capture", *common, "--pairs", "seed_pairs"])
@@ -42,7 +39,7 @@ def test_a_captured_pair_is_ranked_among_the_captured_pairs(options):
         runner.invoke(app, ["pair", "network", "neural", "social", *common, "--json"]).stdout
     )
     store = open_store(out / "capture")
-    similarity = compute(store, store.table("pairs"), settings=ExampleSettings())["similarity"]
+    similarity = QUESTION.compute(Given(store=store), ExampleSettings())["similarity"]
     expected = similarity.query("space == 'functional' and population == 'word pairs'")
     assert [row["value_percentile"] for row in told] == pytest.approx(
         expected["value_percentile"].tolist()
@@ -51,7 +48,7 @@ def test_a_captured_pair_is_ranked_among_the_captured_pairs(options):
 
 
 def test_another_pair_is_captured_once_beside_a_reference(options, monkeypatch):
-    monkeypatch.setattr(module, "REFERENCE", 60)
+    monkeypatch.setattr("kvprobes.look_up.REFERENCE", 60)
     common, out = options
     before = {path: path.read_bytes() for path in (out / "capture").rglob("*") if path.is_file()}
     asked = ["pair", "house", "black", "quick", *common]
@@ -64,6 +61,18 @@ def test_another_pair_is_captured_once_beside_a_reference(options, monkeypatch):
     second = runner.invoke(app, asked)
     assert "Reusing the finished capture" in second.output
     assert before == {path: path.read_bytes() for path in before}
+
+
+def test_the_reference_holds_the_pair_once(options, tmp_path, monkeypatch):
+    monkeypatch.setattr("kvprobes.look_up.REFERENCE", 60)
+    common, _ = options
+    asked = ["pair", "network", "social", "neural", *common[:-1], str(tmp_path)]
+    result = runner.invoke(app, asked)
+    assert result.exit_code == 0, result.output
+    pairs = open_store(tmp_path / "lookups" / "network-social-neural" / "capture").table("pairs")
+    found = pairs[pairs["head"] == "network"]
+    assert (found[["m1", "m2"]].to_numpy() == ["social", "neural"]).all(axis=1).sum() == 1
+    assert len(pairs) == 60  # the founding pair is always in the reference
 
 
 def test_one_word_twice_is_refused(options):

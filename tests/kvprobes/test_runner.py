@@ -114,7 +114,10 @@ def test_presets_stand_below_what_is_asked_for(folder):
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"toy_questions": {}}, "Did you mean 'toy_question'? There are: premise, toy_question, weights"),
+        (
+            {"toy_questions": {}},
+            "Did you mean 'toy_question'? There are: premise, toy_question, weights",
+        ),
         ({"premise": {"resample": 3}}, "Did you mean 'resamples'? There are: resamples, attended"),
         ({"premise": {"resamples": "many"}}, "premise.resamples cannot be 'many'"),
         ({"premise": {"attended": 0}}, "premise.attended is 0; give at least 0.001"),

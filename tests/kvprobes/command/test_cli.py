@@ -1,6 +1,10 @@
-import hashlib
+"""The commands as a user types them: what they leave, print, refuse and exit with."""
+
+from __future__ import annotations
+
 import inspect
 import json
+import runpy
 import shutil
 import sys
 from contextlib import contextmanager
@@ -9,11 +13,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from kvprobes.captures import pairs as workflow
+from analyses import list_questions
+from analyses.shared.settings import list_settings
+from kvprobes.captures.options import CaptureOptions
 from kvprobes.command.cli import app
 from probes.cluster import Cluster, InProcess
 from probes.linear.properties import label_occurrences
 from tests.analyses.treebanks import write_treebank
+from tests.kvprobes.runs import PAIRS, hash_results, save_tiny_model
 from tests.tiny import tiny_model
 
 runner = CliRunner()
@@ -21,11 +28,7 @@ runner = CliRunner()
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    model = tiny_model("llama", n_layers=2)
-    model.hf.save_pretrained(folder)
-    model.tokenizer.save_pretrained(folder)
-    return folder
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +41,30 @@ def arguments(model_folder, tmp_path_factory):
 def finished(arguments):
     """One whole run that the tests below look at."""
     options, out = arguments
-    result = runner.invoke(
-        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
-    )
+    with counting_loads() as loaded:
+        result = runner.invoke(app, ["run", *options, *PAIRS])
     assert result.exit_code == 0, result.output
-    return result, out
+    return result, out, loaded
 
 
-def hash_results(out):
-    return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(out.rglob("*"))
-        if path.is_file()
-    }
+@contextmanager
+def counting_loads():
+    """List the models that are loaded, by whichever name the function goes."""
+    loaded = []
+    real = sys.modules["probes.models.load"].load_model
+
+    def load(name, **options):
+        loaded.append(name)
+        return real(name, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("probes.models.load.load_model", load)
+        patch.setattr("probes.capture.worker.load_model", load)
+        yield loaded
 
 
 def test_run_leaves_report_tables_figures_and_manifests(finished):
-    result, out = finished
+    result, out, _ = finished
     assert "Report:" in result.stdout
     names = {str(path.relative_to(out)) for path in out.rglob("*")}
     assert {
@@ -78,9 +88,7 @@ def test_run_leaves_report_tables_figures_and_manifests(finished):
 def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    again = runner.invoke(
-        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
-    )
+    again = runner.invoke(app, ["run", *options, *PAIRS])
     assert again.exit_code == 0
     assert "Reusing the finished capture" in again.stderr
     assert "Reusing the tables of divergence" in again.stderr
@@ -90,21 +98,7 @@ def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, argum
 def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_path):
     options, out = arguments
     elsewhere = tmp_path / "tiny"
-    result = runner.invoke(
-        app,
-        [
-            "run",
-            *options[:2],
-            "--out",
-            str(elsewhere),
-            "--pairs",
-            "seed_pairs",
-            "--limit",
-            "40",
-            "--templates",
-            "2",
-        ],
-    )
+    result = runner.invoke(app, ["run", *options[:2], "--out", str(elsewhere), *PAIRS])
     assert result.exit_code == 0
     assert hash_results(elsewhere) == hash_results(out)
 
@@ -112,9 +106,7 @@ def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_
 def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    result = runner.invoke(
-        app, ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "3"]
-    )
+    result = runner.invoke(app, ["run", *options, *PAIRS[:-1], "3"])
     assert result.exit_code == 1
     assert "capture of other settings" in result.stderr
     assert "--out" in result.stderr
@@ -123,8 +115,7 @@ def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(finish
 
 def test_words_are_captured_for_an_analysis_that_lacks_them(finished, model_folder, tmp_path):
     options = ["--model", str(model_folder), "--out", str(tmp_path / "tiny")]
-    pairs = ["--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
-    assert runner.invoke(app, ["capture", *options, *pairs]).exit_code == 0
+    assert runner.invoke(app, ["capture", *options, *PAIRS]).exit_code == 0
     scores = tmp_path / "mine.csv"
     rows = [f"{word},tree,{n % 7}" for n, word in enumerate(["fox", "dog", "cat", "house"] * 9)]
     scores.write_text("\n".join(["word1,word2,score", *rows, "sun,st4r,2"]))
@@ -199,7 +190,7 @@ def given_out(monkeypatch):
         assert (scheduler, workers, logs.name) == ("dask", 3, "logs")
         yield Cluster(Noting(), is_here=True)
 
-    monkeypatch.setattr(workflow, "open_cluster", open_cluster)
+    monkeypatch.setattr("probes.cluster.open_cluster", open_cluster)
     return jobs
 
 
@@ -209,16 +200,14 @@ ON_CLUSTER = ["--scheduler", "dask", "--workers", "3"]
 def test_a_run_gives_its_captures_to_the_cluster(
     finished, model_folder, given_out, tmp_path, monkeypatch
 ):
-    for step in ("_analyse_where_possible", "_write_report", "_print_result"):
-        monkeypatch.setattr(f"kvprobes.command.cli.{step}", lambda *_: None)  # they are as ever
+    monkeypatch.setattr("kvprobes.runner.answer", lambda *_, **__: None)  # answers are as ever
     out = tmp_path / "tiny"
     shutil.copytree(finished[1], out)
     before = hash_results(out)
     for name in ("capture", "capture-words"):
         (out / name / "shards" / "00000.json").unlink()
     options = ["--model", str(model_folder), "--out", str(out), *ON_CLUSTER]
-    pairs = ["--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
-    result = runner.invoke(app, ["run", *options, *pairs])
+    result = runner.invoke(app, ["run", *options, *PAIRS])
     assert result.exit_code == 0, result.output
     assert given_out == [("capture", 0), ("capture-words", 0)]
     assert hash_results(out) == before
@@ -235,14 +224,115 @@ def test_a_treebank_is_given_to_the_cluster(model_folder, given_out, tmp_path):
 
 def test_json_output_is_the_result_and_nothing_else(finished, arguments):
     options, out = arguments
-    result = runner.invoke(
-        app,
-        ["run", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2", "--json"],
-    )
-    told = json.loads(result.stdout)
+    told = json.loads(runner.invoke(app, ["run", *options, *PAIRS, "--json"]).stdout)
     assert told["report"] == str(out / "report.html")
-    assert len(told["answer"]) >= 3
-    assert {row["condition"] for row in told["summary"]} >= {"trained", "mismatched", "random"}
+    headline = told["answers"]["divergence"]
+    assert headline["asks"] == list_questions()["divergence"].asks
+    assert len(headline["answer"]) >= 3
+    conditions = {row["condition"] for row in headline["summary"]}
+    assert conditions >= {"trained", "mismatched_heads", "random_heads"}
+    assert told["absent"] == {"cross_attention": "It needs an encoder-decoder."}
+
+
+def test_the_model_is_loaded_once_for_all_captures_and_questions(finished, model_folder):
+    _, out, loaded = finished
+    assert loaded == [str(model_folder)]
+    assert {path.name for path in out.glob("capture*")} == {
+        "capture",
+        "capture-untrained",
+        "capture-words",
+    }
+
+
+def test_settings_come_from_words_and_from_a_file(finished, model_folder, tmp_path):
+    out = tmp_path / "tiny"
+    shutil.copytree(finished[1], out)
+    file = tmp_path / "settings.toml"
+    file.write_text("[premise]\nresamples = 21\nattended = 0.3\n[probing]\nseed = 1\n")
+    options = ["--model", str(model_folder), "--out", str(out), "--settings", str(file)]
+    more = ["--set", "premise.resamples=22", "--set", "divergence.resamples=30"]
+    result = runner.invoke(app, ["run", *options, *more, *PAIRS])
+    assert result.exit_code == 0, result.output
+    assert "Computing: premise" in result.stderr
+    assert "Computing: divergence" in result.stderr
+    assert "Reusing the tables of nulls" in result.stderr
+    assert "does not ask probing" in result.stderr
+    asked = {"resamples": 22, "attended": 0.3, "seed": 0}
+    assert read_manifest(out, "premise")["inputs"]["settings"] == asked
+    assert read_manifest(out, "divergence")["inputs"]["settings"]["resamples"] == 30
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert '<tr class="asked"><td>resamples</td><td>22</td><td>300</td>' in page
+    result = runner.invoke(app, ["analyse", "premise", *options, "--resamples", "23"])
+    assert result.exit_code == 0, result.output
+    asked["resamples"] = 23
+    assert read_manifest(out, "premise")["inputs"]["settings"] == asked
+    assert str(out / "figures" / "premise.lift.png") in result.stdout
+    result = runner.invoke(app, ["analyse", "premise", *options, "--resamples", "23", "--json"])
+    assert json.loads(result.stdout)["inputs"]["settings"] == asked
+
+
+def read_manifest(out, question):
+    return json.loads((out / "tables" / f"{question}.manifest.json").read_text(encoding="utf-8"))
+
+
+def test_tables_of_an_older_version_are_told_and_computed_again(
+    finished, model_folder, tmp_path, monkeypatch
+):
+    out = tmp_path / "tiny"
+    shutil.copytree(finished[1], out)
+    for path in out.glob("tables/*.manifest.json"):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        del manifest["format"]  # before there was one
+        path.write_text(json.dumps(manifest), encoding="utf-8")
+    options = ["--model", str(model_folder), "--out", str(out)]
+    refused = runner.invoke(app, ["report", *options])
+    assert refused.exit_code == 1
+    assert "were written by another version" in refused.stderr
+    assert "`kvprobes run`: they are computed again, and captures are reused" in refused.stderr
+    result = runner.invoke(app, ["analyse", "premise", *options])
+    assert result.exit_code == 0, result.output
+    assert "Computing again: the tables of 'premise'" in result.stderr
+    told = json.loads(runner.invoke(app, ["report", *options, "--json"]).stdout)
+    assert list(told["answers"]) == ["premise"]
+    assert "another version" in told["absent"]["divergence"]
+    assert "`kvprobes analyse divergence`" in told["absent"]["divergence"]
+    monkeypatch.setattr("analyses.NAMES", ("premise", "attention_example"))  # to save time
+    again = runner.invoke(app, ["run", *options, *PAIRS])
+    assert again.exit_code == 0, again.output
+    assert "Reusing the tables of premise" in again.stderr
+    assert "Computing again: the tables of 'attention_example'" in again.stderr
+    assert again.stderr.count("Reusing the finished capture") == 2
+    for name in ("premise", "attention_example"):
+        assert read_manifest(out, name) == read_manifest(finished[1], name)
+
+
+def test_questions_fit_a_terminal_and_are_all_there(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    told = runner.invoke(app, ["questions"]).stdout
+    assert max(map(len, told.splitlines())) <= 100
+    for name in list_questions():
+        assert name in told
+    listed = json.loads(runner.invoke(app, ["questions", "--json"]).stdout)
+    assert [row["name"] for row in listed] == list(list_questions())
+    premise = next(row for row in listed if row["name"] == "premise")
+    assert premise["needs"] == ["a capture of word pairs"]
+    assert premise["in_run"] is True
+    assert premise["settings"]["resamples"]["default"] == 300
+
+
+@pytest.mark.parametrize("name", list_questions())
+def test_every_question_has_a_command_and_is_a_script(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    question = list_questions()[name]
+    told = runner.invoke(app, ["analyse", name, "--help"])
+    assert told.exit_code == 0, told.output
+    assert question.asks.split()[0] in told.stdout
+    for own in list_settings(question.settings).values():
+        assert told.stdout.count(f" {own.option} ") == 1, own.name
+    monkeypatch.setattr(sys, "argv", ["script", "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"analyses.{name}", run_name="__main__")
+    assert end.value.code == 0
 
 
 def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished, arguments):
@@ -253,9 +343,7 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
     result = runner.invoke(app, ["analyse", "divergence", *options])
     assert result.exit_code == 1
     assert "lacks 1 of its" in result.stderr
-    mended = runner.invoke(
-        app, ["capture", *options, "--pairs", "seed_pairs", "--limit", "40", "--templates", "2"]
-    )
+    mended = runner.invoke(app, ["capture", *options, *PAIRS])
     assert mended.exit_code == 0
     assert shard.read_bytes() == whole
 
@@ -266,16 +354,30 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
         (["run", "--model", "no-such/model"], "no-such/model"),
         (["run", "--pairs", "nowhere.tsv"], "nowhere.tsv"),
         (["run", "--templates", "t99"], "t99"),
-        (["analyse", "everything"], "there is no analysis 'everything'"),
+        (["analyse", "divergenc"], "Did you mean 'divergence'? There are: divergence, nulls,"),
         (["analyse", "divergence", "--out", "nowhere"], "holds no capture"),
+        (["analyse", "divergence", "--resample", "5"], "Did you mean '--resamples'? There are:"),
+        (["analyse", "divergence", "--resamples", "5x"], "divergence.resamples cannot be '5x'"),
+        (
+            ["analyse", "probing", "--probe", "logistik"],
+            "Did you mean 'logistic'?",
+        ),
+        (["substitute", "--preset", "ful"], "Did you mean 'full'?"),
+        (["run", "--set", "divergens.bins=9"], "Did you mean 'divergence'? There are:"),
+        (["run", "--set", "divergence.bin=9"], "Did you mean 'bins'? There are:"),
+        (["run", "--set", "divergence.bins=0"], "give at least"),
+        (["run", "--set", "bins"], "QUESTION.SETTING=VALUE"),
+        (["run", "--settings", "nowhere.toml"], "the settings in nowhere.toml cannot be read"),
+        (["analyse", "nulls", "--settings", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["report", "--out", "nowhere"], "holds no tables"),
+        (["compare", "nowhere"], "holds no tables"),
         (["capture", "--scheduler", "dusk"], "there is no scheduler 'dusk'"),
     ],
 )
 def test_user_errors_exit_1_with_one_clear_message(arguments, told, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = runner.invoke(app, arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == 1, result.output
     assert told in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
@@ -284,13 +386,14 @@ def test_user_errors_exit_1_with_one_clear_message(arguments, told, tmp_path, mo
 def test_wrong_options_exit_2():
     assert runner.invoke(app, ["run", "--batch-size", "0"]).exit_code == 2
     assert runner.invoke(app, ["sing"]).exit_code == 2
+    assert runner.invoke(app, ["analyse", "--loud"]).exit_code == 2
 
 
 def test_ctrl_c_exits_130_and_says_that_nothing_is_lost(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kvprobes.command.cli.capture_step", interrupt)
+    monkeypatch.setattr("kvprobes.captures.pairs.capture_pairs", interrupt)
     result = runner.invoke(app, ["capture"])
     assert result.exit_code == 130
     assert "Nothing is lost" in result.stderr
@@ -302,7 +405,7 @@ def test_models_lists_the_default():
 
 
 def test_default_folder_is_a_single_name_below_results():
-    options = workflow.CaptureOptions(model="org/some model/")
+    options = CaptureOptions(model="org/some model/")
     assert options.folder.path.as_posix() == "results/org--some--model"
 
 
@@ -334,20 +437,6 @@ def test_doctor_on_an_architecture_that_is_refused(tmp_path):
     result = runner.invoke(app, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
     assert "inside its own forward pass" in result.output
-
-
-@pytest.mark.parametrize(
-    ("source", "ids"),
-    [
-        ("templates_zh", ["z00", "z01", "z02", "z03", "z04", "z05"]),
-        ("templates_zh:2", ["z00", "z01"]),
-        ("templates_zh:z05,z01", ["z05", "z01"]),
-        ("t01,t00", ["t01", "t00"]),
-        ("2", ["t00", "t01"]),
-    ],
-)
-def test_templates_by_table_number_and_id(source, ids):
-    assert workflow._load_templates(source)["template_id"].tolist() == ids
 
 
 def test_capture_of_running_text(model_folder, tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from kvprobes.study.comparison import compute, write_comparison
 from kvprobes.results import ResultFolder
+from kvprobes.study.comparison import compute, write_comparison
 from probes.errors import StoreError, UsageError
 from tests.analyses.tables import make_tables
 
@@ -36,9 +36,9 @@ def test_gathers_each_runs_own_figures(runs):
     assert list(tables["summary"]["run"].unique()) == [*names, "large, normed keys (d)"]
     own = runs[1].read_tables("divergence")
     row = tables["summary"].query(
-        "run == @names[1] and measure == 'tieability' and condition == 'slice'"
+        "run == @names[1] and measure == 'tieability' and condition == 'random_slice'"
     )
-    expected = own["summary"].query("measure == 'tieability' and condition == 'slice'")
+    expected = own["summary"].query("measure == 'tieability' and condition == 'random_slice'")
     assert row[["value", "ci_low", "ci_high"]].to_numpy().tolist() == (
         expected[["value", "ci_low", "ci_high"]].to_numpy().tolist()
     )
@@ -70,3 +70,16 @@ def test_refuses_nothing_twice_and_unfinished(runs, tmp_path):
         compute([runs[0], runs[0]])
     with pytest.raises(StoreError, match="holds no tables"):
         compute([runs[0], ResultFolder(tmp_path / "nowhere")])
+
+
+def test_every_null_of_the_tables_is_kept_and_no_difference(runs):
+    tables, own = compute(runs[:1]), runs[0].read_tables("divergence")
+    rows = own["summary"].query(
+        "space == 'functional' and population == 'word pairs' "
+        "and measure == 'dissociation_ratio_5%'"
+    )
+    expected = {name for name in rows["condition"] if " - " not in name}
+    assert {"trained", "mismatched_heads", "random_heads"} <= expected
+    found = tables["summary"].query("measure == 'dissociation_ratio_5%'")
+    assert set(found["condition"]) == expected
+    assert {"mismatched_heads_mean", "random_heads_mean"} <= set(tables["layers"])
