@@ -12,7 +12,7 @@ _attributes = {
     ],
     "estimates": ["Estimate", "PairBootstrap"],
     "folds": ["Fit", "Splits", "word_folds"],
-    "jackknife": ["jackknife_error", "jackknife_interval"],
+    "jackknife": ["jackknife_interval"],
     "multiple": ["benjamini_hochberg", "max_t"],
     "null_comparison": ["NullComparison", "compare_with_null"],
     "permutation": ["permutation_p"],

@@ -7,23 +7,25 @@ import scipy.stats
 from jaxtyping import Float
 
 
-def jackknife_error(
-    without: Float[np.ndarray, "block *figure"],
-) -> Float[np.ndarray, "*figure"]:
-    """Compute the standard error of a figure from what it is without each block.
+def jackknife_interval(
+    whole: Float[np.ndarray, "*figure"], without: Float[np.ndarray, "block *figure"]
+) -> tuple[Float[np.ndarray, "*figure"], Float[np.ndarray, "*figure"]]:
+    """Give the 95 % interval of a figure: Student's t with one degree of freedom less than blocks.
 
-    sqrt((n - 1) / n sum (figure without b - mean of these)^2). Blocks stand for independent pieces
-    of the data (seeds, stretches of a text); of the mean of all blocks it is the usual standard
-    error, exactly.
+    The standard error is sqrt((n - 1) / n sum (figure without b - mean of these)^2). Blocks stand
+    for independent pieces of the data (seeds, stretches of a text); of the mean of all blocks it is
+    the usual t interval, exactly.
 
     Parameters
     ----------
+    whole
+        The figure from all blocks.
     without
         The figure with each block left out.
 
     Returns
     -------
-    Float[np.ndarray, "*figure"]
+    low, high
         NaN with fewer than two blocks.
 
     Notes
@@ -33,27 +35,8 @@ def jackknife_error(
     """
     n = len(without)
     if n < 2:
-        return np.full(without.shape[1:], np.nan)
+        nothing = np.full(without.shape[1:], np.nan)
+        return nothing, nothing
     spread = ((without - without.mean(0)) ** 2).sum(0)
-    return np.asarray(np.sqrt((n - 1) / n * spread))
-
-
-def jackknife_interval(
-    whole: Float[np.ndarray, "*figure"], without: Float[np.ndarray, "block *figure"]
-) -> tuple[Float[np.ndarray, "*figure"], Float[np.ndarray, "*figure"]]:
-    """Give the 95 % interval of a figure: Student's t with one degree of freedom less than blocks.
-
-    Parameters
-    ----------
-    whole
-        The figure from all blocks.
-    without
-        See :func:`jackknife_error`.
-
-    Returns
-    -------
-    low, high
-        NaN with fewer than two blocks.
-    """
-    reach = scipy.stats.t.ppf(0.975, max(len(without) - 1, 1)) * jackknife_error(without)
+    reach = scipy.stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * spread)
     return np.asarray(whole - reach), np.asarray(whole + reach)
