@@ -87,6 +87,20 @@ class MomentReader(Reader):
             raise Enough
 
 
+def run_windows(reader: Reader, windows: Sequence[Window], aim: Aim) -> None:
+    """Run one batch of windows for its keys, values and attention alone, which `reader` hears."""
+    model = reader.model
+    ids, mask = join_rows([window.ids for window in windows])
+    trunk: Any = model.trunk
+    options: dict[str, Any] = {}
+    if model.has_encoder_and_decoder:
+        trunk = model.hf.get_encoder()
+    elif model.geometry.causal:
+        options["use_cache"] = False
+    inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+    reader.run(aim, trunk, **inputs, **options)
+
+
 class TextRunner:
     """Runs batches of windows and reads them, without logits or gradients.
 
@@ -106,16 +120,7 @@ class TextRunner:
     @torch.inference_mode()
     def run(self, windows: Sequence[Window], sampled: Sequence[int] = ()) -> dict[str, Tensor]:
         """Run one batch; return the rows of the `sampled` among its tokens that count."""
-        model = self.reader.model
-        ids, mask = join_rows([window.ids for window in windows])
-        trunk: Any = model.trunk
-        options: dict[str, Any] = {}
-        if model.has_encoder_and_decoder:
-            trunk = model.hf.get_encoder()
-        elif model.geometry.causal:
-            options["use_cache"] = False
-        inputs = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
-        self.reader.run(self._aim(windows, sampled), trunk, **inputs, **options)
+        run_windows(self.reader, windows, self._aim(windows, sampled))
         return self.reader.rows
 
     def draw(self, windows: Sequence[Window], purpose: int) -> UInt64[np.ndarray, " token"]:

@@ -155,7 +155,7 @@ def _soften(
     softcap: float | None,
     sinks: Float[Tensor, "*#one"] | None,
 ) -> Float[Tensor, "*row context"]:
-    """Turn scaled products into weights; `sinks` broadcasts to the logits without their last axis."""
+    """Turn scaled products into weights; `sinks` has one number a row, or broadcasts so."""
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
     logits = logits + allowed
