@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
-from probes.models.projections import HeadNorm, Projection
+from probes.models.projections import HeadNorm, Projection, read_matrix
 from probes.models.rotary import Rotation
 
 Part = Literal["query", "key", "value"]
@@ -104,9 +103,7 @@ class AttentionLayer:
 
     def output_weights(self) -> Float[Tensor, "head d_value d_model"]:
         """Return W_O cut by head: head h writes ``output_weights()[h].T @ v``."""
-        matrix = self.output_module.get_parameter("weight").detach()
-        matrix = matrix if isinstance(self.output_module, Conv1D) else matrix.T
-        return torch.unflatten(matrix, 0, (self.n_heads, self.d_value))
+        return torch.unflatten(read_matrix(self.output_module), 0, (self.n_heads, self.d_value))
 
     def norm(
         self, part: Part, vectors: Float[Tensor, "*rows head d_head"]

@@ -46,9 +46,7 @@ class Projection:
 
     def weights(self) -> Float[Tensor, "head d_head d_input"]:
         """Return the weights that map the projection's input to these heads."""
-        matrix = self.module.get_parameter("weight").detach()
-        by_output = matrix if isinstance(self.module, Conv1D) else matrix.T
-        rows = self.split(by_output).movedim(0, -1)
+        rows = self.split(read_matrix(self.module)).movedim(0, -1)
         if self.d_unused:
             return torch.nn.functional.pad(rows, (0, self.d_unused))
         if not self.d_shared:
@@ -72,6 +70,12 @@ class Projection:
         made = torch.einsum("...m,hdm->...hd", x, self.weights().to(x.dtype))
         bias = self.bias()
         return made if bias is None else made + bias.to(x.dtype)
+
+
+def read_matrix(module: nn.Module) -> Float[Tensor, "d_input d_output"]:
+    """Return the weights of a linear module; GPT-2's Conv1D holds them the other way round."""
+    matrix = module.get_parameter("weight").detach()
+    return matrix if isinstance(module, Conv1D) else matrix.T
 
 
 NormInput = Literal["head", "all heads", "heads first"]

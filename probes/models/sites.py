@@ -22,7 +22,7 @@ from probes.models.families import (
 )
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.layer import AttentionLayer
-from probes.models.projections import HeadNorm, Projection
+from probes.models.projections import HeadNorm, Projection, read_matrix
 from probes.models.rotary import Rotation
 
 _D_HEAD = ("qk_head_dim", "head_dim", "attention_head_size", "head_size", "key_value_proj_dim")
@@ -203,7 +203,7 @@ class _LayerReader:
                 else None
             ),
         )
-        n_inputs = output.get_parameter("weight").shape[0 if isinstance(output, Conv1D) else 1]
+        n_inputs = len(read_matrix(output))
         if n_inputs != layer.n_heads * layer.d_value:
             raise refuse(
                 self.hf,
@@ -238,7 +238,7 @@ class _LayerReader:
         if family.layout == "latent":
             names = ("q_proj" if self.module.q_proj is not None else "q_b_proj", *names[1:])
         modules = [self._linear(self._locate(name)) for name in names]
-        widths = [self._width(module) for module in modules]
+        widths = [read_matrix(module).shape[1] for module in modules]
         layout = family.layout
         if getattr(self.module, "multi_query", True) is False:  # GPT-BigCode, as GPT-NeoX then
             layout = "by head"
@@ -261,7 +261,8 @@ class _LayerReader:
     def _read_own_query(self) -> Projection:
         name = self._locate(self.family.query)
         module = self._linear(name)
-        cut = torch.unflatten(torch.arange(self._width(module)), 0, (-1, self.d_head))
+        width = read_matrix(module).shape[1]
+        cut = torch.unflatten(torch.arange(width), 0, (-1, self.d_head))
         return Projection(name, module, cut)
 
     def _numbers(self) -> dict[str, int]:
@@ -278,9 +279,6 @@ class _LayerReader:
             "d_own": getattr(self.module, "qk_nope_head_dim", 0),
             "d_value": getattr(self.module, "v_head_dim", 0),
         }
-
-    def _width(self, module: nn.Module) -> int:
-        return int(module.get_parameter("weight").shape[1 if isinstance(module, Conv1D) else 0])
 
     def _locate(self, name: str) -> str:
         return self.name.rpartition(".")[0] + name if name[0] == "." else f"{self.name}.{name}"
