@@ -84,7 +84,7 @@ def _answer_difference(summary: pd.DataFrame) -> str:
     sentences = {
         1: "Meaning is closer to values than to keys by {}.",
         -1: "Meaning is closer to keys than to values by {}.",
-        0: "Neither is clearly closer to meaning by {}.",
+        0: "Neither keys nor values are clearly closer to meaning by {}.",
     }
     return _tell_groups(sentences, groups)
 

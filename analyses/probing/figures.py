@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import (
-    LEVEL,
     draw_line,
     draw_points,
     letter_panels,
@@ -19,11 +19,9 @@ from analyses.shared.drawing import (
     spread,
 )
 from analyses.shared.maps import draw_head_maps
-from analyses.shared.style import FAINT, GREY, PAGE, Look, house_style, new_figure
+from analyses.shared.numbers import CLEAR
+from analyses.shared.style import FAINT, GREY, Look, house_style, new_panels
 from analyses.shared.tables import present, select
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 DIFFERENCE = "values - keys"
 NOTES = {"accuracy": "accuracy", "r2": "R²"}
@@ -53,6 +51,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return drawn
 
 
+@house_style()
 def draw_headline(summary: pd.DataFrame) -> Figure:
     """Draw every property's scores of keys, values and controls, and values less keys.
 
@@ -64,49 +63,45 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
         With ``property, score, part, value, ci_low, ci_high, majority, control``.
     """
     gaps = select(summary, part=DIFFERENCE).sort_values("value", ignore_index=True)
-    names = list(gaps["property"])
-    rows = np.arange(len(names))
-    with house_style():
-        figure = new_figure(PAGE, 1.4 + 0.36 * len(names))
-        left, right = panels = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
-        looks = list_looks()
-        for shift, (part, look) in zip(spread(len(looks), 0.325)[::-1], looks.items(), strict=True):
-            mine = line_up(select(summary, part=part), names, "property")
-            draw_points(left, rows + shift, mine, look, flat=True)
-        keys = line_up(select(summary, part="keys"), names, "property")
-        for column, style, label in (
-            ("majority", ":", "commonest class"),
-            ("control", "-", "control task"),
-        ):
-            line = {"color": GREY, "linestyle": style, "linewidth": 0.9, "label": label}
-            left.vlines(keys[column], rows - 0.38, rows + 0.38, **line)
-        draw_points(right, rows, gaps, Look("", "black"), flat=True)
-        mark(right, x=0)
-        limit = 1.15 * float(gaps[["value", "ci_low", "ci_high"]].abs().max(axis=None)) + 1e-6
-        right.set_xlim(-limit, limit)
-        right.set_xlabel("values \N{MINUS SIGN} keys")
-        right.locator_params(axis="x", nbins=5)
-        # Points rise from the lower left to the upper right, so the other two corners are free.
-        corner: dict[str, Any] = {"within": "axes fraction", "fontsize": 6.5}
-        note(right, "keys know\nit better", (0, 1), horizontal="left", vertical="top", **corner)
-        note(right, "values know\nit better", (1, 0), horizontal="right", **corner)
-        left.set_xlabel("held-out score, mean over heads")
-        labels = [f"{n} ({NOTES[s]})" for n, s in zip(names, gaps["score"], strict=True)]
-        left.set_yticks(rows, labels)
-        left.set_ylim(-0.6, len(names) - 0.4)
-        for axes in panels:
-            axes.grid(axis="x", linewidth=0.3, color=FAINT)
-            axes.set_axisbelow(True)
-        letter_panels(panels, ("what a linear probe finds", "difference, 95 % over words"))
-        share_legend(figure, [left], ncols=4)
-        return figure
+    names, rows = list(gaps["property"]), np.arange(len(gaps))
+    height = 1.4 + 0.36 * len(names)
+    figure, (left, right) = new_panels(height, 2, sharey=True, width_ratios=[1.5, 1])
+    for shift, (part, look) in spread(list_looks().items(), 0.325):
+        mine = line_up(select(summary, part=part), names, "property")
+        draw_points(left, rows - shift, mine, look, flat=True)
+    keys = line_up(select(summary, part="keys"), names, "property")
+    for column, style, label in (
+        ("majority", ":", "commonest class"),
+        ("control", "-", "control task"),
+    ):
+        line = {"color": GREY, "linestyle": style, "linewidth": 0.9, "label": label}
+        left.vlines(keys[column], rows - 0.38, rows + 0.38, **line)
+    left.set_xlabel("held-out score, mean over heads")
+    scores = zip(names, gaps["score"], strict=True)
+    left.set_yticks(rows, [f"{name} ({NOTES[score]})" for name, score in scores])
+    left.set_ylim(-0.6, len(names) - 0.4)
+    draw_points(right, rows, gaps, Look("", "black"), flat=True)
+    mark(right, x=0)
+    limit = 1.15 * float(gaps[["value", "ci_low", "ci_high"]].abs().max(axis=None)) + 1e-6
+    right.set(xlim=(-limit, limit), xlabel="values \N{MINUS SIGN} keys")
+    right.locator_params(axis="x", nbins=5)
+    # Points rise from the lower left to the upper right, so the other two corners are free.
+    corner: dict[str, Any] = {"within": "axes fraction", "fontsize": 6.5}
+    note(right, "keys know\nit better", (0, 1), horizontal="left", vertical="top", **corner)
+    note(right, "values know\nit better", (1, 0), horizontal="right", **corner)
+    for axes in (left, right):
+        axes.grid(axis="x", linewidth=0.3, color=FAINT)
+        axes.set_axisbelow(True)
+    letter_panels((left, right), ("what a linear probe finds", "difference, 95 % over words"))
+    share_legend(figure, [left], ncols=4)
+    return figure
 
 
 def draw_maps(differences: pd.DataFrame) -> Figure:
     """Draw values less keys for every property, layer and kv head.
 
     Heads are marked whose difference is clear: its p, corrected over the heads for a false
-    discovery rate, is below 5 %, or, of pairs, its interval excludes 0.
+    discovery rate, is below `CLEAR`, or, of pairs, its interval excludes 0.
 
     Parameters
     ----------
@@ -114,7 +109,7 @@ def draw_maps(differences: pd.DataFrame) -> Figure:
         With ``property, part, layer, kv_head, value, ci_low, ci_high, p_bh``.
     """
     chosen = select(differences, part=DIFFERENCE)
-    groups = {name: select(chosen, property=name) for name in dict.fromkeys(chosen["property"])}
+    groups = {name: select(chosen, property=name) for name in chosen["property"].unique()}
     label = "values \N{MINUS SIGN} keys (accuracy or R²)"
     return draw_head_maps(groups, label, is_clear=_is_clear)
 
@@ -122,9 +117,10 @@ def draw_maps(differences: pd.DataFrame) -> Figure:
 def _is_clear(rows: pd.DataFrame) -> pd.Series[bool]:
     # Pairs have no p, as those that share a word cannot be exchanged one by one.
     excludes_zero = (rows["ci_low"] > 0) | (rows["ci_high"] < 0)
-    return (rows["p_bh"] < LEVEL).where(rows["p_bh"].notna(), excludes_zero)
+    return (rows["p_bh"] < CLEAR).where(rows["p_bh"].notna(), excludes_zero)
 
 
+@house_style()
 def draw_learning(learning: pd.DataFrame) -> Figure:
     """Draw, by the number of occurrences trained on, the bits a label of the next words takes.
 
@@ -133,19 +129,17 @@ def draw_learning(learning: pd.DataFrame) -> Figure:
     learning
         With ``property, part, trained_on, accuracy, bits``.
     """
-    names = list(dict.fromkeys(learning["property"]))
-    with house_style():
-        figure = new_figure(PAGE, 2.3)
-        panels = figure.subplots(1, len(names), squeeze=False)[0]
-        for axes, name in zip(panels, names, strict=True):
-            mine = select(learning, property=name)
-            for part in present(mine["part"], tuple(list_looks())):
-                rows, look = select(mine, part=part), list_looks()[part]
-                draw_line(axes, rows["trained_on"], rows, look, columns=["bits"])
-            axes.set_xscale("log")
-            axes.set_ylim(bottom=0)
-            axes.set_xlabel("occurrences trained on")
-        letter_panels(panels, names)
-        panels[0].set_ylabel("bits a label of unseen words")
-        share_legend(figure, panels, ncols=3)
-        return figure
+    names, looks = list(learning["property"].unique()), list_looks()
+    figure, panels = new_panels(2.3, len(names))
+    for axes, name in zip(panels, names, strict=False):
+        mine = select(learning, property=name)
+        for part in present(mine["part"], tuple(looks)):
+            rows = select(mine, part=part)
+            draw_line(axes, rows["trained_on"], rows, looks[part], columns=["bits"])
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("occurrences trained on")
+    letter_panels(panels, names)
+    panels[0].set_ylabel("bits a label of unseen words")
+    share_legend(figure, panels, ncols=3)
+    return figure

@@ -128,13 +128,13 @@ def _answer(summary: pd.DataFrame) -> list[str]:
     words = {
         -1: "Keys know more of {}",
         1: "Values know more of {}",
-        0: "Neither clearly knows more of {}",
+        0: "Neither keys nor values clearly know more of {}",
     }
     sentences = [f"{words[sign].format(join(names))}." for sign, names in groups.items() if names]
     sentences[0] += " Numbers: the score of values minus that of keys, with 95 % intervals."
     if beaten:
         sentences.append(
             f"A random slice of x, as wide as a key, knows more of {join(beaten)} than keys or "
-            "values do. W_K and W_V did not make what can be read there."
+            "values do. What can be read there was therefore not made by W_K or W_V."
         )
     return sentences

@@ -32,7 +32,7 @@ def make_summary(gap, slice_score=0.4):
             "\N{MINUS SIGN}0.050).",
         ),
         ((0.1, 0.05, 0.2), "Values know more of colour (0.100, 0.050 to 0.200)."),
-        ((0.1, -0.05, 0.2), "Neither clearly knows more of colour (0.100, "),
+        ((0.1, -0.05, 0.2), "Neither keys nor values clearly know more of colour (0.100, "),
     ],
 )
 def test_probes_say_who_knows_more(gap, start):
