@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from probes.capture.located import LocatedPairs
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.catalogue import TOPS, TRAINED, name_difference
 from probes.similarity.conditions import require_one_width
-from probes.similarity.pairs import pair_cosines
+from probes.similarity.pairs import average_pairs, pair_cosines
 from probes.similarity.premise import pair_attention, premise_lift
 from probes.similarity.spaces import Space, read_heads, read_metrics, to_space
 from probes.stats.estimates import Estimate, PairBootstrap
@@ -88,9 +89,7 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
     with progress_bar("Asking for the premise", total=store.n_layers, unit="layers") as advance:
         layers = map_threads(measure, range(store.n_layers), on_done=advance)
     tables = {"summary": _tabulate_means(layers), "heads": _tabulate_heads(layers)}
-    for table in tables.values():
-        table.insert(0, "model", store.manifest["model"])
-        table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
+    name_capture(tables.values(), store)
     return tables
 
 
@@ -98,8 +97,7 @@ def _compare(store: Store, layer: int, pairs: LocatedPairs, space: Space, metric
     """Compute s_K [head, pair], mean over templates."""
     keys = read_heads(store, "k", layer)
     keys = to_space(keys, space, metric=metric, templates=pairs.captured.template)
-    cosines = pair_cosines(keys, pairs.left.flatten(), pairs.right.flatten())
-    return cosines.reshape(-1, *pairs.left.shape).mean(2)
+    return average_pairs(pair_cosines, keys, pairs.left, pairs.right)
 
 
 def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from probes.capture.located import LocatedPairs
 from probes.parallel import map_threads
-from probes.similarity.conditions import LayerCoordinates, iterate_coordinates, require_one_width
+from probes.similarity.conditions import iterate_coordinates, require_one_width
+from probes.similarity.pairs import average_pairs, pair_cosines
 from probes.similarity.spaces import read_metrics
 from probes.stats.checks import require_finite
 
@@ -26,7 +27,6 @@ human scores, and go by the name of their table."""
 FEWEST_PAIRS = 30
 """A relation, or a list of scored pairs, of fewer is left out: its interval would say nothing."""
 
-_PAIRS = 4096  # gathered at a time: they stay in the cache
 COMPARED = (
     ("functional", "trained"),
     ("functional", "random_heads"),
@@ -74,14 +74,16 @@ def compare_words(
     """
     require_one_width(store)
     metrics = read_metrics(store)
-    flat = (pairs.left.flatten(), pairs.right.flatten())
 
-    def compare(layer: int) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+    def compare(layer: int) -> dict[tuple[str, str], list[Tensor]]:
         coordinates = iterate_coordinates(
             store, layer, metrics[layer], pairs.captured.template, draws=1, seed=seed
         )
         return {
-            (c.space, c.condition): _compare(c, flat, pairs.left.shape[1])
+            (c.space, c.condition): [
+                average_pairs(pair_cosines, vectors, pairs.left, pairs.right)
+                for vectors in (c.keys, c.values)
+            ]
             for c in coordinates
             if (c.space, c.condition) in COMPARED
         }
@@ -91,33 +93,6 @@ def compare_words(
         place: Similarities(*(torch.stack([found[place][n] for found in layers]) for n in (0, 1)))
         for place in COMPARED
     }
-
-
-def _compare(
-    coordinates: LayerCoordinates, flat: tuple[Tensor, Tensor], n_templates: int
-) -> tuple[Tensor, Tensor]:
-    keys, values = (
-        _multiply_pairs(vectors, *flat).reshape(len(vectors), -1, n_templates).mean(2)
-        for vectors in (coordinates.keys, coordinates.values)
-    )
-    return keys, values
-
-
-def _multiply_pairs(
-    vectors: Float[Tensor, "head occurrence d"], left: Tensor, right: Tensor
-) -> Float[Tensor, "head pair"]:
-    """Give the cosines of `pair_cosines`; each vector is brought to length 1 only once.
-
-    A word is in ten pairs and more here. A vector of length 0 gives NaN, which `percentile_among`
-    and the rank correlations refuse.
-    """
-    unit = vectors / vectors.norm(dim=-1, keepdim=True)
-    cosines = vectors.new_empty(len(vectors), len(left))
-    for start in range(0, len(left), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        one, other = (unit.index_select(1, side[part]) for side in (left, right))
-        cosines[:, part] = one.mul_(other).sum(-1)
-    return cosines
 
 
 def percentile_among(

@@ -10,7 +10,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_indices, require_same_shape
 
-_BYTES = 16 * 2**20  # per gathered tensor; it, its partner and their scaled copies stay small
+_BYTES = 4 * 2**20  # per gathered tensor: it and its partner stay in the cache
 
 
 def pair_cosines(
