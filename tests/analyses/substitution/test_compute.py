@@ -16,13 +16,13 @@ from analyses.shared.given import Given
 from analyses.substitution import QUESTION, Kind, SubstitutionSettings
 from analyses.substitution.compute import cut_text
 from analyses.substitution.tables import COSTS, correlate_costs
-from kvprobes.runner import answer
+from kvprobes.runner import answer, choose_settings
 from kvprobes.session import Session
 from probes.causal.edits import Edit, intervening
 from probes.causal.substitute import KINDS
 from probes.causal.sweep import Sweep
-from probes.errors import UnsupportedModelError
-from probes.words.texts import Corpus, Document
+from probes.errors import UnsupportedModelError, UsageError
+from probes.words.texts import Document, load_corpus
 from tests.tiny import KNOWN_WORDS, tiny_model
 
 SETTINGS = SubstitutionSettings(
@@ -50,13 +50,30 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def given(model):
-    return Given(model=model, corpus=Corpus(write(6, 0), write(5, 1)))
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    for split, documents in (("train", write(6, 0)), ("held_out", write(5, 1))):
+        (folder / split).mkdir()
+        for document in documents:
+            (folder / split / f"{document.name}.txt").write_text(document.text)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
-def tables(given):
-    return QUESTION.compute(given, SETTINGS)
+def given(model, text):
+    return Given(model=model, corpus=load_corpus(text))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A result folder; `tables` leaves its finished parts there."""
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def tables(given, folder):
+    parts = folder / "parts" / "substitution"
+    return QUESTION.compute(dataclasses.replace(given, parts=parts), SETTINGS)
 
 
 def test_tables_have_every_place_and_kind(tables):
@@ -241,17 +258,22 @@ def test_an_encoder_is_refused(given):
         QUESTION.compute(dataclasses.replace(given, model=tiny_model("bert")), SETTINGS)
 
 
-def test_it_is_answered_once_in_a_folder(model, tmp_path):
-    text = tmp_path / "text"
-    text.mkdir()
-    for document in write(9, 2):
-        (text / f"{document.name}.txt").write_text(document.text)
-    session = Session(tmp_path / "out", text=str(text))
+def test_it_is_answered_once_in_a_folder(model, text, folder, tables, monkeypatch):
+    monkeypatch.setattr(Sweep, "run", None)  # the parts are there
+    session = Session(folder, text=text)
     session.load = session.captured_model = lambda: model
-    settings = {"preset": "quick", "length": 16, "ranks": "1", "resamples": 20}
+    settings = dataclasses.asdict(SETTINGS)
     first = answer(QUESTION, session, **settings)
-    assert (first.is_new, first.settings.head_kinds) == (True, ("keys", "mean"))
+    pd.testing.assert_frame_equal(first.tables["summary"], tables["summary"])
     assert not answer(QUESTION, session, **settings).is_new
     assert session.folder.figure_path("substitution", "summary", "png").stat().st_size > 10_000
     inputs = session.folder.read_manifest("substitution")["inputs"]
-    assert inputs["settings"] == json.loads(json.dumps(dataclasses.asdict(first.settings)))
+    assert inputs["settings"] == json.loads(json.dumps(settings))
+
+
+def test_presets_and_settings_in_words():
+    quick = choose_settings(QUESTION, "quick", {"ranks": "1,2", "head_kinds": "keys,clamp"})
+    assert (quick.length, quick.ranks, quick.head_kinds) == (40, (1, 2), ("keys", "clamp"))
+    assert choose_settings(QUESTION, "full", {}) == SubstitutionSettings()
+    with pytest.raises(UsageError, match=r"no value of substitution\.head_kinds 'slice'"):
+        choose_settings(QUESTION, None, {"head_kinds": "keys,slice"})

@@ -54,8 +54,15 @@ def settings(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tables(given, settings):
-    return QUESTION.compute(given, settings)
+def folder(tmp_path_factory):
+    """A result folder; `tables` leaves its finished parts there."""
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def tables(given, settings, folder):
+    parts = folder / "parts" / "swaps"
+    return QUESTION.compute(dataclasses.replace(given, parts=parts), settings)
 
 
 def test_tables_agree_with_plain_means(tables):
@@ -195,8 +202,9 @@ def test_presets_and_settings_in_words():
         choose_settings(QUESTION, "medium", {})
 
 
-def test_it_is_answered_once_in_a_folder(given, settings, tables, tmp_path):
-    session = Session(tmp_path)
+def test_it_is_answered_once_in_a_folder(given, settings, folder, tables, monkeypatch):
+    monkeypatch.setattr(Swapper, "run", None)  # the parts are there
+    session = Session(folder)
     session.load = session.captured_model = lambda: given.model
     first = answer(QUESTION, session, **dataclasses.asdict(settings))
     pd.testing.assert_frame_equal(first.tables["indices"], tables["indices"])
