@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -94,7 +95,7 @@ def plan_sentences(
         reason = f" The first: {losses[0]['reason']}." if losses else ""
         raise AlignmentError(f"no two words of the {len(rows)} sentences can be compared.{reason}")
     if causal:
-        losses += _find_other_labels(contexts)
+        contexts = list(_settle_labels(contexts, losses))
     layout = lay_out_contexts(
         tokenizer, contexts, causal=causal, take=take, whole_contexts=whole_contexts, seed=seed
     )
@@ -136,15 +137,7 @@ def _align(
     """Find the words and queries of one sentence; None if nothing is left to compare."""
 
     def lose(word: str, head: str, reason: str) -> None:
-        losses.append(
-            {
-                "template_id": TEMPLATE,
-                "modifier": word,
-                "head": head,
-                "sentence": tokens.text,
-                "reason": reason,
-            }
-        )
+        losses.append(_describe_loss(tokens, word, head, reason))
 
     words: dict[TokenSpan, MarkedWord] = {}
     members: dict[tuple[int, int], list[TokenSpan]] = {}
@@ -207,21 +200,34 @@ def _find_query(
     return tokens.text[start:end].strip(), TokenSpan(following, following)
 
 
-def _find_other_labels(contexts: Sequence[Context]) -> Iterator[dict[str, str]]:
-    """Tell of words that a causal model cannot tell apart, though they have two labels."""
-    known: dict[tuple[int, ...], str] = {}
+def _settle_labels(
+    contexts: Sequence[Context], losses: list[dict[str, str]]
+) -> Iterator[Context]:
+    """Give words that a causal model cannot tell apart the label that comes first."""
+    known: dict[tuple[int, ...], MarkedWord] = {}
     for context in contexts:
+        words = []
         for word in context.words:
-            label = known.setdefault(context.tokens.ids[: word.tokens.last + 1], word.group)
-            if label != word.group:
-                yield {
-                    "template_id": TEMPLATE,
-                    "modifier": word.word,
-                    "head": "",
-                    "sentence": context.tokens.text,
-                    "reason": f"up to here the sentence is the same as one where the word is "
-                    f"labelled {label!r}, which counts for both, and not {word.group!r}",
-                }
+            first = known.setdefault(context.tokens.ids[: word.tokens.last + 1], word)
+            if first.group != word.group:
+                reason = (
+                    "up to this word the sentence is the same as one in which it is labelled "
+                    f"{first.group!r}, which counts for both, and not {word.group!r}"
+                )
+                losses.append(_describe_loss(context.tokens, word.word, "", reason))
+                word = replace(word, group=first.group, about=first.about)
+            words.append(word)
+        yield replace(context, words=tuple(words))
+
+
+def _describe_loss(tokens: Tokens, word: str, head: str, reason: str) -> dict[str, str]:
+    return {
+        "template_id": TEMPLATE,
+        "modifier": word,
+        "head": head,
+        "sentence": tokens.text,
+        "reason": reason,
+    }
 
 
 def _describe_pairs(pairs: pd.DataFrame, occurrences: pd.DataFrame) -> pd.DataFrame:

@@ -48,3 +48,21 @@ def make_model(name: str) -> Model:
     if name == "t5":
         return build_model(build_hf("t5"), tiny_tokenizer(bos=False, eos=True), name="tiny-t5")
     return tiny_model(name, n_kv_heads=1) if name == "gemma" else tiny_model(name)
+
+
+class JoiningTokenizer:
+    """A tokenizer in whose offsets every `word` also covers the letter behind the next space."""
+
+    is_fast = True
+
+    def __init__(self, word: str) -> None:
+        self.word, self.own = word, tiny_tokenizer()
+        self.convert_ids_to_tokens = self.own.convert_ids_to_tokens
+
+    def __call__(self, texts: list[str], **options: object) -> object:
+        encoded = self.own(texts, **options)
+        for text, offsets in zip(texts, encoded["offset_mapping"], strict=True):
+            for place, (start, end) in enumerate(offsets):
+                if text[start:end].strip() == self.word:
+                    offsets[place] = (start, end + 2)
+        return encoded
