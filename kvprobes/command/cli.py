@@ -177,7 +177,7 @@ add_command(app, find_question("erasure"), name="erase")
 @app.command()
 def tie(
     preset: Annotated[str, typer.Option(help="smoke, laptop (under an hour) or gpu.")] = "laptop",
-    text: Annotated[str | None, typer.Option(help="Your own: a .txt file, or a folder.")] = None,
+    text: given.Text = "text",
     tokenizer: Annotated[str | None, typer.Option(help="bytes, or that of a model.")] = None,
     out: given.Out = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one core each.")] = 2,
@@ -195,13 +195,14 @@ def tie(
             for sentence in folder.describe(question).answer:
                 typer.echo(sentence)
             return
-        asked = {"preset": preset, "text": text, "tokenizer": tokenizer}
         answer_question(
             question,
-            {name: value for name, value in asked.items() if value is not None},
+            {} if tokenizer is None else {"tokenizer": tokenizer},
             out=folder.path,
-            device=device,
+            preset=preset,
+            text=text,
             workers=workers,
+            device=device,
         )
 
 
