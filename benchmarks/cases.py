@@ -13,6 +13,8 @@ COVERAGE = (0.92, 0.97)
 AT_MOST = (0.0, 0.05)
 RESAMPLES, PERMUTATIONS = 300, 239
 RATIO, SIMILARITY = "dissociation ratio (5 %)", "representational similarity"
+NAMES = {RATIO: "dissociation_ratio_5%", SIMILARITY: "representational_similarity"}
+"""Figure -> its name in the catalogue of measures."""
 
 
 @dataclass(frozen=True)

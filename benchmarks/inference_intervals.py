@@ -12,6 +12,7 @@ from benchmarks import simulated
 from benchmarks.cases import (
     COVERAGE,
     LEVEL,
+    NAMES,
     RATIO,
     RESAMPLES,
     SIMILARITY,
@@ -20,6 +21,7 @@ from benchmarks.cases import (
     Counts,
 )
 from benchmarks.simulated import PAIRS, WORDS, Heads, compare_heads, draw_heads, draw_pairs
+from probes.similarity.catalogue import find_measure
 from probes.similarity.compare import PairComparison
 from probes.similarity.divergence import divergence_curve
 from probes.similarity.resampled import resample_measures
@@ -36,14 +38,16 @@ def resample(comparison: PairComparison, bootstrap: PairBootstrap) -> dict[str, 
     """Estimate ratio and similarity; [head]."""
     layers = PairComparison.stack([comparison])
     ones = torch.ones(1, comparison.s_k.shape[-1])
-    parts = [
-        resample_measures(layers, weights, tops=(0.05,), crossed=False)
+    measures = [find_measure(name) for name in NAMES.values()]
+    observed, by_word, by_pair = (
+        resample_measures(layers, weights, measures=measures, crossed=False)
         for weights in (ones, bootstrap.word_weights, bootstrap.own_weights)
-    ]
-    ratios, similarities = zip(*((r[0, :, 0, :, 0], s[:, 0, :, 0]) for r, s in parts), strict=True)
+    )
     return {
-        RATIO: Estimate(ratios[0][0], *ratios[1:]),
-        SIMILARITY: Estimate(similarities[0][0], *similarities[1:]),
+        figure: Estimate(
+            observed[name][0, 0, :, 0], by_word[name][:, 0, :, 0], by_pair[name][:, 0, :, 0]
+        )
+        for figure, name in NAMES.items()
     }
 
 

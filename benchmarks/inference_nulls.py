@@ -9,6 +9,7 @@ from benchmarks import simulated
 from benchmarks.cases import (
     AT_MOST,
     LEVEL,
+    NAMES,
     PERMUTATIONS,
     RATIO,
     SIMILARITY,
@@ -17,11 +18,11 @@ from benchmarks.cases import (
     Counts,
 )
 from benchmarks.simulated import PAIRS, WORDS, Heads, compare_heads, draw_heads, draw_pairs
-from probes.similarity.shuffled import PAIR_MEASURES, ShuffledPairs, shuffle_pairs
+from probes.capture.located import DistinctWords
+from probes.similarity.catalogue import find_measure
+from probes.similarity.shuffled import ShuffledPairs, shuffle_pairs
 from probes.stats.null_comparison import NullComparison, compare_with_null
 from probes.stats.word_permutation import permute_words
-
-NAMES = {RATIO: "dissociation_ratio_5%", SIMILARITY: "representational_similarity"}
 
 
 def shuffle(
@@ -33,11 +34,9 @@ def shuffle(
     return shuffle_pairs(
         heads.keys,
         heads.values,
-        rows=torch.arange(n_words)[:, None],
-        left_word=left,
-        right_word=right,
+        DistinctWords(torch.arange(n_words)[:, None], left, right),
         permutations=permute_words(n_words, permutations=PERMUTATIONS, seed=seed, strata=strata),
-        measures=PAIR_MEASURES,
+        measures=[find_measure(name) for name in NAMES.values()],
     )
 
 

@@ -31,8 +31,8 @@ from probes.parallel import count_cores, map_threads
 from probes.progress import progress_bar
 from probes.similarity.angles import principal_angles
 from probes.similarity.canonical import canonical_correlations, held_out_canonical_correlations
-from probes.similarity.catalogue import ATTENDED
-from probes.similarity.cka import debiased_cka, join_templates
+from probes.similarity.catalogue import ATTENDED, TOPS, find_measure
+from probes.similarity.cka import debiased_cka
 from probes.similarity.closed_form import closed_form_r2
 from probes.similarity.compare import PairComparison
 from probes.similarity.divergence import divergence_curve
@@ -44,8 +44,6 @@ from probes.similarity.neighbours import (
 from probes.similarity.premise import premise_lift
 from probes.similarity.resampled import resample_measures
 from probes.similarity.tieability import tieability
-
-TOPS = (0.01, 0.05, 0.10)
 
 
 def over_layers(measure: Callable[[int], list[Tensor]], data: Data) -> list[Tensor]:
@@ -66,10 +64,14 @@ def measure_pairs(data: Data) -> list[Tensor]:
 
 def measure_ranks(data: Data, pairs: list[Tensor]) -> list[Tensor]:
     """Dissociation ratios and representational similarity in every resample."""
-    ratios, similarity = resample_measures(
-        PairComparison(*pairs), data.pair_weights, tops=TOPS, crossed=False
+    names = (*(f"dissociation_ratio_{top:.0%}" for top in TOPS), "representational_similarity")
+    found = resample_measures(
+        PairComparison(*pairs),
+        data.pair_weights,
+        measures=[find_measure(name) for name in names],
+        crossed=False,
     )
-    return [figure[..., 0].movedim(0, -1) for figure in (*ratios, similarity)]
+    return [found[name][..., 0].movedim(0, -1) for name in names]
 
 
 def measure_curves(data: Data, pairs: list[Tensor]) -> list[Tensor]:
@@ -114,9 +116,8 @@ def measure_cka(data: Data) -> list[Tensor]:
     """Debiased CKA, one row a word."""
 
     def measure(layer: int) -> list[Tensor]:
-        return [
-            debiased_cka(*(join_templates(x[layer], data.rows) for x in (data.keys, data.values)))
-        ]
+        sides = (x[layer][:, data.rows].flatten(-2) for x in (data.keys, data.values))
+        return [debiased_cka(*sides)]
 
     return over_layers(measure, data)
 
