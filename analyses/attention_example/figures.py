@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import draw_by_layer, letter_panels, mark, note
 from analyses.shared.maps import add_bar, draw_map, give_height, scale_from_zero
-from analyses.shared.style import DIVERGING, GREY, PAGE, Look, house_style, new_figure, spell
+from analyses.shared.style import (
+    DIVERGING,
+    GREY,
+    PAGE,
+    Look,
+    house_style,
+    new_figure,
+    new_panels,
+    spell,
+)
 from analyses.shared.tables import select
 from probes.similarity import catalogue
 from probes.similarity.catalogue import WORD_PAIRS
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe & Ito's, but those of no condition beside which they could stand.
+# Okabe & Ito's: the two words and the claim are no conditions.
 WORD_LOOKS = (("#0072B2", "o", "-"), ("#D55E00", "s", "--"))
 SHADE = "#009E73"
 
@@ -33,6 +41,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
+@house_style()
 def draw_attention(attention: pd.DataFrame) -> Figure:
     """Map the attention to each word, layer by query head, means over templates.
 
@@ -46,35 +55,31 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
     means = attention.groupby(["word", *places], as_index=False, sort=False)["weight"].mean()
     others = attention.groupby(places, as_index=False)["expected"].mean()
     norm = scale_from_zero(means["weight"])
+    height = give_height(others["layer"].nunique())
+    figure, panels = new_panels(height, 3, sharey=True, width_ratios=(1.2, 1.2, 1))
+    *maps, curve = panels
     lines: dict[str, Look] = {}
-    with house_style():
-        figure = new_figure(PAGE, give_height(others["layer"].nunique()))
-        *maps, curve = figure.subplots(1, 3, sharey=True, width_ratios=(1.2, 1.2, 1))
-        for number, (axes, word) in enumerate(zip(maps, means["word"].unique(), strict=True)):
-            mine = select(means, word=word)
-            image = draw_map(axes, mine, norm, value="weight", head="head")
-            axes.set_xlabel("query head")
-            others[word] = mine["weight"].to_numpy()
-            lines[word] = Look(spell(word), *WORD_LOOKS[number])
-        maps[0].set_ylabel("layer")
-        add_bar(figure, image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
-        lines["expected"] = Look("others", GREY, "", ":")
-        draw_by_layer(curve, others, lines=lines, dots=None, beside_map=True)
-        curve.set(xlabel="attention weight", xlim=(0, None))
-        # In the free corner beside the colour bar, where it hides no line.
-        curve.legend(
-            loc="lower right",
-            bbox_to_anchor=(1, 0.01),
-            bbox_transform=figure.transFigure,
-            ncols=3,
-            handlelength=1.6,
-            columnspacing=1,
-        ).set_in_layout(False)
-        titles = [f"{head_word} → {look.label}" for look in list(lines.values())[:2]]
-        letter_panels((*maps, curve), (*titles, "mean over heads"))
+    for axes, word, look in zip(maps, means["word"].unique(), WORD_LOOKS, strict=True):
+        mine = select(means, word=word)
+        image = draw_map(axes, mine, norm, value="weight", head="head")
+        axes.set_xlabel("query head")
+        others = others.merge(mine.rename(columns={"weight": word}).drop(columns="word"), on=places)
+        lines[word] = Look(spell(word), *look)
+    maps[0].set_ylabel("layer")
+    add_bar(figure, image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
+    lines["expected"] = Look("others", GREY, "", ":")
+    draw_by_layer(curve, others, lines=lines, dots=None, beside_map=True)
+    curve.set(xlabel="attention weight", xlim=(0, None))
+    # In the free corner beside the colour bar, where it hides no line.
+    corner = {"bbox_to_anchor": (1, 0.01), "bbox_transform": figure.transFigure}
+    legend = curve.legend(loc="lower right", ncols=3, handlelength=1.6, columnspacing=1, **corner)
+    legend.set_in_layout(False)
+    titles = [f"{head_word} → {lines[word].label}" for word in means["word"].unique()]
+    letter_panels(panels, (*titles, "mean over heads"))
     return figure
 
 
+@house_style()
 def draw_similarity(
     similarity: pd.DataFrame, summary: pd.DataFrame, words: Sequence[str]
 ) -> Figure:
@@ -89,30 +94,26 @@ def draw_similarity(
     words
         The two words, for the labels.
     """
-    from matplotlib.colors import Normalize
-
     place = {"space": "functional", "population": WORD_PAIRS}
     heads = select(similarity, **place)
     share = select(summary, measure="pattern_share", **place).iloc[0]
+    figure = new_figure(PAGE, give_height(heads["layer"].nunique()))
+    left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
+    maps = left.subplots(1, 2, sharey=True)
+    for axes, column in zip(maps, ("key_percentile", "value_percentile"), strict=True):
+        image = draw_map(axes, heads, Normalize(0, 100), value=column, colours=DIVERGING)
+    maps[0].set_ylabel("layer")
     between = " and ".join(map(spell, words))
-    with house_style():
-        figure = new_figure(PAGE, give_height(heads["layer"].nunique()))
-        left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
-        maps = left.subplots(1, 2, sharey=True)
-        for axes, side in zip(maps, ("key", "value"), strict=True):
-            percentile, norm = f"{side}_percentile", Normalize(0, 100)
-            image = draw_map(axes, heads, norm, value=percentile, colours=DIVERGING)
-        maps[0].set_ylabel("layer")
-        bar = add_bar(left, image, maps, f"percentile of {between} among the word pairs")
-        bar.set_ticks([0, 25, 50, 75, 100])
-        scatter = right.subplots()
-        _draw_quadrants(scatter, heads)
-        title = (
-            f"shaded: {share['value']:.0%} of heads; other pairs: {share['expected']:.0%}\n"
-            f"(this pair stands at percentile {share['percentile']:.0f} "
-            f"among {share['others']:.0f})"
-        )
-        letter_panels((*maps, scatter), ("key similarity", "value similarity", title))
+    bar = add_bar(left, image, maps, f"percentile of {between} among the word pairs")
+    bar.set_ticks([0, 25, 50, 75, 100])
+    scatter = right.subplots()
+    _draw_quadrants(scatter, heads)
+    of_heads, of_others = (100 * share[name] for name in ("value", "expected"))
+    title = (
+        f"shaded: {of_heads:.0f} % of heads; other pairs: {of_others:.0f} %\n"
+        f"(this pair stands at percentile {share['percentile']:.0f} among {share['others']:.0f})"
+    )
+    letter_panels((*maps, scatter), ("key similarity", "value similarity", title))
     return figure
 
 

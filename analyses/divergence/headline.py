@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
 from analyses.divergence.labels import place_labels
 from analyses.shared.drawing import (
-    draw_points,
+    draw_conditions,
     letter,
-    line_up,
     mark,
     note,
     read_conditions,
     share_legend,
-    spread,
+    wrap,
 )
 from analyses.shared.style import GREY, PAGE, Look, can_draw, house_style, new_figure
 from analyses.shared.tables import populations, present, select
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FOUNDING = (
     ("network", {"neural", "social"}),
@@ -31,7 +29,8 @@ FOUNDING = (
 )
 """The pairs that the question came from, and the first of them in Chinese."""
 
-RATIO = "dissociation_ratio_"
+RATIOS = "dissociation_ratio_"
+NOTHING = "values know nothing of keys"
 RELATEDNESS = ("related", "mid", "unrelated")
 # Tol's "muted" scheme: these are kinds of pairs, and must not look like conditions.
 KINDS = (("#AA4499", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"), (GREY, "D"))
@@ -45,6 +44,7 @@ QUADRANTS = (
 NAMED = 8
 
 
+@house_style()
 def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """Draw s_K against s_V of all pairs, and DR at every top beside the nulls.
 
@@ -55,24 +55,25 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     summary
         Rows ``dissociation_ratio_*`` of the functional space are drawn.
     """
-    is_ratio = summary["measure"].str.startswith(RATIO)
-    ratios = select(summary[is_ratio], space="functional")
-    with house_style():
-        figure = new_figure(PAGE, 3.6)
-        names = populations(ratios)
-        grid = figure.add_gridspec(1, 2, width_ratios=[1.3, 1])
-        scatter = figure.add_subplot(grid[0])
-        right = grid[1].subgridspec(1, max(1, len(names)))
-        shared = None
-        for number, name in enumerate(names):
-            axes = figure.add_subplot(right[number], sharey=shared)
-            _draw_ratios(axes, ratios, name, first=number == 0)
-            letter(axes, number + 1, name)
-            shared = shared or axes
-        style = {"loc": "outside lower right", "columnspacing": 1.2, "handletextpad": 0.1}
-        share_legend(figure, [shared] if shared else [], ncols=3, **style)
-        _draw_scatter(scatter, pairs)
-        return figure
+    ratios = select(summary[summary["measure"].str.startswith(RATIOS)], space="functional")
+    names = populations(ratios)
+    figure = new_figure(PAGE, 3.6)
+    grid = figure.add_gridspec(1, 2, width_ratios=[1.3, 1])
+    scatter = figure.add_subplot(grid[0])
+    right = grid[1].subgridspec(1, max(1, len(names)))
+    panels: list[Any] = []
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(right[number], sharey=panels[0] if panels else None)
+        _draw_ratios(axes, ratios, name)
+        letter(axes, number + 1, name)
+        axes.tick_params(labelleft=not panels)
+        panels.append(axes)
+    if panels:
+        panels[0].set_ylabel("dissociation ratio DR")
+    style = {"loc": "outside lower right", "columnspacing": 1.2, "handletextpad": 0.1}
+    share_legend(figure, panels, ncols=3, **style)
+    _draw_scatter(scatter, pairs)
+    return figure
 
 
 def _draw_scatter(axes: Any, pairs: pd.DataFrame) -> None:
@@ -92,8 +93,6 @@ def _draw_scatter(axes: Any, pairs: pd.DataFrame) -> None:
 
 def _draw_pairs(axes: Any, pairs: pd.DataFrame) -> None:
     """Draw a point a pair, in a mixed order, so that no kind of pairs lies on top of the others."""
-    import seaborn as sns
-
     rows = pairs.sample(frac=1, random_state=0)
     many = len(rows) > 3000
     style: dict[str, Any] = {
@@ -201,28 +200,19 @@ def _escape(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_ratios(axes: Any, ratios: pd.DataFrame, population: str, *, first: bool) -> None:
+def _draw_ratios(axes: Any, ratios: pd.DataFrame, population: str) -> None:
     """Draw DR at the tops, a marker a condition, between its two reference lines."""
-    measures = list(dict.fromkeys(ratios["measure"]))
-    conditions = read_conditions(ratios)
-    places = np.arange(len(measures))
-    for condition, shift in zip(conditions, spread(len(conditions), 0.22), strict=True):
-        rows = select(ratios, population=population, condition=condition)
-        look = Look.of_condition(condition)
-        draw_points(axes, places + shift, line_up(rows, measures, "measure"), look)
-    middle = places.mean() if len(places) else 0.0
+    measures = list(ratios["measure"].unique())
+    mine = select(ratios, population=population)
+    draw_conditions(axes, mine, measures, "measure", reach=0.22)
+    middle = (len(measures) - 1) / 2
     mark(axes, y=1)
     mark(axes, y=0)
-    note(axes, "values know\nnothing of keys", (middle, 1))
+    note(axes, wrap(NOTHING), (middle, 1))
     note(axes, "similar keys\nalways mean\nsimilar values", (middle, 0), vertical="top")
-    drawn = ratios[ratios["condition"].isin(conditions)]
+    drawn = ratios[ratios["condition"].isin(read_conditions(ratios))]
     top = np.nanmax([1.16, 1.04 * drawn["ci_high"].max(), 1.04 * drawn["value"].max()])
-    axes.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top))
-    tops = [name.removeprefix(RATIO).replace("%", " %") for name in measures]
-    axes.set_xticks(places, tops)
-    axes.set_yticks(np.arange(0, top, 0.25))
+    axes.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top), yticks=np.arange(0, top, 0.25))
+    tops = [name.removeprefix(RATIOS).replace("%", " %") for name in measures]
+    axes.set_xticks(range(len(measures)), tops)
     axes.set_xlabel("share of pairs with\nthe highest $s_K$")
-    if first:
-        axes.set_ylabel("dissociation ratio DR")
-    else:
-        axes.tick_params(labelleft=False)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import draw_points, letter_panels, mark
-from analyses.shared.style import GREY, PAGE, Look, house_style, new_figure
+from analyses.shared.style import GREY, Look, house_style, new_panels
 from analyses.shared.tables import select
 from probes.similarity.catalogue import PARTS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -21,6 +17,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return {"losses": draw_losses(tables["losses"])}
 
 
+@house_style()
 def draw_losses(losses: pd.DataFrame) -> Figure:
     """Draw the rise of the loss with each property erased from keys or values, and with controls.
 
@@ -29,25 +26,20 @@ def draw_losses(losses: pd.DataFrame) -> Figure:
     losses
         With ``property, part, erased, value, ci_low, ci_high``.
     """
-    names = list(dict.fromkeys(losses["property"]))
-    with house_style():
-        figure = new_figure(PAGE, 2.4)
-        panels = figure.subplots(1, max(1, len(names)), sharey=True, squeeze=False)[0]
-        labels: list[str] = []
-        for axes, name in zip(panels, names, strict=False):
-            labels = []
-            for part in reversed(PARTS):
-                rows = select(losses, property=name, part=part)
-                rows = rows[rows["erased"] != "property - controls"][::-1]
-                place = len(labels) + np.arange(len(rows))
-                is_control = (rows["erased"] != "property").to_numpy()
-                look = Look.of_part(part)
-                draw_points(axes, place[~is_control], rows[~is_control], look, flat=True)
-                grey = Look("", GREY, look.marker)
-                draw_points(axes, place[is_control], rows[is_control], grey, flat=True)
-                labels += [f"{part}, {erased}" for erased in rows["erased"]]
-            mark(axes, x=0)
-            axes.set_xlabel("rise of the loss, nats a token")
-        panels[0].set_yticks(range(len(labels)), labels)
-        letter_panels(panels[: len(names)], names)
-        return figure
+    rows = losses[losses["erased"] != "property - controls"]
+    names = list(losses["property"].unique())
+    figure, panels = new_panels(2.4, len(names), sharey=True)
+    for axes, name in zip(panels, names, strict=False):
+        mine = select(rows, property=name)[::-1]
+        for part in PARTS:
+            look = Look.of_part(part)
+            own = ((mine["part"] == part) & (mine["erased"] == "property")).to_numpy()
+            controls = ((mine["part"] == part) & (mine["erased"] != "property")).to_numpy()
+            draw_points(axes, np.flatnonzero(own), mine[own], look, flat=True)
+            grey = Look("", GREY, look.marker)
+            draw_points(axes, np.flatnonzero(controls), mine[controls], grey, flat=True)
+        axes.set_yticks(range(len(mine)), mine["part"] + ", " + mine["erased"])
+        mark(axes, x=0)
+        axes.set_xlabel("rise of the loss, nats a token")
+    letter_panels(panels, names)
+    return figure

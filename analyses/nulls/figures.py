@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analyses.shared.drawing import LEVEL, draw_points, letter_panels, mark, wrap
-from analyses.shared.style import PAGE, Look, house_style, new_figure
+from analyses.shared.drawing import draw_points, letter_panels, mark, wrap
+from analyses.shared.numbers import CLEAR
+from analyses.shared.style import Look, house_style, new_panels
 from analyses.shared.tables import select
 from probes.similarity import catalogue
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLUMNS = 5
 TESTED = ("dissociation_ratio_5%", "representational_similarity")
@@ -29,6 +28,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
+@house_style()
 def draw_measures(summary: pd.DataFrame) -> Figure:
     """Draw each measure: trained mean as a line, every null's mean and spread beside it.
 
@@ -36,25 +36,20 @@ def draw_measures(summary: pd.DataFrame) -> Figure:
     ----------
     summary
         ``measure, condition, value, null_mean, null_sd, p_bh``; filled: the corrected p is below
-        `LEVEL`.
+        `CLEAR`.
     """
     measures = catalogue.sort_measures(summary["measure"])
     nulls = catalogue.sort_conditions(summary["condition"])
-    columns = min(COLUMNS, max(1, len(measures)))
-    n_rows = max(1, -(-len(measures) // columns))
-    with house_style():
-        figure = new_figure(PAGE, 0.45 + (0.55 + 0.15 * len(nulls)) * n_rows)
-        panels = figure.subplots(n_rows, columns, sharey=True, squeeze=False)
-        for axes, name in zip(panels.flat, measures, strict=False):
-            measure = catalogue.find_measure(name)
-            _draw_measure(axes, select(summary, measure=name), nulls)
-            axes.set_title(wrap(measure.symbol), loc="left", fontsize=6.5)
-            axes.set_xlabel(ALIKE[measure.direction], fontsize=6)
-        for axes in panels.flat[len(measures) :]:
-            axes.set_axis_off()
-        labels = [catalogue.find_condition(null).label for null in nulls]
-        panels[0, 0].set_yticks(range(len(nulls)), labels)
-        panels[0, 0].set_ylim(len(nulls) - 0.5, -0.5)
+    height = 0.45 + (0.55 + 0.15 * len(nulls)) * -(-len(measures) // COLUMNS)
+    figure, panels = new_panels(height, len(measures), columns=COLUMNS, sharey=True)
+    for axes, name in zip(panels, measures, strict=False):
+        measure = catalogue.find_measure(name)
+        _draw_measure(axes, select(summary, measure=name), nulls)
+        axes.set_title(wrap(measure.symbol), loc="left", fontsize=6.5)
+        axes.set_xlabel(ALIKE[measure.direction], fontsize=6)
+    labels = [catalogue.find_condition(null).label for null in nulls]
+    panels[0].set_yticks(range(len(nulls)), labels)
+    panels[0].set_ylim(len(nulls) - 0.5, -0.5)
     return figure
 
 
@@ -65,45 +60,42 @@ def _draw_measure(axes: Any, rows: pd.DataFrame, nulls: list[str]) -> None:
     ends = rows.assign(ci_low=mean - spread, ci_high=mean + spread)
     for place, null in enumerate(nulls):
         own, look = select(ends, condition=null), Look.of_condition(null)
-        if not (own["p_bh"] < LEVEL).any():
-            look = look.open()
+        look = look if (own["p_bh"] < CLEAR).any() else look.open()
         columns = ("null_mean", "ci_low", "ci_high")
         draw_points(axes, [place] * len(own), own, look, columns=columns, flat=True)
     axes.locator_params(axis="x", nbins=4)
 
 
+@house_style()
 def draw_heads(heads: pd.DataFrame) -> Figure:
     """Draw the standardised effect of every head against the permutations, by layer.
 
     Parameters
     ----------
     heads
-        ``layer, measure, condition, effect, p_max_t``; filled: the corrected p is below `LEVEL`.
+        ``layer, measure, condition, effect, p_max_t``; filled: the corrected p is below `CLEAR`.
     """
     tested = heads[heads["p_max_t"].notna()]
-    panels = [
+    shown = [
         (measure, null)
         for measure in catalogue.sort_measures(set(TESTED) & set(tested["measure"]))
         for null in catalogue.sort_conditions(tested["condition"])
     ]
     colour = Look.of_condition(catalogue.TRAINED).colour
-    with house_style():
-        figure = new_figure(PAGE, 2.0)
-        axes = figure.subplots(1, max(1, len(panels)), sharex=True, squeeze=False)[0]
-        for axis, (measure, null) in zip(axes, panels, strict=False):
-            rows = select(tested, measure=measure, condition=null)
-            clear = rows["p_max_t"] < LEVEL
-            for some, face in ((rows[clear], colour), (rows[~clear], "white")):
-                style = {"c": face, "edgecolors": colour, "linewidths": 0.6, "zorder": 2}
-                axis.scatter(some["layer"], some["effect"], s=9, **style)
-            mark(axis, y=0)
-            axis.set_xlabel("layer")
-            axis.xaxis.get_major_locator().set_params(integer=True)
-        titles = [
-            f"{wrap(catalogue.find_measure(measure).symbol)},\n"
-            f"{catalogue.find_condition(null).label}"
-            for measure, null in panels
-        ]
-        letter_panels(axes[: len(panels)], titles)
-        axes[0].set_ylabel("effect, sd of the permutations")
+    figure, panels = new_panels(2.0, len(shown), sharex=True)
+    for axes, (measure, null) in zip(panels, shown, strict=False):
+        rows = select(tested, measure=measure, condition=null)
+        clear = rows["p_max_t"] < CLEAR
+        for some, face in ((rows[clear], colour), (rows[~clear], "white")):
+            style = {"c": face, "edgecolors": colour, "linewidths": 0.6, "zorder": 2}
+            axes.scatter(some["layer"], some["effect"], s=9, **style)
+        mark(axes, y=0)
+        axes.set_xlabel("layer")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    titles = [
+        f"{wrap(catalogue.find_measure(measure).symbol)},\n{catalogue.find_condition(null).label}"
+        for measure, null in shown
+    ]
+    letter_panels(panels, titles)
+    panels[0].set_ylabel("effect, sd of the permutations")
     return figure

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import draw_by_layer, letter_panels, share_legend
-from analyses.shared.style import PAGE, Look, house_style, new_figure
+from analyses.shared.style import Look, house_style, new_panels
 from analyses.shared.tables import select
 from probes.similarity import catalogue
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -20,6 +16,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return {"layers": draw_layers(tables["heads"])}
 
 
+@house_style()
 def draw_layers(heads: pd.DataFrame) -> Figure:
     """Draw a panel a measure, functional space: a dot a kv head, lines the layers' means.
 
@@ -29,21 +26,18 @@ def draw_layers(heads: pd.DataFrame) -> Figure:
         ``layer, kv_head, space, measure``, and a column a condition.
     """
     rows = select(heads, space="functional")
-    measures = list(dict.fromkeys(rows["measure"]))
+    measures = list(rows["measure"].unique())
     names = [condition.name for condition in catalogue.list_conditions() if condition.name in rows]
-    with house_style():
-        figure = new_figure(PAGE, 2.2)
-        panels = figure.subplots(1, max(1, len(measures)), squeeze=False)[0]
-        for axes, measure in zip(panels, measures, strict=False):
-            own = select(rows, measure=measure)
-            lines = {name: Look.of_condition(name) for name in names if own[name].notna().any()}
-            draw_by_layer(axes, own, lines=lines, dots=catalogue.TRAINED)
-            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-        letter_panels(panels[: len(measures)], [tell_measure(name) for name in measures])
-        share_legend(figure, panels, ncols=3)
+    figure, panels = new_panels(2.2, len(measures))
+    for axes, measure in zip(panels, measures, strict=False):
+        own = select(rows, measure=measure)
+        lines = {name: Look.of_condition(name) for name in names if own[name].notna().any()}
+        draw_by_layer(axes, own, lines=lines, dots=catalogue.TRAINED)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    # The CKA of moments is the plain one, which no other question asks.
+    own_names = {"linear_cka": "linear CKA"}
+    letter_panels(
+        panels, [own_names.get(name) or catalogue.find_measure(name).symbol for name in measures]
+    )
+    share_legend(figure, panels, ncols=3)
     return figure
-
-
-def tell_measure(name: str) -> str:
-    """Name a measure of the moments; their CKA is the plain one, which no other question asks."""
-    return "linear CKA" if name == "linear_cka" else catalogue.find_measure(name).symbol

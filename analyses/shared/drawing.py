@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analyses.shared.style import FAINT, GREY, INK, SEQUENTIAL, Look
+from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 Array = NDArray[np.float64]
+Item = TypeVar("Item")
 Rows = pd.DataFrame | pd.Series | Mapping[Any, Any]
 
 INTERVAL = ("value", "ci_low", "ci_high")
 """The columns of a number and of its interval."""
-
-LEVEL = 0.05
-"""What has a corrected p below it is marked, or filled."""
 
 DASHES = (0, (4, 2))
 _PAD = {"left": 3, "right": -3, "center": 0, "bottom": 2, "top": -2}
@@ -129,8 +127,6 @@ def draw_by_layer(
     beside_map
         Whether layers go upwards, as in the heat map (`analyses.shared.maps`) beside it.
     """
-    from matplotlib.ticker import MaxNLocator
-
     lines = list_lines(rows) if lines is None else lines
     by_layer = rows.groupby("layer")
     middle = 0.5 if beside_map else 0.0  # of a map's cell
@@ -162,8 +158,6 @@ def draw_by_layer(
 
 def scatter_heads(figure: Any, axes: Any, x: Any, y: Any, layer: Any) -> None:
     """Draw a point a head, coloured by its layer, with the colour bar beside the axes."""
-    from matplotlib.ticker import MaxNLocator
-
     points = axes.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
     bar = figure.colorbar(points, ax=axes, label="layer", pad=0.02, aspect=25)
     bar.locator = MaxNLocator(integer=True)
@@ -202,14 +196,49 @@ def read_conditions(rows: pd.DataFrame) -> list[str]:
     )
 
 
+def read_looks(column: pd.Series[Any], known: Mapping[str, Look]) -> dict[str, Look]:
+    """Return what a column names, the known first, with the look of each; grey for another one."""
+    names = present(column, tuple(known))
+    return {name: known.get(name, Look(name, GREY, "*")) for name in names}
+
+
 def line_up(rows: pd.DataFrame, order: Sequence[Any], by: Any) -> pd.DataFrame:
     """Put rows into an order, with a row of missing numbers for those that the table lacks."""
     return rows.set_index(by).reindex(order).reset_index()
 
 
-def spread(count: int, reach: float) -> Array:
-    """Return places from -reach to reach for things drawn side by side; one alone stands at 0."""
-    return np.linspace(-reach, reach, count) if count > 1 else np.zeros(count)
+def spread(items: Iterable[Item], reach: float) -> Iterator[tuple[float, Item]]:
+    """Yield things drawn side by side with their places from -reach to reach; one stands at 0."""
+    listed = list(items)
+    places = np.linspace(-reach, reach, len(listed)) if len(listed) > 1 else [0.0]
+    yield from zip(places, listed, strict=False)
+
+
+def draw_conditions(
+    axes: Any,
+    rows: pd.DataFrame,
+    order: Sequence[Any],
+    by: Any,
+    *,
+    reach: float,
+    hollow: bool = False,
+    **style: Any,
+) -> None:
+    """Draw all conditions of a table side by side, at the places of an order; see `draw_points`.
+
+    Parameters
+    ----------
+    by
+        The column that `order` is of.
+    reach
+        How far from the middle the outer ones stand.
+    hollow
+        Whether the markers are open.
+    """
+    for shift, name in spread(read_conditions(rows), reach):
+        mine, look = select(rows, condition=name), Look.of_condition(name)
+        look = look.open() if hollow else look
+        draw_points(axes, np.arange(len(order)) + shift, line_up(mine, order, by), look, **style)
 
 
 def dress_rows(axes: Any, labels: Sequence[str] | None, count: int) -> None:
@@ -272,7 +301,7 @@ def letter(axes: Any, number: int, title: str) -> None:
 
 def letter_panels(panels: Iterable[Any], titles: Iterable[str]) -> None:
     """Title the panels in their order; see `letter`."""
-    for number, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+    for number, (axes, title) in enumerate(zip(panels, titles, strict=False)):
         letter(axes, number, title)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
-from analyses.shared.drawing import LEVEL, wrap
-from analyses.shared.style import DIVERGING, PAGE, SEQUENTIAL, house_style, new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
+from analyses.shared.drawing import wrap
+from analyses.shared.numbers import CLEAR
+from analyses.shared.style import DIVERGING, SEQUENTIAL, house_style, new_panels
 
 COLUMNS = 5
 """Maps side by side at most."""
@@ -45,9 +45,6 @@ def draw_map(
     -------
     What `add_bar` needs.
     """
-    import seaborn as sns
-    from matplotlib.cm import ScalarMappable
-
     n_layers, n_heads = (
         (int(rows[name].max()) + 1 if len(rows) else 0) for name in ("layer", head)
     )
@@ -95,15 +92,11 @@ def choose_step(count: int) -> int:
 
 def scale_from_zero(values: pd.Series[Any]) -> Normalize:
     """Colour from 0, the meaningful end of the scale, to the largest number."""
-    from matplotlib.colors import Normalize
-
     return Normalize(0, float(np.fmax(values.max(), 1e-6)))
 
 
 def scale_around_zero(values: pd.Series[Any]) -> Normalize:
     """Colour as far below 0 as above it, to the number farthest from it."""
-    from matplotlib.colors import Normalize
-
     limit = float(np.fmax(values.abs().max(), 1e-6))
     return Normalize(-limit, limit)
 
@@ -121,16 +114,17 @@ def add_bar(figure: Any, mappable: Any, axes: Any, label: str, **style: Any) -> 
     return bar
 
 
-def give_height(n_layers: int, *, rest: float = 1.45) -> float:
+def give_height(n_layers: int) -> float:
     """Return the height of a figure in which every layer has room, within what a page can spare."""
-    return float(np.clip(rest + 0.075 * n_layers, 2.4, 4.6))
+    return float(np.clip(1.45 + 0.075 * n_layers, 2.4, 4.6))
 
 
 def has_low_p(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Return which heads have a p, corrected over the heads, below `LEVEL`."""
-    return rows["p_max_t"] < LEVEL
+    """Return which heads have a p, corrected over the heads, below `CLEAR`."""
+    return rows["p_max_t"] < CLEAR
 
 
+@house_style()
 def draw_head_maps(
     groups: Mapping[str, pd.DataFrame],
     label: str,
@@ -150,24 +144,19 @@ def draw_head_maps(
     """
     every = pd.concat(groups.values()) if groups else pd.DataFrame({"value": [], "layer": []})
     norm = scale_around_zero(every["value"])
-    columns = min(COLUMNS, max(1, len(groups)))
-    n_rows = -(-max(1, len(groups)) // columns)
-    with house_style():
-        height = float(np.clip(0.95 + 0.05 * every["layer"].nunique(), 1.5, 2.6))
-        figure = new_figure(PAGE, 0.6 + height * n_rows)
-        panels = figure.subplots(n_rows, columns, sharey=True, squeeze=False)
-        for number, (title, rows) in enumerate(groups.items()):
-            axes, clear = panels.flat[number], rows[is_clear(rows)]
-            image = draw_map(axes, rows, norm, colours=DIVERGING, dots=clear)
-            counted = f"{wrap(title, 26)}\n{len(clear)} of {len(rows)} clear"
-            axes.set_title(counted, fontsize=6.5)
-            if number + columns < len(groups):  # another map stands below
-                axes.set_xlabel("")
-                axes.tick_params(labelbottom=False)
-            if number % columns == 0:
-                axes.set_ylabel("layer")
-        for axes in panels.flat[len(groups) :]:
-            axes.set_visible(False)
-        if groups:
-            add_bar(figure, image, list(panels.flat), label, shrink=0.5, aspect=40, pad=0.02)
+    height = float(np.clip(0.95 + 0.05 * every["layer"].nunique(), 1.5, 2.6))
+    height = 0.6 + height * -(-len(groups) // COLUMNS)
+    figure, panels = new_panels(height, len(groups), columns=COLUMNS, sharey=True)
+    for number, (axes, (title, rows)) in enumerate(zip(panels, groups.items(), strict=False)):
+        clear = rows[is_clear(rows)]
+        image = draw_map(axes, rows, norm, colours=DIVERGING, dots=clear)
+        counted = f"{wrap(title, 26)}\n{len(clear)} of {len(rows)} clear"
+        axes.set_title(counted, fontsize=6.5)
+        if number + COLUMNS < len(groups):  # another map stands below
+            axes.set_xlabel("")
+            axes.tick_params(labelbottom=False)
+        if number % COLUMNS == 0:
+            axes.set_ylabel("layer")
+    if groups:
+        add_bar(figure, image, list(panels), label, shrink=0.5, aspect=40, pad=0.02)
     return figure

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Its lists of measures and conditions need torch; they are looked into when a figure is drawn.
 from probes.similarity import catalogue
@@ -15,6 +15,7 @@ from probes.similarity.catalogue import PARTS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from numpy.typing import NDArray
 
     from probes.similarity.catalogue.places import Part
 
@@ -26,8 +27,6 @@ GREY, INK, FAINT = "#666666", "#444444", "#DDDDDD"
 
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 """Colour maps from nothing to much, and to both sides of 0."""
-
-_NULL_LINES = ("--", "-.", ":")
 
 # Fonts that have the characters which the first one lacks, on one system or another.
 FONTS = (
@@ -49,11 +48,9 @@ class Look:
 
     @classmethod
     def of_condition(cls, name: str) -> Look:
-        """Return the look of a condition of the catalogue: solid as trained, nulls in dashes."""
+        """Return the look of a condition of the catalogue."""
         condition = catalogue.find_condition(name)
-        nulls = [null.name for null in catalogue.list_nulls()]
-        line = _NULL_LINES[nulls.index(name) % len(_NULL_LINES)] if name in nulls else "-"
-        return cls(condition.label, condition.colour, condition.marker, line)
+        return cls(condition.label, condition.colour, condition.marker, condition.line)
 
     @classmethod
     def of_part(cls, part: Part) -> Look:
@@ -73,7 +70,7 @@ class Look:
         """The colour inside the marker."""
         return "white" if self.hollow else self.colour
 
-    def sample(self, **style: object) -> Line2D:
+    def sample(self, **style: Any) -> Line2D:
         """Return a mark for a legend, without a line unless `style` asks for one."""
         from matplotlib.lines import Line2D
 
@@ -120,7 +117,7 @@ def spell(word: str) -> str:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Apply the house style to the figures made in the block."""
+    """Apply the house style to the figures made in the block, or by the function it decorates."""
     import seaborn as sns
     from matplotlib import rc_context
 
@@ -160,3 +157,24 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_panels(
+    height: float, count: int, *, columns: int | None = None, **style: Any
+) -> tuple[Figure, NDArray[Any]]:
+    """Make a figure as wide as a page, with its panels in reading order; at least one.
+
+    Parameters
+    ----------
+    columns
+        Panels a row at most; all in one row if not given.
+    style
+        For `matplotlib.figure.Figure.subplots`.
+    """
+    count = max(1, count)
+    columns = min(columns or count, count)
+    figure = new_figure(PAGE, height)
+    panels = figure.subplots(-(-count // columns), columns, squeeze=False, **style).ravel()
+    for axes in panels[count:]:
+        axes.set_visible(False)
+    return figure, panels[:count]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import SymLogNorm
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import (
     draw_line,
@@ -14,28 +16,30 @@ from analyses.shared.drawing import (
     letter_panels,
     line_up,
     mark,
+    read_looks,
     scatter_heads,
     share_legend,
     spread,
 )
 from analyses.shared.maps import add_bar, draw_map, give_height
-from analyses.shared.style import GREY, PAGE, Look, house_style, new_figure
+from analyses.shared.style import GREY, Look, house_style, new_panels
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SCOPES = {"all": "all layers", "layer": "one layer", "head": "one kv head"}
 EXCESS = "excess_tieability_vs_"
 RISE = ("rise", "ci_low", "ci_high")
 RECOVERED = ("recovered", "recovered_low", "recovered_high")
-# Okabe & Ito's and Tol's: what is correlated is no condition.
+# Tol's: what is correlated, and which directions are kept, are no conditions.
 COSTS = {
     "rise": Look("rise", "#332288", "o"),
     "rise of mean ablation": Look("rise of mean ablation", GREY, "s"),
     "rise, mean ablation held constant": Look("rise, ablation held constant", "#AA4499", "D"),
     "share not recovered": Look("share not recovered", "#44AA99", "^"),
+}
+DIRECTIONS = {
+    "best": Look("best for the values", "#332288", "o"),
+    "top": Look("largest of the keys", "#AA4499", "s", "--"),
 }
 
 
@@ -51,11 +55,6 @@ def list_looks() -> dict[str, Look]:
     }
 
 
-def find_look(kind: str) -> Look:
-    """Return the look of a kind of substitution, grey for one that is not listed."""
-    return list_looks().get(kind, Look(kind, GREY, "*"))
-
-
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw what comes back, head by head and as a curve over ranks."""
     return {
@@ -65,6 +64,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
+@house_style()
 def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
     """Draw the rise of every kind and scope, what comes back, and the curve over ranks.
 
@@ -75,74 +75,61 @@ def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
     ranks
         ``directions, rank, recovered, recovered_low, recovered_high``; rank -1 is all.
     """
-    rows = [
-        (scope, fit)
+    groups = {
+        SCOPES.get(scope, scope) + (f",\nfitted {fit}" if scope == "all" else ""): mine
         for scope in present(summary["scope"], tuple(SCOPES))
-        for fit in present(select(summary, scope=scope)["fit"], ("at once", "in order"))
-    ]
-    with house_style():
-        figure = new_figure(PAGE, 2.9)
-        rise, back, curve = panels = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 1))
-        for number, (scope, fit) in enumerate(rows):
-            mine = select(summary, scope=scope, fit=fit)
-            kinds = present(mine["kind"], tuple(list_looks()))
-            for shift, kind in zip(spread(len(kinds), 0.32), kinds, strict=True):
-                row, place = select(mine, kind=kind), number + shift
-                draw_points(rise, place, row, find_look(kind), columns=RISE, flat=True)
-                if kind != "mean":
-                    draw_points(back, place, row, find_look(kind), columns=RECOVERED, flat=True)
-        labels = [
-            SCOPES.get(scope, scope) + (f",\nfitted {fit}" if scope == "all" else "")
-            for scope, fit in rows
-        ]
-        dress_rows(back, None, len(rows))
-        dress_rows(rise, labels, len(rows))
-        lowest, highest = float(summary["ci_low"].min()), float(summary["ci_high"].max())
-        _scale_rises(rise, min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
-        rise.set_xlabel("rise of cross-entropy (nats a token)")
-        lowest = float(summary.loc[summary["kind"] != "mean", "recovered"].min())
-        back.set_xlim(float(np.fmin(-0.05, lowest - 0.1)), 1.05)
-        mark(back, x=0)
-        mark(back, x=1)
-        back.set_xlabel("recovered: 1 - rise / rise of mean")
-        _draw_ranks(curve, ranks)
-        letter_panels(panels, ("what is lost", "what comes back", "how much of k is needed"))
-        share_legend(figure, [rise], ncols=6, handletextpad=0.2)
+        for fit in present(summary["fit"], ("at once", "in order"))
+        if len(mine := select(summary, scope=scope, fit=fit))
+    }
+    figure, panels = new_panels(2.9, 3, width_ratios=(1.15, 1.15, 1))
+    rise, back, curve = panels
+    for number, mine in enumerate(groups.values()):
+        for shift, (kind, look) in spread(read_looks(mine["kind"], list_looks()).items(), 0.32):
+            row, place = select(mine, kind=kind), number + shift
+            draw_points(rise, place, row, look, columns=RISE, flat=True)
+            if kind != "mean":
+                draw_points(back, place, row, look, columns=RECOVERED, flat=True)
+    dress_rows(rise, list(groups), len(groups))
+    dress_rows(back, None, len(groups))
+    lowest, highest = float(summary["ci_low"].min()), float(summary["ci_high"].max())
+    _scale_rises(rise, min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
+    rise.set_xlabel("rise of cross-entropy (nats a token)")
+    lowest = float(summary.loc[summary["kind"] != "mean", "recovered"].min())
+    back.set_xlim(float(np.fmin(-0.05, lowest - 0.1)), 1.05)
+    mark(back, x=0)
+    mark(back, x=1)
+    back.set_xlabel("recovered: 1 - rise / rise of mean")
+    _draw_ranks(curve, ranks)
+    letter_panels(panels, ("what is lost", "what comes back", "how much of k is needed"))
+    share_legend(figure, [rise], ncols=6, handletextpad=0.2)
     return figure
 
 
-def _scale_rises(axes: Any, low: float, high: float | None = None) -> None:
+def _scale_rises(axes: Any, low: float, high: float) -> None:
     """Scale an axis of rises by powers of ten, and evenly around 0."""
     axes.set_xscale("symlog", linthresh=0.01, linscale=0.5)
-    axes.set_xlim(low, high)
     axes.set_xticks([0, 0.01, 0.1, 1, 10], ["0", ".01", ".1", "1", "10"])
-    axes.set_xlim(low, high)  # ticks beyond the limits widen them
-    axes.minorticks_off()
+    axes.set_xlim(low, high)
     mark(axes, x=0, solid=True)
 
 
 def _draw_ranks(axes: Any, ranks: pd.DataFrame) -> None:
     """Draw what comes back against the number of directions; all of them stand at the right."""
     most = int(ranks["rank"].max())
-    looks = {
-        "best": Look("best for the values", "#332288", "o"),
-        "top": Look("largest of the keys", "#AA4499", "s", "--"),
-    }
-    for directions in present(ranks["directions"], tuple(looks)):
-        mine = select(ranks, directions=directions)
-        mine = mine.assign(place=mine["rank"].replace({0: 0.5, -1: 2 * most})).sort_values("place")
-        look = looks.get(directions, Look(directions, GREY, "*"))
+    placed = ranks.assign(place=ranks["rank"].replace({0: 0.5, -1: 2 * most})).sort_values("place")
+    for directions, look in read_looks(ranks["directions"], DIRECTIONS).items():
+        mine = select(placed, directions=directions)
         draw_line(axes, mine["place"], mine, look, columns=RECOVERED)
     axes.set_xscale("log", base=2)
     ticks = sorted({rank for rank in ranks["rank"] if rank > 0})
     axes.set_xticks([0.5, *ticks, 2 * most], ["0", *map(str, ticks), "all"])
     axes.minorticks_off()
     mark(axes, y=0)
-    axes.set_xlabel("directions of each key")
-    axes.set_ylabel("recovered")
+    axes.set(xlabel="directions of each key", ylabel="recovered")
     axes.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
 
 
+@house_style()
 def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     """Map the rise when one head's values come from keys, or are their mean; and by layer.
 
@@ -153,43 +140,33 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     layers
         ``kind, layer, rise``.
     """
-    from matplotlib.colors import SymLogNorm
-
-    shown = present(heads["kind"], tuple(list_looks()))
+    shown = read_looks(heads["kind"], list_looks())
     top = float(np.fmax(heads["rise"].max(), 1e-3))
     norm = SymLogNorm(linthresh=1e-3, vmin=0, vmax=top)
-    with house_style():
-        figure = new_figure(PAGE, give_height(int(layers["layer"].max()) + 1))
-        *maps, line = panels = figure.subplots(
-            1, len(shown) + 1, sharey=True, width_ratios=[*[0.8] * len(shown), 1.6]
-        )
-        for kind in present(layers["kind"], tuple(list_looks())):
-            mine = select(layers, kind=kind).sort_values("layer")
-            look = find_look(kind)
-            line.plot(
-                mine["rise"],
-                mine["layer"] + 0.5,
-                color=look.colour,
-                marker=look.marker,
-                markersize=2.5,
-                linewidth=0.9,
-                label=look.label,
-            )
-        for axes, kind in zip(maps, shown, strict=True):
-            mine = select(heads, kind=kind)
-            image = draw_map(axes, mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise")
-        if maps:
-            maps[0].set_ylabel("layer")
-            bar = add_bar(figure, image, maps, "rise, one head (nats a token)")
-            ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
-            bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
-        _scale_rises(line, min(1.2 * float(layers["rise"].min()), -0.002))
-        line.set_xlabel("rise, whole layer (nats a token)")
-        letter_panels(panels, [*(find_look(kind).label for kind in shown), "whole layers"])
-        share_legend(figure, [line], ncols=6, handletextpad=0.2)
+    height, widths = give_height(layers["layer"].nunique()), [*[0.8] * len(shown), 1.6]
+    figure, panels = new_panels(height, len(shown) + 1, sharey=True, width_ratios=widths)
+    *maps, line = panels
+    for kind, look in read_looks(layers["kind"], list_looks()).items():
+        mine = select(layers, kind=kind).sort_values("layer")
+        style = {"color": look.colour, "marker": look.marker, "ms": 2.5, "lw": 0.9}
+        line.plot(mine["rise"], mine["layer"] + 0.5, label=look.label, **style)
+    for axes, kind in zip(maps, shown, strict=True):
+        mine = select(heads, kind=kind)
+        image = draw_map(axes, mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise")
+    if maps:
+        maps[0].set_ylabel("layer")
+        bar = add_bar(figure, image, maps, "rise, one head (nats a token)")
+        ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
+        bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
+    lowest, highest = float(layers["rise"].min()), float(layers["rise"].max())
+    _scale_rises(line, min(1.2 * lowest, -0.002), 1.5 * max(highest, 0.1))
+    line.set_xlabel("rise, whole layer (nats a token)")
+    letter_panels(panels, [*(look.label for look in shown.values()), "whole layers"])
+    share_legend(figure, [line], ncols=6, handletextpad=0.2)
     return figure
 
 
+@house_style()
 def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
     """Draw whether geometry predicts cost: a scatter over heads, and all rank correlations.
 
@@ -200,32 +177,31 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
     geometry
         ``measure, cost, value, ci_low, ci_high``.
     """
-    measures = list(dict.fromkeys(geometry["measure"]))
-    with house_style():
-        figure = new_figure(PAGE, max(2.6, 1.6 + 0.34 * len(measures)))
-        scatter, dots = panels = figure.subplots(1, 2, width_ratios=(1, 1.25))
-        mine = select(heads, kind="keys")
-        scatter_heads(figure, scatter, mine["r2_text"], mine["rise"], mine["layer"])
-        scatter.set_yscale("symlog", linthresh=1e-2)
-        mark(scatter, y=0, solid=True)
-        scatter.set_xlabel("R² of values from keys (functional, this text)")
-        scatter.set_ylabel("rise, one head's values from its keys (nats)")
-        costs = present(geometry["cost"], tuple(COSTS))
-        for shift, cost in zip(spread(len(costs), 0.24), costs, strict=True):
-            rows = line_up(select(geometry, cost=cost), measures, "measure")
-            look = COSTS.get(cost, Look(cost, GREY, "*"))
-            draw_points(dots, np.arange(len(measures)) + shift, rows, look, flat=True)
-        dress_rows(dots, [_tell(name) for name in measures], len(measures))
-        mark(dots, x=0, solid=True)
-        dots.set_xlim(-1, 1)
-        dots.set_xticks([-1, -0.5, 0, 0.5, 1], ["-1", "-.5", "0", ".5", "1"])
-        dots.set_xlabel("rank correlation over kv heads, 95 % interval")
-        share_legend(figure, [dots], ncols=4)
-        letter_panels(panels, ("one point a kv head", "does the measure predict the cost?"))
+    measures = list(geometry["measure"].unique())
+    height = max(2.6, 1.6 + 0.34 * len(measures))
+    figure, panels = new_panels(height, 2, width_ratios=(1, 1.25))
+    scatter, dots = panels
+    mine = select(heads, kind="keys")
+    scatter_heads(figure, scatter, mine["r2_text"], mine["rise"], mine["layer"])
+    scatter.set_yscale("symlog", linthresh=1e-2)
+    mark(scatter, y=0, solid=True)
+    scatter.set_xlabel("R² of values from keys (functional, this text)")
+    scatter.set_ylabel("rise, one head's values from its keys (nats)")
+    for shift, (cost, look) in spread(read_looks(geometry["cost"], COSTS).items(), 0.24):
+        rows = line_up(select(geometry, cost=cost), measures, "measure")
+        draw_points(dots, np.arange(len(measures)) + shift, rows, look, flat=True)
+    dress_rows(dots, [_tell(name) for name in measures], len(measures))
+    mark(dots, x=0, solid=True)
+    dots.set_xlim(-1, 1)
+    dots.set_xticks([-1, -0.5, 0, 0.5, 1], ["-1", "-.5", "0", ".5", "1"])
+    dots.set_xlabel("rank correlation over kv heads, 95 % interval")
+    share_legend(figure, [dots], ncols=4)
+    letter_panels(panels, ("one point a kv head", "does the measure predict the cost?"))
     return figure
 
 
 def _tell(measure: str) -> str:
+    """Name what is correlated with the costs, in two lines where that is long."""
     if measure == "r2_text":
         return "R² of the fit, this text"
     if measure.startswith(EXCESS):

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import (
     draw_line,
     draw_points,
     letter_panels,
     mark,
+    read_looks,
     share_legend,
     spread,
 )
-from analyses.shared.style import GREY, PAGE, house_style, new_figure
+from analyses.shared.style import GREY, house_style, new_panels
 from analyses.shared.tables import present, select
-from analyses.tying.looks import VARIANTS, find_look
 from analyses.tying.tables import MARGIN
-from analyses.tying.task_figures import draw_tasks
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from analyses.tying.task_figures import VARIANTS, draw_tasks
 
 POSITIONS = ("rotary", "learned", "none")
 NATS = ("nats", "nats_low", "nats_high")
@@ -44,6 +42,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
+@house_style()
 def draw_scaling(
     cells: pd.DataFrame, costs: pd.DataFrame, curves: pd.DataFrame, scaling: pd.DataFrame
 ) -> Figure:
@@ -61,64 +60,60 @@ def draw_scaling(
         ``variant, counted, value, ci_low, ci_high, least, most``.
     """
     mine = select(cells, experiment="scaling")
-    with house_style():
-        figure = new_figure(PAGE, 2.9)
-        loss, gap, factor = panels = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
-        for name in dict.fromkeys(mine["variant"]):
-            look = find_look(name)
-            rows = select(mine, variant=name)
-            curve = select(curves, variant=name, counted="scaled_parameters")
-            loss.plot(curve["parameters"], curve["nats"], color=look.colour, linewidth=1)
-            draw_points(loss, rows["scaled_parameters"], rows, look, columns=NATS)
-        loss.set_xscale("log")
-        sizes = select(mine, variant="separate")["scaled_parameters"].sort_values()
-        loss.set_xticks(sizes, [f"{size / 1000:,.0f}k" for size in sizes])
-        loss.minorticks_off()
-        loss.set_xlabel("parameters of attention and feed-forward")
-        loss.set_ylabel("unseen text (nats a token)")
-        _draw_costs(gap, select(costs, experiment="scaling"))
-        _draw_factors(factor, scaling[scaling["variant"] != "separate"])
-        letter_panels(panels, ("loss against parameters", "cost by width", "size for equal loss"))
-        share_legend(figure, [loss], ncols=3)
+    figure, panels = new_panels(2.9, 3, width_ratios=(1.4, 1, 1))
+    loss, gap, factor = panels
+    for name, look in read_looks(mine["variant"], VARIANTS).items():
+        rows = select(mine, variant=name)
+        curve = select(curves, variant=name, counted="scaled_parameters")
+        loss.plot(curve["parameters"], curve["nats"], color=look.colour, linewidth=1)
+        draw_points(loss, rows["scaled_parameters"], rows, look, columns=NATS)
+    loss.set_xscale("log")
+    sizes = select(mine, variant="separate")["scaled_parameters"].sort_values()
+    loss.set_xticks(sizes, [f"{size / 1000:,.0f}k" for size in sizes])
+    loss.minorticks_off()
+    loss.set_xlabel("parameters of attention and feed-forward")
+    loss.set_ylabel("unseen text (nats a token)")
+    _draw_costs(gap, select(costs, experiment="scaling"))
+    _draw_factors(factor, scaling[scaling["variant"] != "separate"])
+    letter_panels(panels, ("loss against parameters", "cost by width", "size for equal loss"))
+    share_legend(figure, [loss], ncols=3)
     return figure
 
 
 def _draw_costs(axes: Any, costs: pd.DataFrame) -> None:
     """Draw the cost at each width with its interval, variants side by side."""
-    names, widths = list(dict.fromkeys(costs["variant"])), sorted(costs["d_model"].unique())
-    for shift, name in zip(spread(len(names), 0.08 * (len(names) - 1)), names, strict=True):
+    widths = sorted(costs["d_model"].unique())
+    looks = read_looks(costs["variant"], VARIANTS)
+    for shift, (name, look) in spread(looks.items(), 0.08 * (len(looks) - 1)):
         rows = select(costs, variant=name)
-        at = [widths.index(width) + shift for width in rows["d_model"]]
-        draw_points(axes, at, rows, find_look(name))
+        draw_points(axes, [widths.index(width) + shift for width in rows["d_model"]], rows, look)
     axes.axhspan(-MARGIN, MARGIN, color=GREY, alpha=0.2, linewidth=0)
     mark(axes, y=0, solid=True)
     axes.set_xticks(range(len(widths)), [str(width) for width in widths])
-    axes.set_xlabel("d_model")
-    axes.set_ylabel(COST)
+    axes.set(xlabel="d_model", ylabel=COST)
 
 
 def _draw_factors(axes: Any, scaling: pd.DataFrame) -> None:
     """Draw how many times the parameters equal loss takes; broad: without a width at a time."""
-    shown = {
+    counted = {
         "scaled_parameters": "attention and\nfeed-forward",
         "parameters": "all\nparameters",
     }
-    names = list(dict.fromkeys(scaling["variant"]))
-    for number, counted in enumerate(shown):
-        for shift, name in zip(spread(len(names), 0.15), names, strict=True):
-            rows, look = select(scaling, counted=counted, variant=name), find_look(name)
-            y = number + shift
-            for row in rows[np.isfinite(rows["least"])].itertuples():
-                ends = [row.least, row.most]
+    looks = read_looks(scaling["variant"], VARIANTS)
+    for number, name in enumerate(counted):
+        for shift, (variant, look) in spread(looks.items(), 0.15):
+            rows, y = select(scaling, counted=name, variant=variant), number + shift
+            for ends in rows.loc[np.isfinite(rows["least"]), ["least", "most"]].to_numpy():
                 axes.plot(ends, [y, y], color=look.colour, linewidth=4, alpha=0.25)
             draw_points(axes, [y] * len(rows), rows, look, flat=True)
     mark(axes, x=1)
-    axes.set_yticks(range(len(shown)), list(shown.values()))
-    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.set_yticks(range(len(counted)), list(counted.values()))
+    axes.set_ylim(len(counted) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("parameters, times separate's")
 
 
+@house_style()
 def draw_variants(costs: pd.DataFrame, course: pd.DataFrame) -> Figure:
     """Draw every variant's cost at one width, by positions, and where in training it opens.
 
@@ -131,40 +126,38 @@ def draw_variants(costs: pd.DataFrame, course: pd.DataFrame) -> Figure:
     """
     mine = select(costs, experiment="variants").sort_values("value", ascending=False)
     by_positions = select(costs, experiment="positions")
-    shown = present(by_positions["positions"], POSITIONS)
-    with house_style():
-        figure = new_figure(PAGE, 3.1)
-        each, where, when = panels = figure.subplots(1, 3, width_ratios=(1.25, 0.9, 1.15))
-        for place, name in enumerate(mine["variant"]):
-            draw_points(each, place, mine.iloc[place], find_look(name), flat=True)
-        each.set_yticks(range(len(mine)), [find_look(name).label for name in mine["variant"]])
-        for place, name in enumerate(shown):
-            row = select(by_positions, positions=name).iloc[0]
-            draw_points(where, place, row, find_look("tied"), flat=True)
-        where.set_yticks(range(len(shown)), shown)
-        where.set_ylim(-0.5, len(shown) - 0.5)
-        for axes in (each, where):
-            axes.axvspan(-MARGIN, MARGIN, color=GREY, alpha=0.2, linewidth=0)
-            mark(axes, x=0, solid=True)
-            axes.tick_params(axis="y", length=0)
-            axes.set_xlabel(COST)
-        training = select(course, experiment="variants")
-        for name in FOLLOWED:
-            rows = select(training, variant=name).sort_values("step")
-            draw_line(when, rows["step"], rows, find_look(name))
-        lines = training["value"]
-        when.set_ylim(min(-0.02, 1.1 * lines.min()), 1.15 * lines.max())
-        mark(when, y=0, solid=True)
-        when.set_xlabel("training step")
-        when.set_ylabel(COST)
-        width = int(mine["d_model"].iloc[0])
-        letter_panels(
-            panels, (f"every variant, d_model {width}", "K = V by positions", "where it opens")
-        )
-        share_legend(figure, [when], ncols=4)
+    positions = present(by_positions["positions"], POSITIONS)
+    training = select(course, experiment="variants")
+    figure, panels = new_panels(3.1, 3, width_ratios=(1.25, 0.9, 1.15))
+    each, where, when = panels
+    looks = read_looks(mine["variant"], VARIANTS)
+    for place, name in enumerate(mine["variant"]):
+        draw_points(each, place, mine.iloc[place], looks[name], flat=True)
+    each.set_yticks(range(len(mine)), [looks[name].label for name in mine["variant"]])
+    for place, name in enumerate(positions):
+        row = select(by_positions, positions=name).iloc[0]
+        draw_points(where, place, row, VARIANTS["tied"], flat=True)
+    where.set_yticks(range(len(positions)), positions)
+    where.set_ylim(-0.5, len(positions) - 0.5)
+    for axes in (each, where):
+        axes.axvspan(-MARGIN, MARGIN, color=GREY, alpha=0.2, linewidth=0)
+        mark(axes, x=0, solid=True)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(COST)
+    for name in FOLLOWED:
+        rows = select(training, variant=name).sort_values("step")
+        draw_line(when, rows["step"], rows, VARIANTS[name])
+    lines = training["value"]
+    when.set_ylim(min(-0.02, 1.1 * lines.min()), 1.15 * lines.max())
+    mark(when, y=0, solid=True)
+    when.set(xlabel="training step", ylabel=COST)
+    first = f"every variant, d_model {int(mine['d_model'].iloc[0])}"
+    letter_panels(panels, (first, "K = V by positions", "where it opens"))
+    share_legend(figure, [when], ncols=4)
     return figure
 
 
+@house_style()
 def draw_tieability(tieability: pd.DataFrame) -> Figure:
     """Draw how far values are a linear map of keys in the models, before and after training.
 
@@ -174,25 +167,20 @@ def draw_tieability(tieability: pd.DataFrame) -> Figure:
         ``experiment, variant, when, measure, value, ci_low, ci_high``.
     """
     mine = select(tieability, experiment="variants", task="text")
-    names = present(mine["variant"], tuple(VARIANTS))
-    with house_style():
-        figure = new_figure(PAGE, 2.7)
-        r2, excess = panels = figure.subplots(1, 2, sharey=True)
-        for axes, measure in ((r2, "r2"), (excess, "excess")):
-            for place, name in enumerate(names):
-                rows, look = select(mine, variant=name, measure=measure), find_look(name)
-                for when, shown, shift in (
-                    ("untrained", look.open(), -0.14),
-                    ("trained", look, 0.14),
-                ):
-                    own = select(rows, when=when)
-                    draw_points(axes, [place + shift] * len(own), own, shown, flat=True)
-            axes.set_yticks(range(len(names)), [find_look(name).label for name in names])
-            axes.tick_params(axis="y", length=0)
-        r2.set_ylim(len(names) - 0.5, -0.5)
-        r2.set_xlim(0, 1.05)
-        r2.set_xlabel("R² of what a head writes from its keys")
-        mark(excess, x=0, solid=True)
-        excess.set_xlabel("excess over mismatched heads")
-        letter_panels(panels, ("tieability: open, untrained; filled, trained", "excess tieability"))
+    looks = read_looks(mine["variant"], VARIANTS)
+    figure, panels = new_panels(2.7, 2, sharey=True)
+    for axes, measure in zip(panels, ("r2", "excess"), strict=True):
+        for place, (name, look) in enumerate(looks.items()):
+            rows = select(mine, variant=name, measure=measure)
+            for shift, when in ((-0.14, "untrained"), (0.14, "trained")):
+                own, shown = select(rows, when=when), look if when == "trained" else look.open()
+                draw_points(axes, [place + shift] * len(own), own, shown, flat=True)
+        axes.set_yticks(range(len(looks)), [look.label for look in looks.values()])
+        axes.tick_params(axis="y", length=0)
+    r2, excess = panels
+    r2.set_ylim(len(looks) - 0.5, -0.5)
+    r2.set(xlim=(0, 1.05), xlabel="R² of what a head writes from its keys")
+    mark(excess, x=0, solid=True)
+    excess.set_xlabel("excess over mismatched heads")
+    letter_panels(panels, ("tieability: open, untrained; filled, trained", "excess tieability"))
     return figure

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import (
     draw_line,
     draw_points,
     letter_panels,
     mark,
+    read_looks,
     share_legend,
     spread,
 )
-from analyses.shared.style import PAGE, house_style, new_figure
-from analyses.shared.tables import present, select
-from analyses.tying.looks import VARIANTS, find_look
+from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.tables import select
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+# Okabe & Ito's colours and Tol's.
+VARIANTS = {
+    "separate": Look("separate", "#0072B2", "o"),
+    "tied": Look("K = V", "#D55E00", "s"),
+    "tied_wide": Look("K = V at equal parameters", "#E69F00", "D"),
+    "half_tied": Look("half-tied", "#CC79A7", "P"),
+    "diagonal": Look("V = diagonal of K", "#009E73", "^"),
+    "per_head": Look("V = linear map of K", "#56B4E9", "v"),
+    "query_key": Look("Q = K", "#332288", "<"),
+    "all_tied": Look("Q = K = V", "#882255", ">"),
+    "grouped": Look("grouped-query", "#999933", "X"),
+    "multi_query": Look("multi-query", GREY, "p"),
+}
+"""The same in every figure of this question."""
 
 TITLES = {
     "recall": "recall: key ≠ value",
@@ -34,6 +47,7 @@ FOLLOWED = ("separate", "tied", "half_tied", "query_key", "all_tied")
 ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
 
 
+@house_style()
 def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     """Draw learning curves above, and below them the accuracy of every variant in the end.
 
@@ -45,31 +59,22 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
         The same with ``step``.
     """
     shown = [name for name in TITLES if name in set(cells["experiment"])]
-    sizes = {
-        name: sorted(map(int, select(cells, experiment=name)["d_head"].unique())) for name in shown
-    }
-    with house_style():
-        figure = new_figure(PAGE, 4.4)
-        panels = figure.subplots(
-            2,
-            len(shown),
-            sharey=True,
-            squeeze=False,
-            width_ratios=[1.5 + 0.6 * len(mine) for mine in sizes.values()],
-        )
-        for (above, below), name in zip(panels.T, shown, strict=True):
-            largest = select(learning, experiment=name)
-            _draw_learning(above, largest[largest["d_head"] == sizes[name][-1]])
-            _draw_ends(below, select(cells, experiment=name), sizes[name])
-            for axes in (above, below):
-                mark(axes, y=CHANCE.get(name))
-        letter_panels(
-            panels.flat, [*(TITLES[name] for name in shown), *["in the end"] * len(shown)]
-        )
-        for axes in panels[:, 0]:
-            axes.set_ylim(-0.03, 1.05)
-            axes.set_ylabel("accuracy on unseen sequences")
-        share_legend(figure, panels[1], ncols=5)
+    sizes = [sorted(select(cells, experiment=name)["d_head"].unique()) for name in shown]
+    widths = [1.5 + 0.6 * len(mine) for mine in sizes]
+    count = len(shown)
+    figure, panels = new_panels(4.4, 2 * count, columns=count, sharey=True, width_ratios=widths)
+    for above, below, name, mine in zip(panels, panels[count:], shown, sizes, strict=False):
+        curves = select(learning, experiment=name)
+        _draw_learning(above, curves[curves["d_head"] == mine[-1]])
+        above.set_xlabel(f"training step (d_head {mine[-1]})")
+        _draw_ends(below, select(cells, experiment=name), mine)
+        for axes in (above, below):
+            mark(axes, y=CHANCE.get(name))
+    letter_panels(panels, [TITLES[name] for name in shown] + ["in the end"] * count)
+    for axes in panels[::count]:
+        axes.set_ylim(-0.03, 1.05)
+        axes.set_ylabel("accuracy on unseen sequences")
+    share_legend(figure, panels[count:], ncols=5)
     return figure
 
 
@@ -78,17 +83,14 @@ def _draw_learning(axes: Any, learning: pd.DataFrame) -> None:
     clipped = learning.assign(**{name: learning[name].clip(0, 1) for name in ACCURACY[1:]})
     for variant in FOLLOWED:
         rows = select(clipped, variant=variant).sort_values("step")
-        draw_line(axes, rows["step"], rows, find_look(variant), columns=ACCURACY)
-    axes.set_xlabel(f"training step (d_head {int(learning['d_head'].iloc[0])})")
+        draw_line(axes, rows["step"], rows, VARIANTS[variant], columns=ACCURACY)
 
 
-def _draw_ends(axes: Any, cells: pd.DataFrame, sizes: list[int]) -> None:
+def _draw_ends(axes: Any, cells: pd.DataFrame, sizes: list[Any]) -> None:
     """Draw the final accuracy of every variant, side by side within each head size."""
-    names = present(cells["variant"], tuple(VARIANTS))
-    for shift, variant in zip(spread(len(names), 0.4), names, strict=True):
+    for shift, (variant, look) in spread(read_looks(cells["variant"], VARIANTS).items(), 0.4):
         rows = select(cells, variant=variant).sort_values("d_head")
         at = [sizes.index(size) + shift for size in rows["d_head"]]
-        draw_points(axes, at, rows, find_look(variant), columns=ACCURACY)
+        draw_points(axes, at, rows, look, columns=ACCURACY)
     axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-    axes.set_xlim(-0.6, len(sizes) - 0.4)
-    axes.set_xlabel("d_head")
+    axes.set(xlim=(-0.6, len(sizes) - 0.4), xlabel="d_head")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analyses.shared.drawing import draw_by_layer, letter_panels, list_lines, share_legend
-from analyses.shared.style import GREY, PAGE, Look, house_style, new_figure
+from analyses.shared.style import GREY, Look, house_style, new_panels
 from analyses.shared.tables import present, select
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 CHANCE = Look("random subspaces", GREY, "", ":")
 
@@ -21,17 +17,16 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return {"angles": draw_angles(tables["heads"])}
 
 
+@house_style()
 def draw_angles(heads: pd.DataFrame) -> Figure:
     """Draw the mean squared cosine of every head, a panel a site."""
     sites = present(heads["site"], ("encoder", "decoder", "cross"))
-    with house_style():
-        figure = new_figure(PAGE, 2.1)
-        panels = figure.subplots(1, len(sites), squeeze=False)[0]
-        for axes, site in zip(panels, sites, strict=True):
-            rows = select(heads, site=site)
-            draw_by_layer(axes, rows, lines=list_lines(rows) | {"chance": CHANCE})
-            axes.set_ylim(bottom=0)
-        letter_panels(panels, sites)
-        panels[0].set_ylabel("mean squared cosine")
-        share_legend(figure, panels[:1], ncols=3)
+    figure, panels = new_panels(2.1, len(sites))
+    for axes, site in zip(panels, sites, strict=False):
+        rows = select(heads, site=site)
+        draw_by_layer(axes, rows, lines=list_lines(rows) | {"chance": CHANCE})
+        axes.set_ylim(bottom=0)
+    letter_panels(panels, sites)
+    panels[0].set_ylabel("mean squared cosine")
+    share_legend(figure, panels, ncols=3)
     return figure

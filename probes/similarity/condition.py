@@ -31,8 +31,8 @@ class Condition:
         As in result tables.
     label
         The same in plain words, for figures and text.
-    colour, marker
-        In every figure the same; Okabe & Ito (2008), Tol.
+    colour, marker, line
+        In every figure the same; Okabe & Ito (2008), Tol. As trained, lines are solid.
     keeps, breaks
         What a null leaves as trained, and what it takes away.
     meaning
@@ -54,3 +54,4 @@ class Condition:
     meaning: str
     sides: Callable[[NullLayer], Iterator[tuple[Side, Side]]] | None = None
     deal: Callable[..., Int[Tensor, "permutation word"]] | None = None
+    line: str = ":"

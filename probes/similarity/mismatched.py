@@ -57,6 +57,7 @@ CONDITIONS = (
         "mismatched heads",
         "#D55E00",
         "s",
+        line="--",
         keeps="the trained keys and values of a layer",
         breaks="which of them belong to one head: keys of one, values of another",
         meaning=(

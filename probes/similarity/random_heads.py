@@ -219,6 +219,7 @@ CONDITIONS = (
         "random heads",
         "#009E73",
         "^",
+        line="-.",
         keeps="the trained input of the layer, and the shapes of the weights",
         breaks="the weights: W_Q, W_K, W_V and W_O with independent Gaussian entries",
         meaning=(

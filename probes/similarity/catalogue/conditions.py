@@ -24,6 +24,7 @@ _CONDITIONS.register(
         "trained heads",
         "#0072B2",
         "o",
+        line="-",
         keeps="everything",
         breaks="nothing",
         meaning="The keys and the values of one kv head, as trained.",
