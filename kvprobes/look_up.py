@@ -7,7 +7,7 @@ hold is captured by itself, with a sample of the shipped pairs to rank it among.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -59,8 +59,7 @@ def look_up(
     else:
         say(f"The capture in {options.folder.path} does not hold this pair: capturing it")
         session = _capture(options, settings, folder, say)
-    words = {"head": head, "first": first, "second": second, "seed": options.seed}
-    return folder, answer("attention_example", session, **words)
+    return folder, answer("attention_example", session, **asdict(settings))
 
 
 def tabulate_heads(found: Answer) -> pd.DataFrame:

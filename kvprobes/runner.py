@@ -203,7 +203,8 @@ def run(
         name, reason = question.name, obstacles[question.name]
         try:
             if reason is None:
-                answer(question, session, **_choose_seed(question, options) | asked.get(name, {}))
+                settings = {**_choose_seed(question, options), **asked.get(name, {})}
+                answer(question, session, **settings)
         except TableError as error:
             say(f"Left out {name}: {error}")
             left_out[name], reason = error, str(error)

@@ -6,7 +6,6 @@ import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from probes.errors import UsageError
@@ -78,7 +77,6 @@ class SettingField:
         return f"{form},..." if _holds_several(self.hint) else form
 
 
-@cache
 def list_settings(settings: type[Any]) -> dict[str, SettingField]:
     """Return the fields of a settings class by name, in their order."""
     hints = get_type_hints(settings)

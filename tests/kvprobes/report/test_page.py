@@ -209,7 +209,8 @@ def test_measures_and_nulls_are_those_of_the_catalogue(page, folder):
         assert meaning in text
     for null in list_nulls():
         assert f"{null.meaning} Keeps {null.keeps}. Breaks {null.breaks}." in text
-    toy = Condition("toy_heads", "toy heads", "#000000", "o", "all toys", "all games", "Toys.")
+    told = {"keeps": "all toys", "breaks": "all games", "meaning": "Toys."}
+    toy = Condition("toy_heads", "toy heads", "#000000", "o", **told)
     register_condition(toy)
     try:
         assert "<dt>Toy heads</dt>" in write(folder)
