@@ -17,9 +17,10 @@ from torch import Tensor
 
 from analyses.shared.given import Given
 from analyses.shared.resumable import FinishedParts
+from analyses.shared.significance import tabulate_samples
 from probes.causal.edits import EditedPart, editable_layers
 from probes.causal.erasure import measure_erasure_loss
-from probes.errors import TableError
+from probes.errors import StoreMismatchError, TableError
 from probes.linear.control import draw_control_labels
 from probes.linear.erasure import Eraser, fit_eraser
 from probes.linear.evaluate import probe_labels
@@ -28,7 +29,7 @@ from probes.naming import require_known
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.spaces import read_heads
-from probes.stats.bootstrap import interval, resample_words
+from probes.stats.bootstrap import resample_words
 from probes.stats.folds import Splits, word_folds
 
 if TYPE_CHECKING:
@@ -65,10 +66,13 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
         If a property is unknown, or is a number.
     TableError
         If the captured words do not allow a property.
+    StoreMismatchError
+        If the keys were captured at another stage than that at which they are edited.
     UnsupportedModelError
         If the model is not causal.
     """
     store = given.store
+    _require_projected_keys(given)
     properties = list(_find_properties(store, settings.properties))
     parts = FinishedParts.of(given, settings)
     tables: list[pd.DataFrame] = []
@@ -92,13 +96,25 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
     return {"losses": table}
 
 
+def _require_projected_keys(given: Given) -> None:
+    """Refuse erasers of normed or rotated keys: keys are edited as they are projected."""
+    stage = given.store.manifest["identity"]["key_stage"]
+    has_norm = any(layer.key_norm is not None for layer in given.model.geometry.layers)
+    if stage != "projected" and (stage != "normed" or has_norm):
+        raise StoreMismatchError(
+            f"the keys in {given.store.folder} were captured as {stage}, but {given.model.name} "
+            "has them erased as they are projected. Capture them with --key-stage projected and "
+            "another --out, and erase there."
+        )
+
+
 def _find_properties(store: Store, names: Iterable[str]) -> Iterator[Property]:
     """Label the captured words with properties that have classes."""
     known, left_out = list_properties(store)
     by_name = {wanted.name: wanted for wanted in known if wanted.classes and not wanted.of_pairs}
     for name in names:
         if name in left_out:
-            raise TableError(f"{name} cannot be erased. {left_out[name]}")
+            raise TableError(f"{left_out[name]} Give more pairs, or other properties to erase.")
         require_known("property with classes", name, by_name)
         yield by_name[name]
 
@@ -163,7 +179,7 @@ def _measure(
                 "rank": max(int(eraser.rank.max()) for eraser in erasers.values()),
                 **{"probe_before": before[0], "probe_after": after[0], "majority": before[1]},
                 "clean": loss.clean,
-                **_summarise(rises[-1], samples[-1]),
+                **tabulate_samples(rises[-1], samples[-1]),
                 **{"n_words": len(sentences), "n_tokens": loss.n_tokens},
             }
         )
@@ -174,7 +190,7 @@ def _measure(
         rows.append(
             {
                 **{"property": wanted.name, "part": part, "erased": "property - controls"},
-                **_summarise(gap, sampled),
+                **tabulate_samples(gap, sampled),
                 **{"n_words": len(sentences), "n_tokens": rows[0]["n_tokens"]},
             }
         )
@@ -209,8 +225,3 @@ def _probe(
     found = torch.tensor(map_threads(measure, range(store.n_layers)))
     accuracy, majority = found.mean(0).tolist()
     return accuracy, majority
-
-
-def _summarise(value: Tensor, samples: Tensor) -> dict[str, float]:
-    low, high = interval(samples)
-    return {"value": float(value), "ci_low": float(low), "ci_high": float(high)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.shared.numbers import Quantity, show, show_interval
+from analyses.shared.numbers import Quantity, show, tell
 from analyses.shared.section import Entry, Section, ShownTable, show_first
 from analyses.shared.tables import select
 from probes.similarity.catalogue import TRAINED, find_condition, name_difference
@@ -91,7 +91,7 @@ def _answer(summary: pd.DataFrame, null: str) -> str:
     return (
         f"On running text a linear map of a head's own keys tells {_state(summary, TRAINED)} of "
         f"the variance of its values, {versus} {TOLD[null]} ({_state(summary, null)}; difference "
-        f"{show(gap.value)}, {show_interval(gap)})."
+        f"{tell(gap, 3)})."
     )
 
 

@@ -29,7 +29,7 @@ class SwapSettings:
 QUESTION = Question(
     package=__name__,
     title="Swaps",
-    asks="Do swapped keys change little, and swapped values much, of what follows a word?",
+    asks="Which changes more of what follows a word: swapped keys or swapped values?",
     settings=SwapSettings,
     needs=frozenset({Need.MODEL}),
     presets={

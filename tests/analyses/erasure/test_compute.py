@@ -120,6 +120,14 @@ def test_refuses_what_is_no_property_of_classes(given):
             QUESTION.compute(given, ErasureSettings(properties=(name,)))
 
 
+def test_refuses_normed_keys_of_a_model_that_norms_them(tmp_path):
+    """Erasers are put where keys are projected; fitted on normed ones they would fit nothing."""
+    model = tiny_model("qwen3", n_layers=2)
+    given = Given(model=model, store=capture_tiny(model, tmp_path))
+    with pytest.raises(StoreMismatchError, match=r"captured as normed.*--key-stage projected"):
+        QUESTION.compute(given, SETTINGS)
+
+
 def test_a_killed_run_goes_on_from_its_parts(given, losses, tmp_path, monkeypatch):
     given = dataclasses.replace(given, parts=tmp_path)
     calls = []
