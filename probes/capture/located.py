@@ -34,25 +34,36 @@ class CapturedWords:
     template_ids
         The templates in the order of the capture.
     word, template
-        The number of each occurrence's word and template.
+        The number of each occurrence's word and template. Templates that begin alike share the
+        occurrences of a causal model's words: these count for the first of them.
+    rows
+        The first occurrence of every word in every template; -1 where there is none.
     """
 
     names: tuple[str, ...]
     template_ids: tuple[str, ...]
     word: Int[Tensor, " occurrence"]
     template: Int[Tensor, " occurrence"]
+    rows: Int[Tensor, "word template"]
 
     @classmethod
     def of(cls, store: Store) -> CapturedWords:
         """Give the words and templates of a capture their numbers."""
-        occurrences = store.table("occurrences")
-        names = tuple(sorted(occurrences["word"].unique()))
-        template_ids = tuple(dict.fromkeys(store.table("queries")["template_id"]))
+        occurrences, queries = store.table("occurrences"), store.table("queries")
+        names = pd.Index(sorted(occurrences["word"].unique()))
+        template_ids = pd.Index(queries["template_id"].unique())
+        n_rows = len(occurrences)
+        place = names.get_indexer(queries["modifier"]) * len(template_ids)
+        place += template_ids.get_indexer(queries["template_id"])
+        rows = torch.full((len(names) * len(template_ids),), n_rows)
+        found = torch.tensor(queries["occurrence"].to_numpy(dtype=np.int64))
+        rows = rows.scatter_reduce(0, torch.tensor(place), found, "amin")
         return cls(
-            names,
-            template_ids,
-            torch.tensor(pd.Index(names).get_indexer(occurrences["word"])),
-            torch.tensor(pd.Index(template_ids).get_indexer(occurrences["template_id"])),
+            tuple(names),
+            tuple(template_ids),
+            torch.tensor(names.get_indexer(occurrences["word"])),
+            torch.tensor(template_ids.get_indexer(occurrences["template_id"])),
+            rows.where(rows < n_rows, -1).reshape(len(names), -1),
         )
 
     def number(self, words: Sequence[str] | NDArray[Any]) -> Int[Tensor, " word"]:
@@ -69,13 +80,9 @@ class CapturedWords:
         In a model that sees both ways a word has an occurrence before each of its heads; the first
         stands for it.
         """
-        n_rows, n_templates = len(self.word), len(self.template_ids)
-        rows = torch.full((len(self.names) * n_templates,), n_rows)
-        place = self.word * n_templates + self.template
-        rows = rows.scatter_reduce(0, place, torch.arange(n_rows), "amin").reshape(-1, n_templates)
-        if template_ids is not None:
-            rows = rows[:, [self.template_ids.index(name) for name in template_ids]]
-        whole = torch.nonzero((rows < n_rows).all(dim=1)).squeeze(1)
+        chosen = [self.template_ids.index(name) for name in template_ids or self.template_ids]
+        rows = self.rows[:, chosen]
+        whole = torch.nonzero((rows >= 0).all(dim=1)).squeeze(1)
         return whole, rows[whole]
 
 
@@ -181,27 +188,24 @@ class LocatedPairs:
             )
         captured, queries = CapturedWords.of(store), store.table("queries")
         words = [pairs[side].to_numpy(dtype=object) for side in (first, second)]
-        attending = None
-        if "head" in pairs:
-            chosen = pairs.rename(columns={first: "m1", second: "m2"})
-            rows = locate_pairs(chosen, queries, captured.template_ids)
-            by_query = queries.assign(occurrence=np.arange(len(queries)))
-            attending = locate_pairs(chosen, by_query, captured.template_ids)
-        else:
+        numbers = (captured.number(side) for side in words)
+        if "head" not in pairs:
             templates = store.table("templates")
-            rows = tuple(  # type: ignore[assignment]
-                locate_words(pairs["pos"], side, queries, templates) for side in words
-            )
-        located = cls(
+            rows = (locate_words(pairs["pos"], side, queries, templates) for side in words)
+            return cls(captured, pairs, *map(torch.tensor, rows), *numbers)
+        chosen = pairs.rename(columns={first: "m1", second: "m2"})
+        by_query = queries.assign(occurrence=np.arange(len(queries)))
+        attending = locate_pairs(chosen, by_query, captured.template_ids)
+        # A query that is not there is the last one, -1, and has no occurrence.
+        occurrence = np.append(queries["occurrence"].to_numpy(dtype=np.int64), -1)
+        rows = (occurrence[side] for side in attending)
+        return cls(
             captured,
             pairs,
-            *(torch.tensor(side) for side in rows),
-            *(captured.number(side) for side in words),
+            *map(torch.tensor, rows),
+            *numbers,
+            *map(torch.tensor, attending),
         )
-        if attending is None:
-            return located
-        left, right = (torch.tensor(side) for side in attending)
-        return replace(located, left_query=left, right_query=right)
 
     @classmethod
     def draw(cls, captured: CapturedWords, *, count: int, seed: int) -> LocatedPairs:

@@ -82,6 +82,7 @@ def test_pairs_that_have_seen_their_head_noun_are_split_by_it_too():
         ("t",),
         torch.tensor(occurrences["word"].map(words.index).to_numpy()),
         torch.zeros(len(occurrences), dtype=torch.int64),
+        torch.tensor(occurrences.groupby("word")["occurrence"].min().to_numpy())[:, None],
     )
     row_of = {(row.head, row.word): row.occurrence for row in occurrences.itertuples()}
     pairs = pd.DataFrame(
