@@ -100,11 +100,12 @@ def _measure_pairs(
     capture: MeasuredCapture, measures: Sequence[Measure], shared: SharedResamples
 ) -> dict[Place, Estimate]:
     """Average every measure of pairs over heads."""
-    found = {}
+    found: dict[Place, Estimate] = {}
     for population, pairs, comparisons in capture.comparisons():
         bootstrap = shared.bootstrap(list(pairs.left_name), list(pairs.right_name))
         averages = average_measures(comparisons, "functional", bootstrap, measures)
-        found |= {(population, *key): estimate for key, estimate in averages.items()}
+        for (measure, condition), estimate in averages.items():
+            found[population, measure, condition] = estimate
     return found
 
 

@@ -247,19 +247,19 @@ def warn(summary: pd.DataFrame) -> list[str]:
 
 def _warn_of_dimensions(summary: pd.DataFrame) -> list[str]:
     """Warn that random heads are another null in the functional space than in the centred one."""
-    spread, ratio = {}, {}
+    spread: dict[tuple[str, str], float] = {}
+    ratios: dict[tuple[str, str], str] = {}
     for condition in (TRAINED, "random_heads"):
         for space in ("functional", "centred"):
-            place = condition, space
-            spread[place] = find(summary, OCCURRENCES, space, "key_dimension", condition)
-            ratio[place] = find(summary, WORD_PAIRS, space, RATIO, condition)
-    told = {place: show(found.value, 1) for place, found in spread.items() if found is not None}
-    ratios = {place: show(found.value, 3) for place, found in ratio.items() if found is not None}
-    if len(told) < len(spread) or len(ratios) < len(ratio):
-        return []
-    random = {space: spread["random_heads", space].value for space in ("functional", "centred")}
-    if random["functional"] >= random["centred"]:
+            dimension = find(summary, OCCURRENCES, space, "key_dimension", condition)
+            ratio = find(summary, WORD_PAIRS, space, RATIO, condition)
+            if dimension is None or ratio is None:
+                return []
+            spread[condition, space] = dimension.value
+            ratios[condition, space] = show(ratio.value, 3)
+    if spread["random_heads", "functional"] >= spread["random_heads", "centred"]:
         return []  # then there is nothing to warn of
+    told = {place: show(dimension, 1) for place, dimension in spread.items()}
     return [
         "Random heads are not the same null in every space. In the functional space keys are "
         "measured by S, the second moment of the queries that read them. Random queries on the "

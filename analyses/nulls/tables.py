@@ -71,7 +71,7 @@ def _tabulate_heads(figures: pd.DataFrame) -> pd.DataFrame:
     by_null = figures[~is_trained].groupby(["layer", "measure", "condition"], sort=False)
     moments = by_null["value"].agg(null_mean="mean", null_sd="std").reset_index()
     trained = figures[is_trained].drop(columns="condition")
-    table = trained.merge(moments, on=["layer", "measure"])
+    table: pd.DataFrame = trained.merge(moments, on=["layer", "measure"])
     spread = table["null_sd"].where(table["null_sd"] > 0)
     return table.assign(effect=(table["value"] - table["null_mean"]) / spread)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class CapturedWords:
 
     def number(self, words: Sequence[str] | NDArray[Any]) -> Int[Tensor, " word"]:
         """Return the number of each word, -1 where it has not been captured."""
-        return torch.tensor(pd.Index(self.names).get_indexer(np.asarray(words, dtype=object)))
+        return torch.tensor(pd.Index(self.names).get_indexer(pd.Index(words, dtype=object)))
 
     def whole_words(
         self, template_ids: Sequence[str] | None = None
@@ -276,12 +276,16 @@ class LocatedPairs:
     @property
     def left_name(self) -> NDArray[Any]:
         """The first word of each pair; None where it was never captured."""
-        return np.array([*self.captured.names, None], dtype=object)[self.left_word.numpy()]
+        return self._name(self.left_word)
 
     @property
     def right_name(self) -> NDArray[Any]:
         """The second word of each pair; None where it was never captured."""
-        return np.array([*self.captured.names, None], dtype=object)[self.right_word.numpy()]
+        return self._name(self.right_word)
+
+    def _name(self, numbers: Int[Tensor, " pair"]) -> NDArray[Any]:
+        names = np.array([*self.captured.names, None], dtype=object)
+        return np.asarray(names[numbers.numpy()])
 
     @property
     def distinct(self) -> DistinctWords:
@@ -296,12 +300,15 @@ class LocatedPairs:
     def take(self, rows: Int[Tensor, " chosen"] | Bool[Tensor, " pair"] | slice) -> LocatedPairs:
         """Keep some pairs, by their numbers, by a mask or as a slice."""
         chosen = torch.arange(len(self))[rows]
-        names = ("left", "right", "left_word", "right_word", "left_query", "right_query")
-        kept = {name: getattr(self, name) for name in names}
-        return replace(
-            self,
-            table=self.table.iloc[chosen.numpy()].reset_index(drop=True),
-            **{name: None if rows is None else rows[chosen] for name, rows in kept.items()},
+        return LocatedPairs(
+            self.captured,
+            self.table.iloc[chosen.numpy()].reset_index(drop=True),
+            self.left[chosen],
+            self.right[chosen],
+            self.left_word[chosen],
+            self.right_word[chosen],
+            None if self.left_query is None else self.left_query[chosen],
+            None if self.right_query is None else self.right_query[chosen],
         )
 
     def take_whole(self, *, at_least: int = FEWEST_PAIRS) -> LocatedPairs:

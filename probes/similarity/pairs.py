@@ -98,7 +98,8 @@ def average_pairs(
         The occurrence of each pair's words in each template.
     """
     figures = compare(coordinates, left.flatten(), right.flatten())
-    return figures.unflatten(-1, left.shape).mean(dim=-1)
+    mean: Tensor = figures.reshape(*figures.shape[:-1], *left.shape).mean(dim=-1)
+    return mean
 
 
 def _direction(vectors: Tensor) -> Tensor:

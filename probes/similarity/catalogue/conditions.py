@@ -8,7 +8,8 @@ through this list. To add a null, write its file with a tuple ``CONDITIONS`` of
 from __future__ import annotations
 
 from probes.similarity.catalogue.registry import Registry
-from probes.similarity.condition import TRAINED, Condition
+from probes.similarity.condition import TRAINED as TRAINED
+from probes.similarity.condition import Condition
 
 FILES = (
     "probes.similarity.shuffled",
