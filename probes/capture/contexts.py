@@ -159,9 +159,7 @@ class ContextPairs:
     @property
     def n_distinct(self) -> int:
         """How many distinct pairs of words there are, in whichever order."""
-        return len(
-            torch.stack([self.left_word, self.right_word]).sort(dim=0).values.unique(dim=1).T
-        )
+        return int(np.unique(_sort_sides(self.left_word, self.right_word), axis=1).shape[1])
 
     def take(self, rows: Int[Tensor, " chosen"] | Bool[Tensor, " event"] | slice) -> ContextPairs:
         """Keep some events, by their numbers, by a mask or as a slice.
@@ -180,13 +178,13 @@ def weigh_pairs(
     left: Int[Tensor, " event"], right: Int[Tensor, " event"]
 ) -> Float[Tensor, " event"]:
     """Return 1 over the number of events of the same two words, float64."""
-    _, inverse, counts = _sort_sides(left, right).unique(
-        dim=1, return_inverse=True, return_counts=True
+    _, inverse, counts = np.unique(
+        _sort_sides(left, right), axis=1, return_inverse=True, return_counts=True
     )
-    return 1 / counts[inverse].double()
+    return torch.tensor(1 / counts[inverse.reshape(-1)], dtype=torch.float64)
 
 
 def _sort_sides(
     left: Int[Tensor, " event"], right: Int[Tensor, " event"]
-) -> Int[Tensor, "side event"]:
-    return torch.stack([left, right]).sort(dim=0).values
+) -> Int[np.ndarray, "side event"]:
+    return np.sort(np.stack([left.numpy(), right.numpy()]), axis=0)

@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def _find_spans(
     columns = (frame["sentence"], *(frame[name] for name in names))
     for row, (text, word, start, end) in enumerate(zip(*columns, strict=True), start=2):
         span, fault = _find_span(str(text), str(word), float(start), float(end))
-        if span is None and optional and not word and pd.isna(start) and pd.isna(end):
+        if span is None and optional and not word and isnan(start) and isnan(end):
             fault = ""
         if fault:
             problems.append(Problem(row, names[0], word, fault))
@@ -227,9 +228,9 @@ def _find_span(text: str, word: str, start: float, end: float) -> tuple[Span | N
     """Return a span, or why there is none."""
     if not text.strip():
         return None, "belongs to an empty sentence"
-    if pd.isna(start) != pd.isna(end):
+    if isnan(start) != isnan(end):
         return None, "has only one of start and end"
-    if not pd.isna(start):
+    if not isnan(start):
         if start != int(start) or end != int(end):
             return None, f"has the characters {start:g} to {end:g}, which are not whole numbers"
         span = (int(start), int(end))

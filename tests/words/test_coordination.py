@@ -33,7 +33,7 @@ def test_the_founding_pair_in_the_first_template():
     assert told == "They talked about the neural and the social network for a while."
     text = load_coordinations("templates_coordination_zh").loc[0, "text"]
     assert (
-        fill_coordination(text, "神经", "社交", "网络").text == "他们讨论了神经和社交网络的问题。"
+        fill_coordination(text, "神经", "社交", "网络").text == "他们讨论了神经及社交网络的问题。"
     )
 
 
