@@ -52,8 +52,8 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
     """
     head_word = spell(attention["head_word"].iloc[0])
     places = ["layer", "head"]
-    means = attention.groupby(["word", *places], as_index=False, sort=False)["weight"].mean()
-    others = attention.groupby(places, as_index=False)["expected"].mean()
+    means = attention.groupby(["word", *places], sort=False)[["weight"]].mean().reset_index()
+    others = attention.groupby(places)[["expected"]].mean().reset_index()
     norm = scale_from_zero(means["weight"])
     height = give_height(others["layer"].nunique())
     figure, panels = new_panels(height, 3, sharey=True, width_ratios=(1.2, 1.2, 1))
@@ -66,7 +66,7 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
         others = others.merge(mine.rename(columns={"weight": word}).drop(columns="word"), on=places)
         lines[word] = Look(spell(word), *look)
     maps[0].set_ylabel("layer")
-    add_bar(figure, image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
+    add_bar(image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
     lines["expected"] = Look("others", GREY, "", ":")
     draw_by_layer(curve, others, lines=lines, dots=None, beside_map=True)
     curve.set(xlabel="attention weight", xlim=(0, None))
@@ -104,7 +104,7 @@ def draw_similarity(
         image = draw_map(axes, heads, Normalize(0, 100), value=column, colours=DIVERGING)
     maps[0].set_ylabel("layer")
     between = " and ".join(map(spell, words))
-    bar = add_bar(left, image, maps, f"percentile of {between} among the word pairs")
+    bar = add_bar(image, maps, f"percentile of {between} among the word pairs")
     bar.set_ticks([0, 25, 50, 75, 100])
     scatter = right.subplots()
     _draw_quadrants(scatter, heads)
@@ -133,7 +133,7 @@ def _draw_quadrants(axes: Axes, heads: pd.DataFrame) -> None:
     )
     box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
     claim = "claim: keys alike, values not"
-    note(axes, claim, (100, 0), horizontal="right", bbox=box, fontsize=6.5, zorder=3)
+    note(axes, claim, (100, 0), ha="right", bbox=box, fontsize=6.5, zorder=3)
     ticks = range(0, 101, 25)
     axes.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks)
     axes.set(xlabel="key similarity, percentile", ylabel="value similarity, percentile")

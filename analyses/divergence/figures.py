@@ -71,10 +71,10 @@ def draw_curve(curve: pd.DataFrame) -> Figure:
         # Where the curve lies on the other side of the line, there is room for the text.
         at, side = (0, "left") if trained.iloc[0] <= level else (1, "right")
         within = ("axes fraction", "data")
-        note(axes, NOTHING, (at, level), within=within, horizontal=side)
+        note(axes, NOTHING, (at, level), xycoords=within, ha=side)
         for at, side, text in ((0, "left", "most"), (1, "right", "least")):
-            style = {"fontsize": 6.5, "fontstyle": "italic", "within": "axes fraction"}
-            note(axes, f"{text} similar keys", (at, 0), horizontal=side, **style)
+            style = {"fontsize": 6.5, "fontstyle": "italic", "xycoords": "axes fraction"}
+            note(axes, f"{text} similar keys", (at, 0), ha=side, **style)
         axes.set(xlim=(0, 100), xticks=np.arange(0, 101, 25))
         axes.set_xlabel(r"rank of $s_K$: share of pairs with more similar keys (%)")
     letter_panels(panels, names)
@@ -110,14 +110,14 @@ def draw_maps(heads: pd.DataFrame) -> Figure:
     bar = {"aspect": 16, "pad": 0.02}
     if len(ratio):
         image = draw_map(panels[0], ratio, scale_from_zero(ratio["value"]))
-        add_bar(figure, image, panels[0], "DR(5 %)", **bar).ax.locator_params(nbins=4)
+        add_bar(image, panels[0], "DR(5 %)", **bar).ax.locator_params(nbins=4)
     for null in sorted(catalogue.list_nulls(), key=lambda null: null.name == "random_heads"):
         excess = select(functional, measure=EXCESS + null.name)
         if len(excess):
             norm = scale_around_zero(excess["value"])
             image = draw_map(panels[2], excess, norm, colours=DIVERGING)
             label = f"excess over {null.label}"
-            add_bar(figure, image, panels[2], label, **bar).ax.locator_params(nbins=4)
+            add_bar(image, panels[2], label, **bar).ax.locator_params(nbins=4)
             break
     letter_panels(panels, ("dissociation", "beside its nulls", "excess tieability", "tieability"))
     panels[0].set_ylabel("layer")

@@ -70,7 +70,11 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         panels.append(axes)
     if panels:
         panels[0].set_ylabel("dissociation ratio DR")
-    style = {"loc": "outside lower right", "columnspacing": 1.2, "handletextpad": 0.1}
+    style: dict[str, Any] = {
+        "loc": "outside lower right",
+        "columnspacing": 1.2,
+        "handletextpad": 0.1,
+    }
     share_legend(figure, panels, ncols=3, **style)
     _draw_scatter(scatter, pairs)
     return figure
@@ -209,7 +213,7 @@ def _draw_ratios(axes: Any, ratios: pd.DataFrame, population: str) -> None:
     mark(axes, y=1)
     mark(axes, y=0)
     note(axes, wrap(NOTHING), (middle, 1))
-    note(axes, "similar keys\nalways mean\nsimilar values", (middle, 0), vertical="top")
+    note(axes, "similar keys\nalways mean\nsimilar values", (middle, 0), va="top")
     drawn = ratios[ratios["condition"].isin(read_conditions(ratios))]
     top = np.nanmax([1.16, 1.04 * drawn["ci_high"].max(), 1.04 * drawn["value"].max()])
     axes.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top), yticks=np.arange(0, top, 0.25))

@@ -82,13 +82,14 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
     left.set_ylim(-0.6, len(names) - 0.4)
     draw_points(right, rows, gaps, Look("", "black"), flat=True)
     mark(right, x=0)
-    limit = 1.15 * float(gaps[["value", "ci_low", "ci_high"]].abs().max(axis=None)) + 1e-6
+    drawn = gaps[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    limit = 1.15 * np.nanmax(np.abs(drawn), initial=1e-6)
     right.set(xlim=(-limit, limit), xlabel="values \N{MINUS SIGN} keys")
     right.locator_params(axis="x", nbins=5)
     # Points rise from the lower left to the upper right, so the other two corners are free.
-    corner: dict[str, Any] = {"within": "axes fraction", "fontsize": 6.5}
-    note(right, "keys know\nit better", (0, 1), horizontal="left", vertical="top", **corner)
-    note(right, "values know\nit better", (1, 0), horizontal="right", **corner)
+    corner: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 6.5}
+    note(right, "keys know\nit better", (0, 1), ha="left", va="top", **corner)
+    note(right, "values know\nit better", (1, 0), ha="right", **corner)
     for axes in (left, right):
         axes.grid(axis="x", linewidth=0.3, color=FAINT)
         axes.set_axisbelow(True)

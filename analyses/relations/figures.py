@@ -62,7 +62,7 @@ def draw_relations(summary: pd.DataFrame, ranking: pd.DataFrame) -> Figure:
     draw_conditions(ratio, related, order, "relation", reach=0.2, flat=True)
     ratio.set_xlim(left=min(0.0, ratio.get_xlim()[0]), right=max(1.08, ratio.get_xlim()[1]))
     within = ("data", "axes fraction")
-    note(ratio, "values know\nnothing of keys", (1, 0), within=within, horizontal="right")
+    note(ratio, "values know\nnothing of keys", (1, 0), xycoords=within, ha="right")
     labels = [f"{row.relation} ({row.pairs:,})" for row in ranking.itertuples(index=False)]
     for axes, nothing, label in (
         (percentiles, 50, "percentile among random pairs"),
@@ -93,7 +93,7 @@ def _write_ranks(axes: Any, ranking: pd.DataFrame) -> None:
     """Write between which ranks each relation may stand, in room made for it at the right."""
     for row, (low, high) in enumerate(zip(ranking["rank_low"], ranking["rank_high"], strict=True)):
         text = f"rank {low}" if low == high else f"rank {low} to {high}"
-        place = {"horizontal": "right", "vertical": "center", "fontsize": 5.5}
-        note(axes, text, (1, row), within=("axes fraction", "data"), **place)
+        within = ("axes fraction", "data")
+        note(axes, text, (1, row), xycoords=within, ha="right", va="center", fontsize=5.5)
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.33 * (high - low))

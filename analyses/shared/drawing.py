@@ -60,17 +60,9 @@ def draw_points(
     across, up = ("y", "x") if flat else ("x", "y")
     axes.errorbar(
         **{across: at, up: value, f"{up}err": error},
-        **{
-            "color": look.colour,
-            "marker": look.marker,
-            "markerfacecolor": look.face,
-            "markersize": 3.6,
-            "markeredgewidth": 0.8,
-            "linestyle": "none",
-            "elinewidth": 0.9,
-            "label": look.label,
-            "zorder": 2 if look.hollow else 3,
-        }
+        **look.style
+        | {"markersize": 3.6, "markeredgewidth": 0.8, "linestyle": "none", "elinewidth": 0.9}
+        | {"zorder": 2 if look.hollow else 3}
         | style,
     )
 
@@ -91,19 +83,7 @@ def draw_line(
         return
     if ends:
         axes.fill_between(at, *ends, color=look.colour, alpha=0.2, linewidth=0)
-    axes.plot(
-        at,
-        value,
-        **{
-            "color": look.colour,
-            "linestyle": look.line,
-            "marker": look.marker,
-            "markerfacecolor": look.face,
-            "markersize": 2.6,
-            "label": look.label,
-        }
-        | style,
-    )
+    axes.plot(at, value, **look.style | {"markersize": 2.6} | style)
 
 
 def draw_by_layer(
@@ -141,25 +121,17 @@ def draw_by_layer(
         )
     for number, (column, look) in enumerate(lines.items()):
         means = by_layer[column].mean()
-        axes.plot(
-            *place(means.index, means),
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            markersize=2.2,
-            linewidth=0.9 if number else 1.3,
-            label=look.label,
-            zorder=4 if number == 0 else 3,
-        )
+        style = {"markersize": 2.2, "linewidth": 0.9 if number else 1.3, "zorder": 4 - (number > 0)}
+        axes.plot(*place(means.index, means), **look.style | style)
     if not beside_map:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes.set_xlabel("layer")
 
 
-def scatter_heads(figure: Any, axes: Any, x: Any, y: Any, layer: Any) -> None:
+def scatter_heads(axes: Any, x: Any, y: Any, layer: Any) -> None:
     """Draw a point a head, coloured by its layer, with the colour bar beside the axes."""
     points = axes.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
-    bar = figure.colorbar(points, ax=axes, label="layer", pad=0.02, aspect=25)
+    bar = axes.figure.colorbar(points, ax=axes, label="layer", pad=0.02, aspect=25)
     bar.locator = MaxNLocator(integer=True)
     bar.outline.set_visible(False)
 
@@ -174,7 +146,7 @@ def list_lines(rows: pd.DataFrame) -> dict[str, Look]:
     """
     nulls = [
         name.removesuffix("_mean")
-        for name in rows
+        for name in map(str, rows)
         if name.endswith("_mean") and rows[name].notna().any()
     ]
     return {
@@ -191,9 +163,8 @@ def read_conditions(rows: pd.DataFrame) -> list[str]:
     UsageError
         If one is not in the catalogue.
     """
-    return catalogue.sort_conditions(
-        name for name in rows["condition"].unique() if " - " not in name
-    )
+    names = [name for name in rows["condition"].unique() if " - " not in name]
+    return list(catalogue.sort_conditions(names))
 
 
 def read_looks(column: pd.Series[Any], known: Mapping[str, Look]) -> dict[str, Look]:
@@ -204,7 +175,7 @@ def read_looks(column: pd.Series[Any], known: Mapping[str, Look]) -> dict[str, L
 
 def line_up(rows: pd.DataFrame, order: Sequence[Any], by: Any) -> pd.DataFrame:
     """Put rows into an order, with a row of missing numbers for those that the table lacks."""
-    return rows.set_index(by).reindex(order).reset_index()
+    return rows.set_index(by).reindex(list(order)).reset_index()
 
 
 def spread(items: Iterable[Item], reach: float) -> Iterator[tuple[float, Item]]:
@@ -263,34 +234,20 @@ def mark(axes: Any, *, x: Any = None, y: Any = None, solid: bool = False) -> Non
         axes.axhline(y, color=GREY, zorder=1, **line)
 
 
-def note(
-    axes: Any,
-    text: str,
-    at: tuple[Any, Any],
-    *,
-    horizontal: str = "center",
-    vertical: str = "bottom",
-    within: Any = "data",
-    **style: Any,
-) -> None:
-    """Write a small note into the axes, a little off the place it is aligned to.
+def note(axes: Any, text: str, at: tuple[Any, Any], **style: Any) -> None:
+    """Write a small note into the axes, a little off the place that it is aligned to.
 
     Parameters
     ----------
-    within
-        The coordinates of `at`, for both axes or for each, as `matplotlib.axes.Axes.annotate` has
-        them: "data", "axes fraction".
+    at
+        In the coordinates of the data, unless `style` has other ones.
+    style
+        For `matplotlib.axes.Axes.annotate`: ``ha``, ``va``, ``xycoords`` and more.
     """
-    axes.annotate(
-        text,
-        at,
-        xycoords=within,
-        xytext=(_PAD[horizontal], _PAD[vertical]),
-        textcoords="offset points",
-        ha=horizontal,
-        va=vertical,
-        **{"fontsize": 6, "color": INK, "linespacing": 1.05} | style,
-    )
+    usual: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6, "color": INK}
+    style = usual | style
+    offset = (_PAD[style["ha"]], _PAD[style["va"]])
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **style)
 
 
 def letter(axes: Any, number: int, title: str) -> None:

@@ -101,9 +101,9 @@ def scale_around_zero(values: pd.Series[Any]) -> Normalize:
     return Normalize(-limit, limit)
 
 
-def add_bar(figure: Any, mappable: Any, axes: Any, label: str, **style: Any) -> Any:
+def add_bar(mappable: Any, axes: Any, label: str, **style: Any) -> Any:
     """Add the colour bar of some axes, below them unless `style` has another location."""
-    bar = figure.colorbar(
+    bar = np.ravel(axes)[0].figure.colorbar(
         mappable,
         ax=axes,
         label=label,
@@ -158,5 +158,5 @@ def draw_head_maps(
         if number % COLUMNS == 0:
             axes.set_ylabel("layer")
     if groups:
-        add_bar(figure, image, list(panels), label, shrink=0.5, aspect=40, pad=0.02)
+        add_bar(image, list(panels), label, shrink=0.5, aspect=40, pad=0.02)
     return figure

@@ -66,27 +66,21 @@ class Look:
         return replace(self, hollow=True, label=self.label if label is None else label)
 
     @property
-    def face(self) -> str:
-        """The colour inside the marker."""
-        return "white" if self.hollow else self.colour
+    def style(self) -> dict[str, Any]:
+        """The same as matplotlib's properties of a line."""
+        return {
+            "label": self.label,
+            "color": self.colour,
+            "marker": self.marker,
+            "markerfacecolor": "white" if self.hollow else self.colour,
+            "linestyle": self.line,
+        }
 
     def sample(self, **style: Any) -> Line2D:
         """Return a mark for a legend, without a line unless `style` asks for one."""
         from matplotlib.lines import Line2D
 
-        return Line2D(
-            [],
-            [],
-            **{
-                "color": self.colour,
-                "marker": self.marker,
-                "markerfacecolor": self.face,
-                "markersize": 3.8,
-                "linestyle": "none",
-                "label": self.label,
-            }
-            | style,
-        )
+        return Line2D([], [], **self.style | {"markersize": 3.8, "linestyle": "none"} | style)
 
 
 @cache

@@ -10,6 +10,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
 from analyses.shared.drawing import (
+    draw_by_layer,
     draw_line,
     draw_points,
     dress_rows,
@@ -146,16 +147,15 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     height, widths = give_height(layers["layer"].nunique()), [*[0.8] * len(shown), 1.6]
     figure, panels = new_panels(height, len(shown) + 1, sharey=True, width_ratios=widths)
     *maps, line = panels
-    for kind, look in read_looks(layers["kind"], list_looks()).items():
-        mine = select(layers, kind=kind).sort_values("layer")
-        style = {"color": look.colour, "marker": look.marker, "ms": 2.5, "lw": 0.9}
-        line.plot(mine["rise"], mine["layer"] + 0.5, label=look.label, **style)
+    rises = layers.pivot_table(index="layer", columns="kind", values="rise").reset_index()
+    looks = read_looks(layers["kind"], list_looks())
+    draw_by_layer(line, rises, lines=looks, dots=None, beside_map=True)
     for axes, kind in zip(maps, shown, strict=True):
         mine = select(heads, kind=kind)
         image = draw_map(axes, mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise")
     if maps:
         maps[0].set_ylabel("layer")
-        bar = add_bar(figure, image, maps, "rise, one head (nats a token)")
+        bar = add_bar(image, maps, "rise, one head (nats a token)")
         ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
         bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
     lowest, highest = float(layers["rise"].min()), float(layers["rise"].max())
@@ -182,7 +182,7 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
     figure, panels = new_panels(height, 2, width_ratios=(1, 1.25))
     scatter, dots = panels
     mine = select(heads, kind="keys")
-    scatter_heads(figure, scatter, mine["r2_text"], mine["rise"], mine["layer"])
+    scatter_heads(scatter, mine["r2_text"], mine["rise"], mine["layer"])
     scatter.set_yscale("symlog", linthresh=1e-2)
     mark(scatter, y=0, solid=True)
     scatter.set_xlabel("R² of values from keys (functional, this text)")
@@ -205,5 +205,5 @@ def _tell(measure: str) -> str:
     if measure == "r2_text":
         return "R² of the fit, this text"
     if measure.startswith(EXCESS):
-        return catalogue.find_label(measure).replace(" over ", "\nover ")
-    return catalogue.find_measure(measure).symbol
+        return str(catalogue.find_label(measure)).replace(" over ", "\nover ")
+    return str(catalogue.find_measure(measure).symbol)

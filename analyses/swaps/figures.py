@@ -81,8 +81,8 @@ def draw_swaps(summary: pd.DataFrame, indices: pd.DataFrame) -> Figure:
     _draw_scopes(index, select(indices, measure="total_variation"), populations, BLACK)
     mark(index, y=0)
     index.set(ylim=(-1.05, 1.05), ylabel=r"$(d_v - d_k)\,/\,(d_v + d_k)$")
-    style = {"within": "axes fraction", "horizontal": "right", "style": "italic"}
-    note(index, "values matter", (1, 1), vertical="top", **style)
+    style = {"xycoords": "axes fraction", "ha": "right", "style": "italic"}
+    note(index, "values matter", (1, 1), va="top", **style)
     note(index, "keys matter", (1, 0), **style)
     letter_panels(panels, [*(title for title, _ in MEASURES.values()), "index"])
     samples = [look.named(f"{look.label} swapped").sample() for look in looks.values()]
@@ -119,8 +119,8 @@ def draw_swap_maps(heads: pd.DataFrame) -> Figure:
     axes, scatter = panels
     image = draw_map(axes, mine, Normalize(-1, 1), value="index", colours=DIVERGING)
     axes.set_ylabel("layer")
-    add_bar(figure, image, axes, "keys matter            values matter", aspect=20)
-    scatter_heads(figure, scatter, keys, values, mine["layer"])
+    add_bar(image, axes, "keys matter            values matter", aspect=20)
+    scatter_heads(scatter, keys, values, mine["layer"])
     ends = [min(keys.min(), values.min()), max(keys.max(), values.max())]
     scatter.plot(ends, ends, color=GREY, linewidth=0.7, linestyle=DASHES, zorder=0)
     scatter.set(xscale="log", yscale="log")
