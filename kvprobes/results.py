@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.shared.style import house_style
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, replacing, write_json, write_parquet
+from probes.files import hash_file, read_if_whole, replacing, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,18 +174,8 @@ class ResultFolder:
 
     def holds(self, question: str, inputs: dict[str, Any]) -> bool:
         """Say whether a question's tables are here, whole, from these inputs and versions."""
-        try:
-            manifest = self.read_manifest(question)
-            return (
-                manifest["inputs"] == json.loads(json.dumps(inputs))
-                and manifest["versions"] == _versions()
-                and all(
-                    hash_file(self.path / "tables" / name) == digest
-                    for name, digest in manifest["files"].items()
-                )
-            )
-        except (StoreError, OSError, KeyError):
-            return False
+        expected = {"format": FORMAT, "inputs": inputs, "versions": _versions()}
+        return read_if_whole(self.manifest_path(question), **expected) is not None
 
     def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
         """Write figures as PDF and PNG, undated, so that the same tables give the same bytes."""

@@ -94,6 +94,30 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def read_if_whole(path: Path, **expected: Any) -> dict[str, Any] | None:
+    """Read a manifest whose ``files`` are the names and hashes of files beside it.
+
+    Parameters
+    ----------
+    expected
+        What it must say, such as ``identity``: everything that the files follow from.
+
+    Returns
+    -------
+    None if there is none, it says something else, or a file is missing or damaged.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = all(
+            manifest[name] == json.loads(json.dumps(content)) for name, content in expected.items()
+        ) and all(
+            hash_file(path.parent / name) == digest for name, digest in manifest["files"].items()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
 def hash_json(content: Any) -> str:
     """Return the hex sha256 of `content` as canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.errors import StoreError
-from probes.files import hash_file, hash_json, replacing, write_json, write_text
+from probes.files import hash_file, hash_json, read_if_whole, replacing, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -116,3 +116,21 @@ def test_hash_of_json_knows_content_and_not_order(content):
     turned = dict(reversed(content.items()))
     assert hash_json(turned) == hash_json(content) == hash_json(json.loads(json.dumps(content)))
     assert hash_json({**content, "another key": 1}) != hash_json(content)
+
+
+def test_a_manifest_is_read_if_it_says_what_is_expected_and_its_files_are_whole(tmp_path):
+    write_text(tmp_path / "a.txt", "one")
+    path, identity = tmp_path / "manifest.json", {"seeds": (0, 1)}
+    assert read_if_whole(path, identity=identity) is None
+    files = {"a.txt": hash_file(tmp_path / "a.txt")}
+    write_json(path, {"identity": identity, "files": files, "seconds": 3})
+    assert read_if_whole(path, identity=identity)["seconds"] == 3
+    assert read_if_whole(path, identity={"seeds": (0, 2)}) is None
+    assert read_if_whole(path, versions={}) is None
+    write_text(tmp_path / "a.txt", "two")
+    assert read_if_whole(path, identity=identity) is None
+    (tmp_path / "a.txt").unlink()
+    assert read_if_whole(path, identity=identity) is None
+    for damaged in ("", "[]", '{"identity": null}', json.dumps({"identity": identity, "files": 1})):
+        write_text(path, damaged)
+        assert read_if_whole(path, identity=identity) is None

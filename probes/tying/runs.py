@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 
 from probes.errors import UsageError
-from probes.files import hash_file, hash_json, replacing, write_json
+from probes.files import hash_file, hash_json, read_if_whole, replacing, write_json
 from probes.tying.associative import AutoAssociative, HeteroAssociative
 from probes.tying.batch import Task
 from probes.tying.checkpoint import Progress
@@ -162,11 +162,8 @@ class RunFolder:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything the trained model follows from, but for the machine and the versions."""
-        return json.loads(  # type: ignore[no-any-return]
-            json.dumps(
-                {"format": FORMAT, "data": self.data_hash, "settings": asdict(self.settings)}
-            )
-        )
+        identity = {"format": FORMAT, "data": self.data_hash, "settings": asdict(self.settings)}
+        return json.loads(json.dumps(identity))  # type: ignore[no-any-return]
 
     @property
     def path(self) -> Path:
@@ -180,14 +177,7 @@ class RunFolder:
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return the manifest of a finished run, or None if it is not finished or is damaged."""
-        try:
-            manifest: dict[str, Any] = json.loads((self.path / "manifest.json").read_text())
-            whole = manifest["identity"] == self.identity and all(
-                hash_file(self.path / name) == digest for name, digest in manifest["files"].items()
-            )
-        except (OSError, ValueError, KeyError):
-            return None
-        return manifest if whole else None
+        return read_if_whole(self.path / "manifest.json", identity=self.identity)
 
 
 def find_run(root: Path, settings: RunSettings) -> RunFolder:
