@@ -1,13 +1,15 @@
 """Every measure is held to everything that it declares."""
 
 import inspect
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from probes.similarity import representational_similarity
-from probes.similarity.catalogue import find_measure, list_measures
+from probes.similarity.catalogue import find_measure, list_measures, list_nulls
 from probes.similarity.measure import Measure, Sizes, Transformation
 from tests.similarity.transformations import (
     D_INPUT,
@@ -72,6 +74,15 @@ def test_the_direction_is_that_from_independent_to_identical(measure):
     if measure.direction and measure.identical is not None and measure.independent is not None:
         gap = measure.identical - measure.independent(sizes)
         assert gap * measure.direction > 0
+
+
+def test_every_measure_and_condition_is_in_the_docs():
+    text = Path("docs/measures.md").read_text(encoding="utf-8")
+    for measure in MEASURES:
+        family = re.sub(r"_\d+%$", "_p", measure.name)
+        assert f"`{re.sub(r'_[0-9]+$', '_k', family)}`" in text, measure.name
+    for condition in list_nulls():
+        assert f"`{condition.name}`" in text
 
 
 def test_names_and_labels_are_unique():

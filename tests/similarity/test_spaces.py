@@ -94,7 +94,7 @@ def test_centring_is_within_templates(store):
 
 def test_an_unknown_space_is_refused(store):
     k = spaces.read_heads(store, "k", 0)
-    with pytest.raises(UsageError, match="no space 'whitened'.*raw, centred, functional"):
+    with pytest.raises(UsageError, match=r"no space 'whitened'.*raw, centred, functional"):
         spaces.to_space(
             k,
             "whitened",
