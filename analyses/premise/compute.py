@@ -17,6 +17,7 @@ from torch import Tensor
 from analyses.shared.given import Given
 from analyses.shared.tables import name_capture
 from probes.capture.located import LocatedPairs
+from probes.errors import TableError
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.catalogue import TOPS, TRAINED, name_difference
@@ -56,11 +57,17 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
     Raises
     ------
     TableError
-        If fewer than 20 pairs can be compared.
+        If fewer than 20 pairs can be compared, or no head word attends to them.
     """
     store = given.store
     require_one_width(store)
     pairs = LocatedPairs.of(store).take_whole()
+    if pairs.left_query is None or pairs.right_query is None:
+        raise TableError(
+            f"the capture in {store.folder} is of words that no head word attends to. Capture a "
+            "table of pairs with a column head."
+        )
+    queries = pairs.left_query, pairs.right_query
     # Only the words of these pairs are resampled, of all that were captured.
     numbers, _ = pd.factorize(torch.cat([pairs.left_word, pairs.right_word]).numpy())
     left_word, right_word = torch.tensor(numbers).reshape(2, -1)
@@ -74,7 +81,7 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
         attention = store.read("attention", layer)
         sides = [
             pair_attention(attention, side, n_kv_heads=store.number("n_kv_heads", layer))
-            for side in (pairs.left_query, pairs.right_query)
+            for side in queries
         ]
         found: dict[tuple[str, str], Estimate] = {}
         for space in SPACES:
