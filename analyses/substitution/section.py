@@ -85,18 +85,21 @@ def _show(row: Mapping[Any, Any], name: str, bounds: str, decimals: int) -> Entr
 
 def _answer_losses(summary: pd.DataFrame) -> str:
     """Say what every kind of substitution costs, everywhere at once."""
-    everywhere = select(summary, scope="all", fit="at once").set_index("kind")
-    parts = []
-    for kind, told in REPLACED_BY.items():
-        if kind in everywhere.index:
-            rise = Quantity.of(everywhere.loc[kind].rename({"rise": "value"}))
-            parts.append(f"by {told}, {show(rise.value)} ({show_interval(rise)})")
+    everywhere = select(summary, scope="all", fit="at once").rename(columns={"rise": "value"})
+    rises = {str(row["kind"]): Quantity.of(row) for _, row in everywhere.iterrows()}
+    parts = [
+        f"by {told}, {show(rises[kind].value)} ({show_interval(rises[kind])})"
+        for kind, told in REPLACED_BY.items()
+        if kind in rises
+    ]
     text = "Rise of the loss, in nats a token, when every value in the model is replaced: "
     text += f"{'; '.join(parts)}. "
-    if everywhere.loc["mean", "ci_low"] <= 0:
+    if rises["mean"].sign <= 0:
         return text + "Mean values do not clearly lose anything, so there is nothing to recover."
-    recovered = show(100 * float(everywhere.loc["keys", "recovered"]), 0)
-    return text + f"The map of own keys recovers {recovered} % of what is lost with mean values."
+    recovered = 100 * float(select(everywhere, kind="keys")["recovered"].iloc[0])
+    return text + (
+        f"The map of own keys recovers {show(recovered, 0)} % of what is lost with mean values."
+    )
 
 
 def _answer_geometry(geometry: pd.DataFrame) -> list[str]:
