@@ -17,7 +17,7 @@ from probes.capture.aim import Aim
 from probes.errors import UnsupportedModelError
 from probes.models.geometry import Site
 from probes.models.model import Model
-from probes.models.tap import Attended, listening
+from probes.models.tap import Attended, Listener, listening
 
 KeyStage = Literal["projected", "normed", "rotated"]
 """As W_K gives it, after QK-norm (where there is one), or as the logits see it."""
@@ -51,7 +51,7 @@ class Reading:
     query_moment: list[Tensor]
 
 
-class Reader:
+class Reader(Listener):
     """Reads one site into a `Reading`, batch by batch, while its hooks are attached.
 
     Between `finish` and the next `start` the hooks stay silent.

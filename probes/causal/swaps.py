@@ -20,7 +20,7 @@ from probes.causal.losses import Scorer
 from probes.causal.minimal_pairs import MinimalPair
 from probes.causal.resume import STACKED_TOKENS, Resumer
 from probes.models.model import Model
-from probes.models.tap import Attended, listening
+from probes.models.tap import Attended, Listener, listening
 
 SwappedPart = Literal["keys", "values", "both"]
 Scope = Literal["head", "layer", "all"]
@@ -54,17 +54,11 @@ def list_swaps(model: Model, *, parts_of_heads: Sequence[SwappedPart]) -> list[S
     ]
 
 
-class _Listener:
+class _AttentionOfLast(Listener):
     """Keeps the attention of the last token in every layer; silent below where a run begins."""
 
     def __init__(self) -> None:
         self.attention: dict[int, Tensor] = {}
-
-    def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:
-        pass
-
-    def on_queries(self, layer: int, x: Tensor, output: Tensor) -> None:
-        pass
 
     def on_attention(self, layer: int, attended: Attended) -> None:
         n_rows, _, length, _ = attended.query.shape
@@ -145,7 +139,7 @@ class Swapper:
         return torch.stack(found.chunk(2, dim=1)).mean(dim=0)
 
     def _run_clean(self, ids: Tensor, at_modifier: slice) -> _Clean:
-        listener = _Listener()
+        listener = _AttentionOfLast()
         donors: dict[EditedPart, dict[int, Tensor]] = {"keys": {}, "values": {}}
 
         def keep(made: Made) -> Tensor:
@@ -181,7 +175,7 @@ class Swapper:
     def _run(
         self, ids: Tensor, clean: _Clean, first: int, copies: int, edits: list[Edit]
     ) -> tuple[Tensor, dict[int, Tensor]]:
-        listener = _Listener()
+        listener = _AttentionOfLast()
         output = clean.outputs[first - 1] if first else None
         repeated = ids.repeat(copies, 1)
         with (

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from probes.models.geometry import AttentionGeometry
-from probes.models.tap import Attended, listening
+from probes.models.tap import Attended, Listener, listening
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Observation:
     normed_key: Tensor | None = None
 
 
-class _Notes:
+class _Notes(Listener):
     """A listener that keeps everything."""
 
     def __init__(self, n_layers: int) -> None:

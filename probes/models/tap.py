@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -165,8 +165,7 @@ def _soften(
     return torch.softmax(torch.cat([logits, extra], dim=-1), dim=-1)[..., :-1]
 
 
-@runtime_checkable
-class Listener(Protocol):
+class Listener:
     """Hears one site's layers, counted from 0, while a model runs; nothing, unless it says how."""
 
     def on_keys(self, layer: int, x: Tensor, output: Tensor | None) -> None:

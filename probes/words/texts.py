@@ -63,7 +63,8 @@ def load_corpus(source: str | Path = SHIPPED_TEXT) -> Corpus:
     if path.is_file():
         corpus = _split(_cut(Document(path.stem, read_text(path).strip())))
     elif all((path / split).is_dir() for split in SPLITS):
-        corpus = Corpus(*(tuple(_read_folder(path / split)) for split in SPLITS))
+        train, held_out = (tuple(_read_folder(path / split)) for split in SPLITS)
+        corpus = Corpus(train, held_out)
     elif path.is_dir():
         corpus = _split(_read_folder(path))
     else:
