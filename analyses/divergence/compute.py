@@ -20,6 +20,7 @@ from analyses.divergence.tables import (
     tabulate_tieability,
 )
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from probes.capture.located import LocatedPairs
 from probes.memory import return_large_blocks
 from probes.parallel import one_core_operations
@@ -147,9 +148,7 @@ def tabulate(
         "heads": pd.concat([*heads, table]),
         "curve": pd.concat(curves),
     }
-    for table in tables.values():
-        table.insert(0, "model", store.manifest["model"])
-        table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
+    name_capture(tables.values(), store)
     _, pairs, comparisons = next(found.comparisons())
     return {
         **tables,

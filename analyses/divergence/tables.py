@@ -12,6 +12,7 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from analyses.shared.significance import tabulate_estimate, tabulate_samples
 from analyses.shared.tables import number_heads
 from probes.parallel import map_threads
 from probes.similarity.catalogue import OCCURRENCES, SPACES, TRAINED, name_difference
@@ -77,7 +78,7 @@ def tabulate_measures(
             ends = measure.find_interval(estimates[TRAINED], bootstrap.word_weights.shape[1])
             heads.append(head_table(place, observed, ends))
             means += [
-                {**place, "condition": condition, **_summarise(estimate)}
+                {**place, "condition": condition, **tabulate_estimate(estimate)}
                 for condition, estimate in _average(estimates).items()
             ]
     return pd.concat(heads, ignore_index=True), pd.DataFrame(means)
@@ -140,11 +141,6 @@ def _average(estimates: dict[str, Estimate]) -> dict[str, Estimate]:
         for null in NULLS
         if null in averages
     }
-
-
-def _summarise(estimate: Estimate) -> dict[str, Any]:
-    low, high = estimate.interval()
-    return {"value": float(estimate.observed), "ci_low": float(low), "ci_high": float(high)}
 
 
 def head_table(
@@ -269,8 +265,7 @@ def _excess(trained: Tensor, null: Tensor) -> Tensor:
 
 def _summarise_samples(values: Tensor, samples: Tensor) -> dict[str, float]:
     """Mean over heads and its interval."""
-    low, high = interval(samples.mean((1, 2)))
-    return {"value": float(values.mean()), "ci_low": float(low), "ci_high": float(high)}
+    return tabulate_samples(values.mean(), samples.mean((1, 2)))
 
 
 def tabulate_dimensions(measured: Measurements) -> pd.DataFrame:

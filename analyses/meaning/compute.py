@@ -13,6 +13,7 @@ from analyses.meaning.correlations import correlate
 from analyses.meaning.scored import find_scored, read_frequencies
 from analyses.meaning.tables import tabulate_meaning, tabulate_meaning_heads
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from analyses.shared.word_pairs import FEWEST_PAIRS, compare_words
 from probes.errors import TableError
 from probes.files import hash_json
@@ -73,9 +74,7 @@ def compute(given: Given, settings: MeaningSettings) -> dict[str, pd.DataFrame]:
                 }
             )
     tables = {"summary": pd.concat(summaries), "heads": pd.concat(heads)}
-    for table in tables.values():
-        table.insert(0, "model", given.store.manifest["model"])
-        table.insert(1, "key_stage", given.store.manifest["identity"]["key_stage"])
+    name_capture(tables.values(), given.store)
     return {**tables, "coverage": pd.DataFrame(coverage)}
 
 

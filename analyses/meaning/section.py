@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.meaning.tables import GAP, KEYS, RANDOM, SCORES, VALUES
-from analyses.shared.numbers import CLEAR, Quantity, join, show, tell
+from analyses.shared.numbers import CLEAR, Quantity, join, show, tell, tell_groups
 from analyses.shared.section import (
     Entry,
     Section,
@@ -86,7 +86,7 @@ def _answer_difference(summary: pd.DataFrame) -> str:
         -1: "Meaning is closer to keys than to values by {}.",
         0: "Neither keys nor values are clearly closer to meaning by {}.",
     }
-    return _tell_groups(sentences, groups)
+    return " ".join(tell_groups(sentences, groups))
 
 
 def _answer_robustness(summary: pd.DataFrame) -> str:
@@ -120,11 +120,7 @@ def _answer_random(summary: pd.DataFrame) -> str:
         -1: "Values lead keys by less than in random heads for {}.",
         0: "The lead of values over keys cannot be told from that in random heads for {}.",
     }
-    return _tell_groups(sentences, groups)
-
-
-def _tell_groups(sentences: Mapping[int, str], groups: Mapping[int, list[str]]) -> str:
-    return " ".join(sentences[sign].format(join(told)) for sign, told in groups.items() if told)
+    return " ".join(tell_groups(sentences, groups))
 
 
 def _answer_heads(heads: pd.DataFrame) -> str:

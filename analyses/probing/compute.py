@@ -17,6 +17,7 @@ from analyses.probing.tables import (
     tabulate_summary,
 )
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from analyses.shared.word_pairs import RELATIONS
 from probes.errors import TableError
 from probes.files import hash_file
@@ -124,8 +125,5 @@ def probe_properties(
         "learning": tabulate_learning(designs, measured),
         "properties": tabulate_properties(designs, left_out),
     }
-    manifest = sources[0].store.manifest
-    for table in tables.values():
-        table.insert(0, "model", manifest["model"])
-        table.insert(1, "key_stage", manifest["identity"]["key_stage"])
+    name_capture(tables.values(), sources[0].store)
     return tables

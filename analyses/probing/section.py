@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.probing.tables import GAP, KEYS, SLICE, UNTRAINED, VALUES
-from analyses.shared.numbers import Quantity, join, tell
+from analyses.shared.numbers import Quantity, join, tell, tell_groups
 from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
 from analyses.shared.tables import select
 
@@ -126,11 +126,11 @@ def _answer(summary: pd.DataFrame) -> list[str]:
         if blind > max(keys, values):
             beaten.append(str(name))
     words = {
-        -1: "Keys know more of {}",
-        1: "Values know more of {}",
-        0: "Neither keys nor values clearly know more of {}",
+        -1: "Keys know more of {}.",
+        1: "Values know more of {}.",
+        0: "Neither keys nor values clearly know more of {}.",
     }
-    sentences = [f"{words[sign].format(join(names))}." for sign, names in groups.items() if names]
+    sentences = tell_groups(words, groups)
     sentences[0] += " Numbers: the score of values minus that of keys, with 95 % intervals."
     if beaten:
         sentences.append(

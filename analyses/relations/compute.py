@@ -24,6 +24,7 @@ from analyses.relations.tables import (
     tabulate_relations,
 )
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from analyses.shared.word_pairs import RELATIONS
 from probes.errors import TableError
 from probes.parallel import one_core_operations
@@ -90,9 +91,7 @@ def compute(given: Given, settings: RelationsSettings) -> dict[str, pd.DataFrame
         heads = tabulate_relation_heads(table, ranked, bootstrap)
         advance(1)
     tables = {"ranking": ranking, "summary": summary, "heads": heads}
-    for part in tables.values():
-        part.insert(0, "model", store.manifest["model"])
-        part.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
+    name_capture(tables.values(), store)
     return {
         **tables,
         "contrasts": contrasts,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analyses.relations.tables import NAMES, RANDOM
-from analyses.shared.numbers import CLEAR, Quantity, join, show, show_interval, tell
+from analyses.shared.numbers import CLEAR, Quantity, join, show, show_interval, tell, tell_groups
 from analyses.shared.section import (
     Entry,
     Section,
@@ -146,7 +146,7 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
         -1: "Trained heads dissociate {} less than random heads on the same input.",
         0: "Trained heads cannot be told from random heads on the same input for {}.",
     }
-    text = " ".join(sentences[sign].format(join(names)) for sign, names in groups.items() if names)
+    text = " ".join(tell_groups(sentences, groups))
     if turned:
         text += (
             " In the centred space, where every direction of a key counts alike, the opposite is "

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analyses.shared.given import Given
+from analyses.shared.tables import name_capture
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.text_run import read_layer
 from probes.errors import TableError
@@ -104,9 +105,7 @@ def compute(given: Given, settings: RunningTextSettings) -> dict[str, pd.DataFra
         "heads": _tabulate_heads(layers),
         "text": pd.DataFrame({"tokens": [found[0][0]], "folds": [folds]}),
     }
-    for table in tables.values():
-        table.insert(0, "model", store.manifest["model"])
-        table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
+    name_capture(tables.values(), store)
     return tables
 
 

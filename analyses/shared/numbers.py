@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,11 @@ def tell(quantity: Quantity, decimals: int = 2) -> str:
     interval = show_interval(quantity, decimals)
     number = show(quantity.value, decimals)
     return f"{number}, {interval}" if interval else number
+
+
+def tell_groups(sentences: Mapping[int, str], groups: Mapping[int, list[str]]) -> list[str]:
+    """Fill a sentence with ``{}`` for each sign of a difference that something has."""
+    return [sentences[sign].format(join(told)) for sign, told in groups.items() if told]
 
 
 def join(parts: list[str]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from probes.capture.store import Store
 
 
 def present(column: pd.Series[Any], known: Sequence[str]) -> list[str]:
@@ -36,3 +39,10 @@ def number_heads(n_layers: int, n_heads: int) -> pd.DataFrame:
             "kv_head": np.tile(np.arange(n_heads), n_layers),
         }
     )
+
+
+def name_capture(tables: Iterable[pd.DataFrame], store: Store) -> None:
+    """Put ``model`` and ``key_stage`` of a capture in front of tables that follow from it."""
+    for table in tables:
+        table.insert(0, "model", store.manifest["model"])
+        table.insert(1, "key_stage", store.manifest["identity"]["key_stage"])
