@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.capture import (
@@ -148,6 +148,7 @@ def test_captures_of_another_kind_are_refused(coordination, compounds, tmp_path)
         ContextPairs.of_compounds(single)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30),
 )
@@ -196,6 +197,7 @@ def make_tables(events):
     return table, occurrences
 
 
+@settings(deadline=None, max_examples=50)
 @given(events=EVENTS, fewest=st.integers(1, 25))
 def test_reference_classes_hold_enough_and_keep_their_template(events, fewest):
     table, occurrences = make_tables(events)
@@ -231,6 +233,7 @@ def test_classes_are_parted_as_far_as_there_are_enough():
     assert without[0] == without[20] != without[40]
 
 
+@settings(deadline=None, max_examples=50)
 @given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8), fewest=st.integers(1, 40))
 def test_small_parts_are_merged(sizes, fewest):
     ends = np.cumsum(sizes)

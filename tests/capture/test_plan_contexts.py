@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.capture import plan_coordination, plan_sentences
@@ -277,6 +277,7 @@ def test_columns_of_ones_own_are_kept_but_take_nobodys_place():
 GROUPS = st.lists(st.sampled_from("abcde"), min_size=1, max_size=40)
 
 
+@settings(deadline=None, max_examples=50)
 @given(groups=GROUPS, fewest=st.integers(1, 12))
 def test_rare_groups_are_pooled(groups, fewest):
     found = pool_rare(groups, fewest)

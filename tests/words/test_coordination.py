@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.errors import TableError, UsageError
@@ -13,6 +13,7 @@ WORDS = st.sampled_from(["neural", "École", "co-op", "o'clock", "naïve", "x", 
 TEXTS = st.sampled_from(load_coordinations()["text"].tolist())
 
 
+@settings(deadline=None, max_examples=50)
 @given(text=TEXTS, first=WORDS, second=WORDS, head=WORDS, prefix=st.sampled_from(["", "Say: "]))
 def test_spans_cut_out_the_words(text, first, second, head, prefix):
     sentence = fill_coordination(text, first, second, head, "c").after(prefix)

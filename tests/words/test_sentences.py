@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.errors import TableError
@@ -141,6 +141,7 @@ def test_files_that_cannot_be_read(tmp_path):
 LETTERS = st.text(st.sampled_from("ab网 .-é"), max_size=12)
 
 
+@settings(deadline=None, max_examples=50)
 @given(text=LETTERS, word=st.text(st.sampled_from("ab网é"), min_size=1, max_size=3))
 def test_whole_words_are_those_with_no_letter_beside_them(text, word):
     found = find_word(text, word)
