@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.relations.tables import RATIO
 from analyses.shared.drawing import (
     draw_conditions,
     draw_points,
@@ -23,8 +24,6 @@ from analyses.shared.maps import draw_head_maps
 from analyses.shared.style import Look, house_style, new_panels
 from analyses.shared.tables import select
 from probes.similarity.catalogue import PARTS
-
-RATIO = "dissociation_ratio_5%"
 
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -67,7 +66,7 @@ def draw_relations(summary: pd.DataFrame, ranking: pd.DataFrame) -> Figure:
     for axes, nothing, label in (
         (percentiles, 50, "percentile among random pairs"),
         (excess, 0, "percentile of keys less values"),
-        (ratio, 1, "DR(5 %) of related pairs"),
+        (ratio, 1, "reference DR(5 %) of related pairs"),
     ):
         dress_rows(axes, labels if axes is percentiles else None, len(order))
         mark(axes, x=nothing)
