@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.collections import QuadMesh
 
 from analyses.attention_example import QUESTION, ExampleSettings
 from analyses.attention_example.compute import percentiles
@@ -308,17 +309,18 @@ def test_draws_any_shape_from_tables_alone(n_layers, n_heads, n_kv_heads, tmp_pa
     )
     figures = QUESTION.draw({"attention": attention, "similarity": similarity, "summary": summary})
     maps = [
-        image.get_array().shape
+        mesh.get_array().shape
         for figure in figures.values()
-        for axis in figure.axes
-        for image in axis.get_images()
+        for axes in figure.axes
+        for mesh in axes.findobj(QuadMesh)
+        if axes.get_label() != "<colorbar>"
     ]
     assert maps == [(n_layers, n_heads)] * 2 + [(n_layers, n_kv_heads)] * 2
     scatter = [
         len(points.get_offsets())
-        for axis in figures["similarity"].axes
-        if "25%" in axis.get_title()
-        for points in axis.collections
+        for axes in figures["similarity"].axes
+        if "25 %" in axes.get_title(loc="left")
+        for points in axes.collections
         if len(points.get_offsets()) > 1
     ]
     assert scatter == [n_layers * n_kv_heads]
