@@ -89,20 +89,12 @@ def _name_run(run: Finished) -> dict[str, Any]:
 
 def tabulate_cells(runs: pd.DataFrame) -> pd.DataFrame:
     """Average every cell and variant over seeds: nats, bits a byte, accuracy, with t intervals."""
+    same = ("parameters", "scaled_parameters", "d_feedforward", "learning_rate")
     rows = []
-    chosen = runs[runs["chosen"]]
-    for place, mine in chosen.groupby([*CELL, "variant"], sort=False):
-        row = dict(zip([*CELL, "variant"], place, strict=True))
-        first = mine.iloc[0]
-        row |= {name: first[name] for name in ("parameters", "scaled_parameters", "d_feedforward")}
-        row |= {"learning_rate": first["learning_rate"], "seeds": len(mine)}
+    for place, mine in _group(runs[runs["chosen"]]):
+        row = place | {name: mine[name].iloc[0] for name in same} | {"seeds": len(mine)}
         for name in ("nats", "bits_per_byte", "accuracy"):
-            numbers = mine[name].to_numpy(dtype=float)
-            if np.isfinite(numbers).all():
-                found = summarise_seeds(numbers)
-                row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
-            else:
-                row |= {name: np.nan, f"{name}_low": np.nan, f"{name}_high": np.nan}
+            row |= _average(mine[name], name)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -125,12 +117,12 @@ def tabulate_costs(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tabulate_course(log: pd.DataFrame, *, margin: float = MARGIN) -> pd.DataFrame:
+def tabulate_course(log: pd.DataFrame) -> pd.DataFrame:
     """Follow the cost through training: the same difference at every evaluation (validation)."""
     rows = []
     for step, at in log.groupby("step"):
         for place, paired in _pair(at, "validation_nats"):
-            found = summarise_seeds(paired["gap"].to_numpy(dtype=float), margin=margin)
+            found = summarise_seeds(paired["gap"].to_numpy(dtype=float), margin=MARGIN)
             rows.append(place | {"step": step} | _describe(found))
     return pd.DataFrame(rows).sort_values([*CELL, "variant", "step"], ignore_index=True)
 
@@ -144,18 +136,10 @@ def tabulate_learning(log: pd.DataFrame) -> pd.DataFrame:
         The cell, ``variant``, ``step``, ``accuracy`` with ``accuracy_low, accuracy_high`` (95 %,
         seeds).
     """
-    rows = []
-    for place, mine in log.groupby([*CELL, "variant", "step"], sort=False):
-        found = summarise_seeds(mine["validation_accuracy"].to_numpy(dtype=float))
-        rows.append(
-            dict(zip([*CELL, "variant", "step"], place, strict=True))
-            | {
-                "accuracy": found.value,
-                "accuracy_low": found.low,
-                "accuracy_high": found.high,
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        place | _average(mine["validation_accuracy"], "accuracy")
+        for place, mine in _group(log, "step")
+    )
 
 
 def tabulate_scaling(runs: pd.DataFrame, counted: str = "scaled_parameters") -> pd.DataFrame:
@@ -235,7 +219,7 @@ def tabulate_tieability(tieability: pd.DataFrame) -> pd.DataFrame:
     measures = ["r2", "r2_mismatched_heads", "excess"]
     means = tieability.groupby(keys, sort=False)[measures].mean().reset_index()
     rows = []
-    for place, mine in means.groupby([*CELL, "variant"], sort=False):
+    for place, mine in _group(means):
         for measure in measures:
             before, after = (
                 mine[mine["when"] == when].sort_values("seed")[measure].to_numpy(dtype=float)
@@ -249,11 +233,8 @@ def tabulate_tieability(tieability: pd.DataFrame) -> pd.DataFrame:
                 ("trained - untrained", after - before),
             ):
                 found = summarise_seeds(numbers)
-                rows.append(
-                    dict(zip([*CELL, "variant"], place, strict=True))
-                    | {"when": when, "measure": measure}
-                    | {"value": found.value, "ci_low": found.low, "ci_high": found.high}
-                )
+                bounds = {"value": found.value, "ci_low": found.low, "ci_high": found.high}
+                rows.append(place | {"when": when, "measure": measure} | bounds)
     return pd.DataFrame(rows)
 
 
@@ -297,6 +278,21 @@ def _fit(runs: pd.DataFrame, names: list[str], counted: str) -> ScalingFit:
 def _leave_out(runs: pd.DataFrame, column: str) -> list[pd.DataFrame]:
     values = sorted(runs[column].unique())
     return [runs[runs[column] != value] for value in values] if len(values) > 1 else [runs]
+
+
+def _group(table: pd.DataFrame, *more: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield every cell and variant (and whatever more is named) with its rows."""
+    columns = [*CELL, "variant", *more]
+    for place, rows in table.groupby(columns, sort=False):
+        yield dict(zip(columns, place, strict=True)), rows
+
+
+def _average(numbers: pd.Series[Any], name: str) -> dict[str, float]:
+    """Average over seeds, with the t interval; NaN where a number is missing."""
+    if numbers.isna().any():
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), np.nan)
+    found = summarise_seeds(numbers.to_numpy(dtype=float))
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _pair(runs: pd.DataFrame, column: str) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
