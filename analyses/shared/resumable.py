@@ -71,15 +71,13 @@ class FinishedParts:
 
     def tensors(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return a part that is a set of tensors: from disk, or made now and kept."""
-        found = self._find_tensors(name)
-        if found is not None:
-            return found
-        made = make()
-        if self.place is not None:
-            write_tensors(self.place / f"{name}.safetensors", made)
-        return made
+        found = self.find_tensors(name)
+        if found is None:
+            found = make()
+            self.keep_tensors(name, found)
+        return found
 
-    def _find_tensors(self, name: str) -> dict[str, Tensor] | None:
+    def find_tensors(self, name: str) -> dict[str, Tensor] | None:
         """Return a finished set of tensors, or None if it is not there or damaged."""
         if self.place is None:
             return None
@@ -87,3 +85,8 @@ class FinishedParts:
             return load_file(self.place / f"{name}.safetensors")
         except (OSError, SafetensorError):
             return None
+
+    def keep_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Keep a finished set of tensors, to be found again by its name."""
+        if self.place is not None:
+            write_tensors(self.place / f"{name}.safetensors", tensors)
