@@ -156,7 +156,7 @@ def _read_pictures(
 
 def _spell(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_spell, value)) or "nothing"
+        return ", ".join(map(_spell, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
