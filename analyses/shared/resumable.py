@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,14 @@ class FinishedParts:
     identity: Any
 
     @classmethod
-    def of(cls, given: Given, settings: Any, *, leaving_out: tuple[str, ...] = ()) -> FinishedParts:
+    def of(
+        cls,
+        given: Given,
+        settings: Any,
+        *,
+        leaving_out: tuple[str, ...] = (),
+        beside: Mapping[str, Any] | None = None,
+    ) -> FinishedParts:
         """Return the finished parts of a question with these settings.
 
         Parameters
@@ -41,9 +48,12 @@ class FinishedParts:
         leaving_out
             Settings that no part follows from, only the tables that are made of the parts. The
             measures of single heads (``given.heads``) are always left out.
+        beside
+            What the parts follow from besides what is given, such as a question's ``identify``.
         """
         own = {name: value for name, value in asdict(settings).items() if name not in leaving_out}
-        return cls(given.parts, replace(given, heads=None).identify() | {"settings": own})
+        identity = replace(given, heads=None).identify() | dict(beside or {})
+        return cls(given.parts, identity | {"settings": own})
 
     @property
     def place(self) -> Path | None:

@@ -91,11 +91,8 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
             "keys,values."
         )
     model = given.model
-    parts = FinishedParts(
-        given.parts,
-        FinishedParts.of(given, settings, leaving_out=("resamples",)).identity
-        | identify(given, settings),
-    )
+    words = identify(given, settings)
+    parts = FinishedParts.of(given, settings, leaving_out=("resamples",), beside=words)
     swapper = Swapper(model)
     swaps = list_swaps(model, parts_of_heads=settings.parts_of_heads)
     populations = list(_find_populations(model, settings))
