@@ -130,8 +130,11 @@ def choose_settings(question: Question, preset: str | None, asked: Mapping[str, 
 def _say_if_older(folder: ResultFolder, name: str, say: Say) -> None:
     try:
         folder.read_manifest(name)
-    except StoreMismatchError as error:
-        say(f"Computing again: {error}")
+    except StoreMismatchError:
+        say(
+            f"The tables of {name} were written by another version of kvprobes, with other names "
+            "in them: they are computed again"
+        )
     except StoreError:
         return
 
