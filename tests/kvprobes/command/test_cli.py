@@ -24,6 +24,7 @@ from tests.kvprobes.runs import PAIRS, hash_results, save_tiny_model
 from tests.tiny import tiny_model
 
 runner = CliRunner()
+NAMES = ", ".join(list_questions())
 
 
 @pytest.fixture(scope="module")
@@ -231,17 +232,14 @@ def test_json_output_is_the_result_and_nothing_else(finished, arguments):
     assert len(headline["answer"]) >= 3
     conditions = {row["condition"] for row in headline["summary"]}
     assert conditions >= {"trained", "mismatched_heads", "random_heads"}
-    assert told["absent"] == {"cross_attention": "It needs an encoder-decoder."}
+    assert told["absent"]["cross_attention"] == "It needs an encoder-decoder."
 
 
 def test_the_model_is_loaded_once_for_all_captures_and_questions(finished, model_folder):
     _, out, loaded = finished
     assert loaded == [str(model_folder)]
-    assert {path.name for path in out.glob("capture*")} == {
-        "capture",
-        "capture-untrained",
-        "capture-words",
-    }
+    captures = {path.name for path in out.glob("capture*")}
+    assert captures >= {"capture", "capture-untrained", "capture-words"}
 
 
 def test_settings_come_from_words_and_from_a_file(finished, model_folder, tmp_path):
@@ -291,7 +289,7 @@ def test_tables_of_an_older_version_are_told_and_computed_again(
     assert "`kvprobes run`: they are computed again, and captures are reused" in refused.stderr
     result = runner.invoke(app, ["analyse", "premise", *options])
     assert result.exit_code == 0, result.output
-    assert "Computing again: the tables of 'premise'" in result.stderr
+    assert "The tables of premise were written by another version" in result.stderr
     told = json.loads(runner.invoke(app, ["report", *options, "--json"]).stdout)
     assert list(told["answers"]) == ["premise"]
     assert "another version" in told["absent"]["divergence"]
@@ -300,7 +298,7 @@ def test_tables_of_an_older_version_are_told_and_computed_again(
     again = runner.invoke(app, ["run", *options, *PAIRS])
     assert again.exit_code == 0, again.output
     assert "Reusing the tables of premise" in again.stderr
-    assert "Computing again: the tables of 'attention_example'" in again.stderr
+    assert "The tables of attention_example were written by another version" in again.stderr
     assert again.stderr.count("Reusing the finished capture") == 2
     for name in ("premise", "attention_example"):
         assert read_manifest(out, name) == read_manifest(finished[1], name)
@@ -354,7 +352,7 @@ def test_a_damaged_shard_is_an_error_for_analyse_and_mended_by_capture(finished,
         (["run", "--model", "no-such/model"], "no-such/model"),
         (["run", "--pairs", "nowhere.tsv"], "nowhere.tsv"),
         (["run", "--templates", "t99"], "t99"),
-        (["analyse", "divergenc"], "Did you mean 'divergence'? There are: divergence, nulls,"),
+        (["analyse", "divergenc"], f"Did you mean 'divergence'? There are: {NAMES}"),
         (["analyse", "divergence", "--out", "nowhere"], "holds no capture"),
         (["analyse", "divergence", "--resample", "5"], "Did you mean '--resamples'? There are:"),
         (["analyse", "divergence", "--resamples", "5x"], "divergence.resamples cannot be '5x'"),
