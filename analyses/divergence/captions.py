@@ -74,9 +74,10 @@ def caption_figures(
             "itself uses them. (a, b) Mean cosine of keys and of values; (c) DR(5 %), with "
             f"{intervals} in the centred and the functional space; (d) in how many directions the "
             "keys spread: where these are few, neighbours in key space agree in little else, which "
-            "raises DR. Filled: "
+            "raises DR; from (e) on, the other measures of pairs. Filled: "
             f"{len(pairs):,} word pairs; hollow: {every} of the same words. " + nulls,
             "Points by space (raw, centred, functional) of mean key cosine, mean value cosine, "
-            "dissociation ratio and effective dimension of keys, for trained heads and nulls.",
+            "dissociation ratio, effective dimension of keys and other measures of pairs, for "
+            "trained heads and nulls.",
         ),
     }
