@@ -96,8 +96,9 @@ def _measure_block(
     out = w.new_empty(len(measures), w.shape[1], n_heads, n_heads if crossed else 1)
     for head, order in enumerate(keys):
         of_keys = RankedPairs(order, w, total)
-        for place, other in enumerate(of_values if crossed else [of_values[head]]):
-            for number, measure in enumerate(measures):
+        others = of_values if crossed else [of_values[head]]
+        for number, measure in enumerate(measures):
+            for place, other in enumerate(others):
                 out[number, :, head, place] = measure.ranked(of_keys, other)  # type: ignore[misc]
     return out
 
