@@ -135,9 +135,9 @@ def draw_spaces(summary: pd.DataFrame) -> Figure:
         With ``population, space, measure, condition, value, ci_low, ci_high``.
     """
     shown = dict(SPACE_PANELS)
-    for measure in catalogue.list_pair_measures():
-        if measure.name in set(summary["measure"]) and not measure.name.startswith(RATIOS):
-            shown[measure.name] = ("", measure.symbol, None)
+    for other in catalogue.list_pair_measures():
+        if other.name in set(summary["measure"]) and not other.name.startswith(RATIOS):
+            shown[other.name] = ("", other.symbol, None)
     rows = summary[summary["measure"].isin(list(shown))]
     names = populations(rows)
     height = 0.55 + 2.2 * -(-len(shown) // 5)

@@ -164,7 +164,7 @@ def read_conditions(rows: pd.DataFrame) -> list[str]:
         If one is not in the catalogue.
     """
     names = [name for name in rows["condition"].unique() if " - " not in name]
-    return list(catalogue.sort_conditions(names))
+    return catalogue.sort_conditions(names)
 
 
 def read_looks(column: pd.Series[Any], known: Mapping[str, Look]) -> dict[str, Look]:

@@ -205,5 +205,5 @@ def _tell(measure: str) -> str:
     if measure == "r2_text":
         return "R² of the fit, this text"
     if measure.startswith(EXCESS):
-        return str(catalogue.find_label(measure)).replace(" over ", "\nover ")
-    return str(catalogue.find_measure(measure).symbol)
+        return catalogue.find_label(measure).replace(" over ", "\nover ")
+    return catalogue.find_measure(measure).symbol
