@@ -87,6 +87,7 @@ class MomentReader(Reader):
             raise Enough
 
 
+@torch.inference_mode()
 def run_windows(reader: Reader, windows: Sequence[Window], aim: Aim) -> None:
     """Run one batch of windows for its keys, values and attention alone, which `reader` hears."""
     model = reader.model
