@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analyses.shared.question import Question
 
 NAMES: tuple[str, ...] = (
+    "co_attended",
     "divergence",
     "nulls",
     "premise",

@@ -16,7 +16,13 @@ from kvprobes.captures.options import CaptureOptions
 from kvprobes.results import ResultFolder
 from kvprobes.session import Say, Session
 from kvprobes.timings import note_timing
-from probes.errors import StoreError, StoreMismatchError, TableError
+from probes.errors import (
+    KvprobesError,
+    StoreError,
+    StoreMismatchError,
+    TableError,
+    UnsupportedModelError,
+)
 from probes.files import write_text
 from probes.naming import require_known
 
@@ -186,6 +192,8 @@ def run(
         options.folder, model=options.model, device=options.device, human=options.human, say=say
     )
     asking = [question for question in list_questions().values() if question.in_run]
+    # What reads the tables of another question comes after it.
+    asking.sort(key=lambda question: question.reads(Need.HEADS) or question.reads(Need.SWAPS))
     for name in set(asked) - {question.name for question in asking}:
         say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
     with options.open_cluster() as cluster:
@@ -201,14 +209,14 @@ def run(
                 cluster=cluster,
                 overwrite=options.overwrite,
             )
-    left_out: dict[str, TableError] = {}
+    left_out: dict[str, KvprobesError] = {}
     for question in asking:
         name, reason = question.name, obstacles[question.name]
         try:
             if reason is None:
                 settings = {**_choose_seed(question, options), **asked.get(name, {})}
                 answer(question, session, **settings)
-        except TableError as error:
+        except (TableError, UnsupportedModelError) as error:
             say(f"Left out {name}: {error}")
             left_out[name], reason = error, str(error)
         if reason is not None:

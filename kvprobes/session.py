@@ -132,6 +132,8 @@ class Session:
             return "It needs an encoder-decoder."
         if Need.WORDS in question.needs and not suits_words(self.store):
             return "It needs English words."
+        if Need.CONTEXTS in question.needs and has_sites(self.folder):
+            return "It is asked of models with one site of attention."
         return None
 
     def gather(self, question: Question) -> Given:
@@ -157,6 +159,8 @@ class Session:
             given["sites"] = find.open_sites(self.folder, self.store)
         if Need.WORDS in question.needs:
             self._capture_words()
+        if Need.CONTEXTS in question.needs:
+            given["contexts"] = self._capture_contexts()
         if question.reads(Need.WORDS):
             given["words"] = find.find_word_captures(self.folder)
         if question.reads(Need.TEXT):
@@ -168,7 +172,9 @@ class Session:
 
             given["corpus"] = load_corpus(self.text)
         if question.reads(Need.HEADS):
-            given["heads"] = self._read_heads()
+            given["heads"] = (self._read("divergence") or {}).get("heads")
+        if question.reads(Need.SWAPS):
+            given["swaps"] = self._read("swaps")
         return Given(**given)
 
     def _find(self, question: Question, need: Need, find: Callable[[], Store]) -> Store | None:
@@ -185,8 +191,14 @@ class Session:
 
         capture_words(self, human=self.human, keep=True)
 
-    def _read_heads(self) -> pd.DataFrame | None:
+    def _capture_contexts(self) -> Store:
+        from kvprobes.captures.coordination import capture_coordination
+
+        return capture_coordination(self)
+
+    def _read(self, question: str) -> dict[str, pd.DataFrame] | None:
+        """Read the tables of another question, if it has been answered."""
         try:
-            return self.folder.read_tables("divergence")["heads"]
+            return self.folder.read_tables(question)
         except StoreError:
             return None

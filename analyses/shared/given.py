@@ -24,11 +24,13 @@ class Need(Enum):
     PAIRS = "a capture of word pairs"
     UNTRAINED = "a capture of the same sentences by the untrained model"
     WORDS = "captures of single words"
+    CONTEXTS = "a capture of sentences in which one word attends to two"
     SITES = "captures at all three sites of an encoder-decoder"
     TEXT = "a capture of running text"
     MODEL = "the model"
     CORPUS = "text to read"
     HEADS = "the measures of single heads (divergence)"
+    SWAPS = "the swaps of keys and values (swaps)"
     TRAINING = "small models that it trains itself"
 
 
@@ -46,6 +48,8 @@ class Given:
         Captures of single words by name: ``relations``, and the name of each table of human scores.
     sites
         The captures of an encoder-decoder: ``encoder``, ``decoder``, ``cross``.
+    contexts
+        The finished capture of coordinations, or of a user's sentences: two words, one query.
     text
         The finished capture of a running text.
     model
@@ -54,6 +58,8 @@ class Given:
         Text to fit on and to test on.
     heads
         The table ``heads`` of `analyses.divergence`; None where it has not been measured.
+    swaps
+        The tables of `analyses.swaps`; None where they have not been made.
     parts
         Where a long question keeps its finished parts; None keeps nothing.
     device
@@ -66,10 +72,12 @@ class Given:
     untrained: Store | None = None
     words: Mapping[str, Store] = field(default_factory=dict)
     sites: Mapping[str, Store] = field(default_factory=dict)
+    contexts: Store = _NOTHING
     text: Store = _NOTHING
     model: Model = _NOTHING
     corpus: Corpus = _NOTHING
     heads: pd.DataFrame | None = None
+    swaps: Mapping[str, pd.DataFrame] | None = None
     parts: Path | None = None
     device: str = "cpu"
     workers: int = 1
@@ -83,6 +91,7 @@ class Given:
         for name, store in (
             ("capture", self.store),
             ("untrained", self.untrained),
+            ("contexts", self.contexts),
             ("text", self.text),
         ):
             if store is not None:
@@ -99,6 +108,7 @@ class Given:
             found["config"] = self.model.origin.get("config_hash")
         if self.corpus is not None:
             found["corpus"] = self.corpus.hash
-        if self.heads is not None:
-            found["heads"] = hash_json(self.heads.astype(str).to_dict("split", index=False))
+        for name, table in (("heads", self.heads), ("swaps", (self.swaps or {}).get("indices"))):
+            if table is not None:
+                found[name] = hash_json(table.astype(str).to_dict("split", index=False))
         return found

@@ -17,6 +17,10 @@ class SwapSettings:
     pairs: str = setting("compound_pairs", "A shipped table of pairs, or a file.")
     limit: int | None = setting(160, "Use at most so many pairs; none: all of them.", at_least=1)
     templates: str = setting("2", "How many of the shipped templates, their ids, or a file.")
+    scopes: tuple[Literal["all", "layer", "head"], ...] = setting(
+        ("all",),
+        "Where to swap: everywhere at once, in each layer, in each kv head; the last two are slow.",
+    )
     parts_of_heads: tuple[Literal["keys", "values", "both"], ...] = setting(
         ("keys", "values", "both"),
         "What to swap in single heads; in layers and everywhere all three are swapped.",
@@ -32,13 +36,15 @@ QUESTION = Question(
     asks="Which changes more of what follows a word: swapped keys or swapped values?",
     settings=SwapSettings,
     needs=frozenset({Need.MODEL}),
+    in_run=True,
     presets={
         "quick": {
+            "scopes": ("all", "layer", "head"),
             "limit": 24,
             "templates": "1",
             "parts_of_heads": ("keys", "values"),
             "batch_size": 24,
         },
-        "full": {},
+        "full": {"scopes": ("all", "layer", "head")},
     },
 )

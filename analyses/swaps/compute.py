@@ -67,7 +67,8 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
         ``population, scope, measure``, and the index (d_v - d_k) / (d_v + d_k) as ``value`` with
         ``ci_low, ci_high``; population ``word pairs - matched random pairs`` is their difference.
     ``heads``
-        ``population, layer, kv_head, keys, values, index``, by total variation.
+        ``population, layer, kv_head, keys, values, index``, by total variation; empty unless
+        single heads were asked for.
     ``example``
         The founding pair alone: ``scope, part, measure, value``.
     ``pairs``
@@ -80,10 +81,15 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
     UnsupportedModelError
         If the model does not predict next tokens.
     UsageError
-        If keys or values are not swapped in single heads.
+        If nothing is swapped everywhere at once, or keys or values are not swapped in single heads.
     TableError
         If fewer than ten pairs are minimal.
     """
+    if "all" not in settings.scopes:
+        raise UsageError(
+            f"swaps.scopes is {', '.join(settings.scopes) or 'empty'}, and lacks 'all': the answer "
+            "is that of swaps everywhere at once. Add it."
+        )
     if not {"keys", "values"} <= set(settings.parts_of_heads):
         raise UsageError(
             f"in single heads {', '.join(settings.parts_of_heads) or 'nothing'} would be swapped, "
@@ -94,7 +100,11 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
     words = identify(given, settings)
     parts = FinishedParts.of(given, settings, leaving_out=("resamples",), beside=words)
     swapper = Swapper(model)
-    swaps = list_swaps(model, parts_of_heads=settings.parts_of_heads)
+    swaps = [
+        swap
+        for swap in list_swaps(model, parts_of_heads=settings.parts_of_heads)
+        if swap.scope in settings.scopes
+    ]
     populations = list(_find_populations(model, settings))
     tables = []
     total = sum(len(population.minimal) for population in populations)

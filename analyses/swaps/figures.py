@@ -43,10 +43,10 @@ BLACK = Look("", "black")
 
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw what swaps of keys and of values change."""
-    return {
-        "summary": draw_swaps(tables["summary"], tables["indices"]),
-        "heads": draw_swap_maps(tables["heads"]),
-    }
+    drawn = {"summary": draw_swaps(tables["summary"], tables["indices"])}
+    if len(tables["heads"]):
+        drawn["heads"] = draw_swap_maps(tables["heads"])
+    return drawn
 
 
 @house_style()
@@ -97,11 +97,12 @@ def _draw_scopes(
 ) -> None:
     """Draw a point a scope for every population, the word pairs filled and the others open."""
     for aside, name in spread(populations, 0.07):
-        mine = line_up(select(rows, population=name), list(SCOPES), "scope")
+        scopes = present(rows["scope"], tuple(SCOPES))
+        mine = line_up(select(rows, population=name), scopes, "scope")
         shown = look if name == WORD_PAIRS else look.open()
-        draw_points(axes, np.arange(len(SCOPES)) + shift + aside, mine, shown)
-    axes.set_xticks(range(len(SCOPES)), list(SCOPES.values()))
-    axes.set_xlim(-0.5, len(SCOPES) - 0.5)
+        draw_points(axes, np.arange(len(scopes)) + shift + aside, mine, shown)
+        axes.set_xticks(range(len(scopes)), [SCOPES.get(scope, scope) for scope in scopes])
+        axes.set_xlim(-0.5, len(scopes) - 0.5)
 
 
 @house_style()

@@ -131,12 +131,15 @@ def tabulate_indices(
     rows: list[dict[str, Any]] = []
     heads = []
     for name, population in _populations(table, resamples=resamples, seed=seed).items():
-        for scope in SCOPES:
+        swapped = [scope for scope in SCOPES if population.has(scope, "keys")]
+        for scope in swapped:
             for measure in INDEXED:
                 means = [side.mean(0) for side in population.read(measure, scope, PARTS[:2])]
                 estimate = population.bootstrap.estimate(swap_index, *means)
                 place = {"population": name, "scope": scope, "measure": measure}
                 rows.append(place | tabulate_estimate(estimate))
+        if "head" not in swapped:
+            continue
         keys, values = population.read("total_variation", "head", PARTS[:2])
         places = population.spread("total_variation", "head", "keys").index.to_frame(index=False)
         heads.append(
@@ -149,7 +152,8 @@ def tabulate_indices(
         )
     found = pd.DataFrame(rows)
     found = pd.concat([found, _subtract(found)], ignore_index=True)
-    return found, pd.concat(heads, ignore_index=True)
+    columns = ["population", "layer", "kv_head", "keys", "values", "index"]
+    return found, pd.concat(heads, ignore_index=True) if heads else pd.DataFrame(columns=columns)
 
 
 def _subtract(indices: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from probes.words.fields import is_unspaced
 
 SITES = ("encoder", "decoder", "cross")
 UNTRAINED, TEXT, WORDS, HUMAN = "untrained", "text", "words", "human-"
+COORDINATION = "coordination"
 
 
 def open_whole_store(folder: Path) -> Store:

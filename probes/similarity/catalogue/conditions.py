@@ -16,6 +16,7 @@ FILES = (
     "probes.similarity.mismatched",
     "probes.similarity.random_heads",
     "probes.similarity.untrained",
+    "probes.similarity.attention_nulls",
 )
 
 _CONDITIONS: Registry[Condition] = Registry("condition")

@@ -1,0 +1,228 @@
+"""What the report says of words that one query attends to: four answers, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analyses.co_attended.verdict import (
+    ALIKE,
+    ANSWERS,
+    FEWEST_PAIRS,
+    FEWEST_SELECTED,
+    LARGE_GAP,
+    LEVEL,
+    SAME_KEY,
+)
+from analyses.shared.numbers import Quantity, join, show, show_interval
+from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
+from analyses.shared.tables import select
+from probes.similarity.catalogue import name_difference
+
+MAIN = "coordination"
+"""The source that the headline is about: one query, two words, in one sentence."""
+
+SOURCES = {
+    "coordination": "two modifiers and their head noun in one sentence: one query",
+    "running text": "all tokens that a query of running text attends to: one query",
+    "content words": "the same, content words alone: one query",
+    "two queries": "two compounds in two sentences, where each word has a query of its own",
+}
+BY_ITSELF = "trained"
+
+
+def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
+    """Describe the tables of `analyses.co_attended.compute`."""
+    summary, sizes = tables["summary"], tables["sizes"]
+    return Section(
+        anchor="co-attended",
+        title="Words that one query attends to: similar keys, dissimilar values?",
+        verdict=_judge(tables),
+        rule=(
+            "The rules were fixed before real models were read. Keys are alike: the mean "
+            f"percentile of co-attended pairs is above {ALIKE:g} and above that of pairs chosen by "
+            f"another head, or their logits differ by less than {SAME_KEY:g} nats. Values are less "
+            "alike: the percentile of keys is above that of values, and more so than for pairs "
+            "chosen by another head. Values are dissimilar: their percentile is below 50, or keys "
+            "above and values below the median come together more often than in matched pairs; and "
+            f"the gap of the values is at least {100 * LARGE_GAP:g} % of that of matched pairs. "
+            "The difference is used: swapped values move the next token more than swapped keys, and "
+            "more so than in random matched pairs. Yes and no need a p below "
+            f"{LEVEL:g}, corrected over the four answers (Holm); else the answer is undetermined, "
+            f"as it is with fewer than {FEWEST_PAIRS} distinct pairs or {FEWEST_SELECTED} that are "
+            "co-attended."
+        ),
+        explanation=(
+            "The claim is about words that one query attends to: before “network”, “neural” and "
+            "“social”. A pair is co-attended in a head if the query gives much weight to both "
+            "words. Its keys, and its values, are ranked among pairs of the same kind (the same "
+            "places, similar distance, frequency and number of tokens), whether attended or not: "
+            "50 means no more alike than such pairs are anyway.",
+            "Attention is a product of query and key. So even a random head has alike keys where "
+            "it attends; random heads on the same input show how much that is. Values have no "
+            "such part.",
+        ),
+        answer=tuple(_answer(tables)),
+        caveats=(
+            "Percentiles are ranks. The table of sizes says how large the gaps are: two keys whose "
+            "logits differ by .05 nats are the same key to the model, whatever their rank.",
+        ),
+        captions={
+            "answers": (
+                "Percentile of keys and of values of co-attended pairs among pairs of their kind, "
+                "mean over query heads, by source. Filled: chosen by the head's own attention; "
+                "open: by another head's, by shuffled attention, and random heads. Bars: 95 % "
+                "intervals over words and topics, or documents. Dashed: pairs that are not "
+                "selected.",
+                "Points with intervals of the percentiles of keys and values for every source and "
+                "null.",
+            ),
+            "heads": (
+                "Every query head: percentile of keys against that of values, running text and "
+                "coordination. Below the diagonal, values are less alike than keys.",
+                "Scatter of the value percentile against the key percentile of every query head.",
+            ),
+        },
+        tables=(
+            _tabulate_answers(tables["answers"]),
+            _tabulate_percentiles(summary),
+            _tabulate_sizes(sizes, tables["counts"]),
+        ),
+    )
+
+
+def _judge(tables: dict[str, pd.DataFrame]) -> str:
+    """Say the four answers of the main source in one sentence."""
+    answers = select(tables["answers"], source=MAIN).set_index("name")["verdict"]
+    told = {
+        "keys alike": "their keys are alike",
+        "values less alike": "their values are less alike than their keys",
+        "values dissimilar": "their values are dissimilar",
+        "difference used": "the model uses the difference",
+    }
+    parts = [f"{words}: {answers[name]}" for name, words in told.items()]
+    return f"Of two words that one query attends to in one sentence, {'; '.join(parts)}."
+
+
+def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
+    summary, heads = tables["summary"], tables["heads"]
+    sentences = []
+    for source in tables["counts"]["source"]:
+        keys, values = (_find(summary, source, f"{part}_percentile") for part in ("key", "value"))
+        text = (
+            f"{source.capitalize()}: co-attended pairs stand at percentile "
+            f"{show(keys.value, 1)} by keys ({show_interval(keys, 1)}) and at "
+            f"{show(values.value, 1)} by values ({show_interval(values, 1)}); 50 is a pair that is not selected"
+        )
+        beyond = [
+            f"{part} {show(gap.value, 1)} ({show_interval(gap, 1)})"
+            for part in ("key", "value")
+            if (gap := _find_excess(summary, source, f"{part}_percentile")) is not None
+        ]
+        if beyond:
+            text += f"; beyond pairs that another head attends to: {join(beyond)}"
+        sentences.append(f"{text}.")
+    counts = [
+        f"{int((rows['p_bh'] < LEVEL).sum())} of {len(rows)} {told}"
+        for name, told in (
+            ("key_percentile", "have alike keys"),
+            ("difference", "have values less alike than keys"),
+            ("value_percentile", "have dissimilar values"),
+        )
+        if len(rows := select(heads, source=MAIN, measure=name))
+    ]
+    sentences.append(f"Of single query heads, {join(counts)} (corrected over heads).")
+    return sentences
+
+
+def _find(summary: pd.DataFrame, source: str, measure: str) -> Quantity:
+    rows = select(summary, source=source, measure=measure, condition=BY_ITSELF, weighting="plain")
+    return Quantity.of(rows.iloc[0])
+
+
+def _find_excess(summary: pd.DataFrame, source: str, measure: str) -> Quantity | None:
+    condition = name_difference("mismatched_heads")
+    rows = select(summary, source=source, measure=measure, condition=condition, weighting="plain")
+    return None if rows.empty else Quantity.of(rows.iloc[0])
+
+
+def _tabulate_answers(answers: pd.DataFrame) -> ShownTable:
+    rows: list[tuple[Entry, ...]] = []
+    for source in answers["source"].unique():
+        verdicts = select(answers, source=str(source)).set_index("name")["verdict"]
+        rows.append((str(source), SOURCES.get(str(source), ""), *(verdicts[n] for n in ANSWERS)))
+    return ShownTable(
+        "The four answers.",
+        "By source; see the rule above.",
+        ("source", "what it is", *ANSWERS),
+        tuple(rows),
+        n_words=6,
+    )
+
+
+def _tabulate_percentiles(summary: pd.DataFrame) -> ShownTable:
+    conditions = ("trained", "mismatched_heads", "shuffled_attention", "random_heads")
+    rows: list[tuple[Entry, ...]] = []
+    for source in summary["source"].unique():
+        for place, (measure, told) in enumerate(
+            {
+                "key_percentile": "keys, percentile",
+                "value_percentile": "values, percentile",
+                "difference": "keys, less values",
+                "key_lift_5%": "keys in the top 5 %, times chance",
+                "value_lift_5%": "values in the top 5 %, times chance",
+                "quadrant": "keys above, values below the median: share",
+            }.items()
+        ):
+            own = select(summary, source=str(source), measure=measure, weighting="plain")
+            weighted = select(
+                summary,
+                source=str(source),
+                measure=measure,
+                weighting="by attention",
+                condition="trained",
+            )
+            decimals = 1 if "percentile" in measure or measure == "difference" else 2
+            cells = [
+                show_first(select(own, condition=name), decimals=decimals) for name in conditions
+            ]
+            cells.append(show_first(weighted, decimals=decimals))
+            rows.append(("" if place else str(source), told, *cells))
+    return ShownTable(
+        "Co-attended pairs among pairs of their kind, means over query heads.",
+        "Intervals: 95 %. The last column weighs each head by the attention it gives to the words.",
+        (
+            *("source", "measure", "own attention", "another head's", "shuffled"),
+            *("random heads", "own, by attention"),
+        ),
+        tuple(rows),
+        n_words=2,
+    )
+
+
+def _tabulate_sizes(sizes: pd.DataFrame, counts: pd.DataFrame) -> ShownTable:
+    rows: list[tuple[Entry, ...]] = []
+    for source in counts["source"]:
+        own, matched = (
+            select(sizes, source=source, condition=name) for name in ("trained", "matched_pairs")
+        )
+        count = select(counts, source=source).iloc[0]
+        cells = [show_first(select(table, measure="key_gap")) for table in (own, matched)] + [
+            show_first(select(own, measure=f"value_gap_over_{name}"))
+            for name in ("matched", "written", "stream")
+        ]
+        numbers = [show_number(float(count[name]), decimals=0) for name in ("units", "selected")]
+        rows.append((source, *cells, *numbers))
+    return ShownTable(
+        "How large the gaps are.",
+        "Key gap: root mean square difference of the two logits, in nats. Value gap: the "
+        "difference of what the heads write for the two words, over that of matched pairs, over "
+        "what they write, and over the stream. The last columns count what it rests on.",
+        (
+            *("source", "key gap", "of matched pairs", "value gap, over matched"),
+            *("over what is written", "over the stream", "pairs or documents", "selected"),
+        ),
+        tuple(rows),
+    )
