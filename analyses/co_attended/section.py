@@ -48,8 +48,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "chosen by another head. Values are dissimilar: their percentile is below 50, or keys "
             "above and values below the median come together more often than in matched pairs; and "
             f"the gap of the values is at least {100 * LARGE_GAP:g} % of that of matched pairs. "
-            "The difference is used: swapped values move the next token more than swapped keys, and "
-            "more so than in random matched pairs. Yes and no need a p below "
+            "The difference is used: swapped values move the next token more than swapped keys, "
+            "and more so than in random matched pairs. Yes and no need a p below "
             f"{LEVEL:g}, corrected over the four answers (Holm); else the answer is undetermined, "
             f"as it is with fewer than {FEWEST_PAIRS} distinct pairs or {FEWEST_SELECTED} that are "
             "co-attended."
@@ -114,7 +114,8 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
         text = (
             f"{source.capitalize()}: co-attended pairs stand at percentile "
             f"{show(keys.value, 1)} by keys ({show_interval(keys, 1)}) and at "
-            f"{show(values.value, 1)} by values ({show_interval(values, 1)}); 50 is a pair that is not selected"
+            f"{show(values.value, 1)} by values ({show_interval(values, 1)}); 50 is a pair "
+            "that is not selected"
         )
         beyond = [
             f"{part} {show(gap.value, 1)} ({show_interval(gap, 1)})"

@@ -1,4 +1,4 @@
-"""The capture of coordinations: two modifiers and the head that attends to both, in one sentence."""
+"""The capture of coordinations: two modifiers, and the head that attends to both."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def capture_words(
     given = find_gensim_tables() | {name_human_table(path): path for path in human}
     if RELATIONS in given:
         raise UsageError(
-            f"{given[RELATIONS]} would go by the name of the shipped relations, {RELATIONS!r}. Give "
-            "the file of human scores another name."
+            f"{given[RELATIONS]} would go by the name of the shipped relations, {RELATIONS!r}. "
+            "Give the file of human scores another name."
         )
     # All are read first, so that a fault in one is told before anything takes time.
     tables = {WORDS: load_relations(limit=limit)} | {

@@ -9,7 +9,7 @@ CONDITIONS = (
         "shuffled_attention",
         "shuffled attention",
         "#AA4499",
-        "v",
+        "8",
         keeps="which words are attended to, and how much",
         breaks="that one query attends to both: the second word is that of another query",
         meaning=(
