@@ -22,7 +22,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     head, (first, second) = summary["head_word"].iloc[0], summary["word"].dropna().unique()
     rows = summary.to_dict("records")
     return Section(
-        anchor="example",
         title=f"The founding example: {head}, {first} and {second}",
         answer=(_answer(summary, head, f"{first} and {second}"),),
         captions=_caption(tables),

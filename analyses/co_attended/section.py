@@ -37,7 +37,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     """Describe the tables of `analyses.co_attended.compute`."""
     summary, sizes = tables["summary"], tables["sizes"]
     return Section(
-        anchor="co-attended",
         title="Words that one query attends to: similar keys, dissimilar values?",
         verdict=_judge(tables),
         rule=(

@@ -29,7 +29,6 @@ TRANSLATIONS = 12
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Say what the tables of `analyses.cross_attention.compute` show."""
     return Section(
-        anchor="translation",
         title="Translation: cross-attention beside self-attention",
         explanation=(
             "The rest of this report is about the encoder's self-attention. Here the same measures "

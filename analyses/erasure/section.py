@@ -38,7 +38,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             answer.append(_answer(name, part, erased, gaps))
     numbers = losses.iloc[0]
     return Section(
-        anchor="erasure",
         title="What the model loses with a property",
         explanation=(
             "A property is erased (LEACE, Belrose et al. 2023) from the keys, or the values, of "

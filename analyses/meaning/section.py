@@ -32,7 +32,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         ]
         rows.append((str(dataset), SCORES.get(str(score), str(score)), *cells))
     return Section(
-        anchor="meaning",
         title="Is meaning closer to values than to keys?",
         explanation=(
             "Scores say how alike two words are in meaning. Their rank correlation with the "

@@ -21,7 +21,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     summary = tables["summary"]
     nulls = sort_conditions(summary["condition"])
     return Section(
-        anchor="nulls-beside",
         title="Every measure beside every null",
         explanation=(
             "Are the keys and values of a trained head more alike, or less, than they would be if "

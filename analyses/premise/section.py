@@ -28,7 +28,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             ]
             rows.append((space if top == TOPS[0] else "", f"top {top:.0%}", *cells))
     return Section(
-        anchor="premise",
         title="The premise",
         explanation=(
             "The usual answer begins with it: both words attract the query's attention, so their "

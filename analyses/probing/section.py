@@ -39,7 +39,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         rows.append((str(name), score, *cells, *beside))
         efforts.append((str(name), *(_show(own, part, column) for part, column in EFFORTS)))
     return Section(
-        anchor="probing",
         title="Linear probes: what keys know that values do not, and the reverse",
         explanation=(
             "There is one linear probe for each head, property and input. The inputs have one "

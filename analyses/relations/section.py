@@ -36,7 +36,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             )
         )
     return Section(
-        anchor="relations",
         title="Which relation between words dissociates keys from values?",
         explanation=(
             "The founding pair stands for one relation: two modifiers of one head. Here all "

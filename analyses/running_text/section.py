@@ -41,7 +41,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             ]
             rows.append(("" if place else space, shown, *cells))
     return Section(
-        anchor="running-text",
         title="Every token of a running text",
         explanation=(
             f"This asks over all {int(text['tokens']):,} tokens of a text, without word pairs, "

@@ -71,7 +71,6 @@ class Section:
         questions.
     """
 
-    anchor: str
     title: str
     explanation: tuple[str, ...] = ()
     answer: tuple[str, ...] = ()

@@ -36,7 +36,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 )
             )
     return Section(
-        anchor="substitution",
         title="What a model loses when values are made from keys",
         explanation=(
             "Values are replaced while the model reads text that nothing was fitted on. They are "

@@ -36,7 +36,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 )
             )
     return Section(
-        anchor="swaps",
         title="Swapping only keys, or only values, between two words",
         explanation=(
             "Two sentences differ in one word: neural network and social network. At that word "

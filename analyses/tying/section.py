@@ -23,7 +23,6 @@ SAVED = ("query_key_value", "attention", "scaled", "total", "cache", "flops")
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe the tables of `analyses.tying.compute`."""
     return Section(
-        anchor="tying",
         title="Trained with K = V: what it costs, and how many parameters buy it back",
         explanation=(
             "Small transformers are trained on the same text in the same order. They differ only "

@@ -26,7 +26,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         rows.append((str(site), *cells, effect, Shown(f"{beyond} of {len(own)}")))
         answer.append(_answer(str(site), own, beyond))
     return Section(
-        anchor="weights",
         title="The weights alone",
         explanation=(
             "Mean squared cosine of the principal angles between the row spaces of W_K and W_V: 1 "

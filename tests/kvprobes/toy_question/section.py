@@ -15,7 +15,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     summary = tables["summary"]
     mean = summary["value"].mean()
     return Section(
-        anchor="toy",
         title="The toy: lengths",
         answer=(f"The words have {mean:.1f} letters.",),
         explanation=("Letters are counted.",),
