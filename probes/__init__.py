@@ -7,22 +7,7 @@ import lazy_loader as lazy
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, _ = lazy.attach(
-    __name__,
-    submodules=[
-        "capture",
-        "causal",
-        "errors",
-        "linear",
-        "models",
-        "similarity",
-        "stats",
-        "tying",
-        "words",
-    ],
-)
-__all__ = [
-    "__version__",
+_rooms = [
     "capture",
     "causal",
     "errors",
@@ -33,3 +18,5 @@ __all__ = [
     "tying",
     "words",
 ]
+__getattr__, __dir__, _ = lazy.attach(__name__, submodules=_rooms)
+__all__ = ["__version__", *_rooms]
