@@ -36,7 +36,6 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     """Say what the tables of `analyses.divergence.compute` show."""
     summary, pairs = tables["summary"], tables["pairs"]
     return Section(
-        anchor="divergence",
         title="Do similar keys come with dissimilar values?",
         explanation=(
             "Before “network”, both “neural” and “social” should draw attention, so their keys "
