@@ -9,6 +9,16 @@ from kvprobes.captures.options import CaptureOptions
 from tests.tiny import tiny_model
 
 PAIRS = ("--pairs", "seed_pairs", "--limit", "40", "--templates", "2")
+FEWER = {
+    "co_attended.documents": 3,
+    "divergence.resamples": 30,
+    "nulls.permutations": 50,
+    "relations.references": 500,
+    "relations.resamples": 30,
+    "meaning.resamples": 30,
+}
+RUN = (*PAIRS, *(word for name, value in FEWER.items() for word in ("--set", f"{name}={value}")))
+"""Options of a whole run that takes little time."""
 
 
 def save_tiny_model(folder: Path, architecture: str = "llama") -> Path:

@@ -20,7 +20,7 @@ from kvprobes.command.cli import app
 from probes.cluster import Cluster, InProcess
 from probes.linear.properties import label_occurrences
 from tests.analyses.treebanks import write_treebank
-from tests.kvprobes.runs import PAIRS, hash_results, save_tiny_model
+from tests.kvprobes.runs import PAIRS, RUN, hash_results, save_tiny_model
 from tests.tiny import tiny_model
 
 runner = CliRunner()
@@ -43,7 +43,7 @@ def finished(arguments):
     """One whole run that the tests below look at."""
     options, out = arguments
     with counting_loads() as loaded:
-        result = runner.invoke(app, ["run", *options, *PAIRS])
+        result = runner.invoke(app, ["run", *options, *RUN])
     assert result.exit_code == 0, result.output
     return result, out, loaded
 
@@ -89,7 +89,7 @@ def test_run_leaves_report_tables_figures_and_manifests(finished):
 def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    again = runner.invoke(app, ["run", *options, *PAIRS])
+    again = runner.invoke(app, ["run", *options, *RUN])
     assert again.exit_code == 0
     assert "Reusing the finished capture" in again.stderr
     assert "Reusing the tables of divergence" in again.stderr
@@ -99,7 +99,7 @@ def test_a_second_run_reuses_everything_and_gives_the_same_bytes(finished, argum
 def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_path):
     options, out = arguments
     elsewhere = tmp_path / "tiny"
-    result = runner.invoke(app, ["run", *options[:2], "--out", str(elsewhere), *PAIRS])
+    result = runner.invoke(app, ["run", *options[:2], "--out", str(elsewhere), *RUN])
     assert result.exit_code == 0
     assert hash_results(elsewhere) == hash_results(out)
 
@@ -107,7 +107,7 @@ def test_the_same_inputs_elsewhere_give_the_same_bytes(finished, arguments, tmp_
 def test_other_settings_in_the_same_folder_are_refused_and_change_nothing(finished, arguments):
     options, out = arguments
     before = hash_results(out)
-    result = runner.invoke(app, ["run", *options, *PAIRS[:-1], "3"])
+    result = runner.invoke(app, ["run", *options, *RUN, "--templates", "3"])
     assert result.exit_code == 1
     assert "capture of other settings" in result.stderr
     assert "--out" in result.stderr
@@ -120,7 +120,7 @@ def test_words_are_captured_for_an_analysis_that_lacks_them(finished, model_fold
     scores = tmp_path / "mine.csv"
     rows = [f"{word},tree,{n % 7}" for n, word in enumerate(["fox", "dog", "cat", "house"] * 9)]
     scores.write_text("\n".join(["word1,word2,score", *rows, "sun,st4r,2"]))
-    human = ["--human", str(scores)]
+    human = ["--human", str(scores), "--resamples", "30"]
     refused = runner.invoke(app, ["analyse", "meaning", "--out", options[3], *human])
     assert refused.exit_code == 1
     assert "'st4r' holds '4'" in refused.stderr
@@ -208,7 +208,7 @@ def test_a_run_gives_its_captures_to_the_cluster(
     for name in ("capture", "capture-words"):
         (out / name / "shards" / "00000.json").unlink()
     options = ["--model", str(model_folder), "--out", str(out), *ON_CLUSTER]
-    result = runner.invoke(app, ["run", *options, *PAIRS])
+    result = runner.invoke(app, ["run", *options, *RUN])
     assert result.exit_code == 0, result.output
     assert given_out == [("capture", 0), ("capture-words", 0)]
     assert hash_results(out) == before
@@ -225,7 +225,7 @@ def test_a_treebank_is_given_to_the_cluster(model_folder, given_out, tmp_path):
 
 def test_json_output_is_the_result_and_nothing_else(finished, arguments):
     options, out = arguments
-    told = json.loads(runner.invoke(app, ["run", *options, *PAIRS, "--json"]).stdout)
+    told = json.loads(runner.invoke(app, ["run", *options, *RUN, "--json"]).stdout)
     assert told["report"] == str(out / "report.html")
     headline = told["answers"]["divergence"]
     assert headline["asks"] == list_questions()["divergence"].asks
@@ -248,8 +248,8 @@ def test_settings_come_from_words_and_from_a_file(finished, model_folder, tmp_pa
     file = tmp_path / "settings.toml"
     file.write_text("[premise]\nresamples = 21\nattended = 0.3\n[probing]\nseed = 1\n")
     options = ["--model", str(model_folder), "--out", str(out), "--settings", str(file)]
-    more = ["--set", "premise.resamples=22", "--set", "divergence.resamples=30"]
-    result = runner.invoke(app, ["run", *options, *more, *PAIRS])
+    more = ["--set", "premise.resamples=22", "--set", "divergence.resamples=31"]
+    result = runner.invoke(app, ["run", *options, *RUN, *more])
     assert result.exit_code == 0, result.output
     assert "Computing: premise" in result.stderr
     assert "Computing: divergence" in result.stderr
@@ -257,7 +257,7 @@ def test_settings_come_from_words_and_from_a_file(finished, model_folder, tmp_pa
     assert "does not ask probing" in result.stderr
     asked = {"resamples": 22, "attended": 0.3, "seed": 0}
     assert read_manifest(out, "premise")["inputs"]["settings"] == asked
-    assert read_manifest(out, "divergence")["inputs"]["settings"]["resamples"] == 30
+    assert read_manifest(out, "divergence")["inputs"]["settings"]["resamples"] == 31
     page = (out / "report.html").read_text(encoding="utf-8")
     assert '<tr class="asked"><td>resamples</td><td>22</td><td>300</td>' in page
     result = runner.invoke(app, ["analyse", "premise", *options, "--resamples", "23"])
@@ -295,7 +295,7 @@ def test_tables_of_an_older_version_are_told_and_computed_again(
     assert "another version" in told["absent"]["divergence"]
     assert "`kvprobes analyse divergence`" in told["absent"]["divergence"]
     monkeypatch.setattr("analyses.NAMES", ("premise", "attention_example"))  # to save time
-    again = runner.invoke(app, ["run", *options, *PAIRS])
+    again = runner.invoke(app, ["run", *options, *RUN])
     assert again.exit_code == 0, again.output
     assert "Reusing the tables of premise" in again.stderr
     assert "The tables of attention_example were written by another version" in again.stderr
