@@ -9,12 +9,21 @@ from typer.testing import CliRunner
 from kvprobes.command.cli import app
 from probes.models import load_model
 
+FEWER = (
+    "--set",
+    "co_attended.documents=4",
+    "--set",
+    "swaps.limit=40",
+    "--set",
+    "swaps.templates=1",
+)
+
 
 @pytest.mark.default_model
 def test_run_on_the_real_model(tmp_path):
     out = tmp_path / "smollm2"
     result = CliRunner().invoke(
-        app, ["run", "--out", str(out), "--limit", "60", "--templates", "1", "--json"]
+        app, ["run", "--out", str(out), "--limit", "60", "--templates", "1", "--json", *FEWER]
     )
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

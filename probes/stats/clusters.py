@@ -33,6 +33,10 @@ from probes.stats.checks import require_fraction, require_same_shape
 MOST_DEGREES = 1000.0
 """With more degrees of freedom t is the normal distribution."""
 
+_SLACK = 0.25
+"""A wider level can only add to a variance, but its few clusters tell it with an error. Never to
+take less would keep all errors upwards, and intervals would hold the truth too often."""
+
 _WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing of others
 
 
@@ -65,7 +69,7 @@ class RatioEstimate:
         UsageError
             If shapes disagree or a denominator is negative.
         """
-        above, below = torch.broadcast_tensors(numerator.double(), denominator.double())
+        above, below = numerator.double(), denominator.double().expand_as(numerator)
         if bool((below < 0).any()):
             raise UsageError("A denominator is negative; give how much was chosen in each unit.")
         total = below.sum(-1, keepdim=True)
@@ -233,18 +237,18 @@ class Clusters:
         Infinite where all that counts is in one cluster, NaN where the figure is.
         """
         narrowest = self.levels[0]
-        cells = narrowest.add_up_cells(estimate.influence)
-        shares = narrowest.add_up_cells(estimate.share)
-        variance = cells.square().sum(-1)
-        degrees = _count_degrees(shares)
+        variance = narrowest.add_up_cells(estimate.influence).square().sum(-1)
+        degrees = _count_degrees(narrowest.add_up_cells(estimate.share))
         for level in self.levels:
             share = level.add_up(estimate.share)
-            sums = level.add_up(estimate.influence) / (1 - share).clamp(min=1 - _WHOLE)
+            rest = (1 - share).clamp(min=1 - _WHOLE)
+            sums = level.add_up(estimate.influence) / rest
             wide = sums.square().sum(-1) - level.pair_up(estimate.influence).square().sum(-1)
             wide = wide.where(share.amax(-1) < _WHOLE, torch.inf)
-            extra = ((wide - variance) / wide).nan_to_num(1.0).clamp(min=0)
+            extra = ((wide - variance) / wide).nan_to_num(1.0).clamp(0, 1)
             degrees = 1 / (extra / _count_degrees(share) + (1 - extra) / degrees)
-            variance = torch.maximum(variance, wide)
+            error = _find_error(level, estimate.influence, rest, variance)
+            variance = torch.maximum(variance - _SLACK * error, wide)
         return variance.where(estimate.observed.isfinite(), torch.nan), degrees
 
     def standard_error(self, estimate: RatioEstimate) -> Float[Tensor, "*figure"]:
@@ -321,7 +325,8 @@ class Clusters:
         mark = scale.forward(torch.tensor(null, dtype=torch.float64))
         t = ((scale.forward(x) - mark) / error).nan_to_num(0.0, 0.0, 0.0)
         lower = torch.from_numpy(student.cdf(-t.abs().numpy(), degrees.nan_to_num(1.0).numpy()))
-        return -torch.special.ndtri(lower.clamp(min=1e-300)) * t.sign()
+        deviate: Tensor = -torch.special.ndtri(lower.clamp(min=1e-300)) * t.sign()
+        return deviate
 
     def draw(
         self, estimate: RatioEstimate, *, resamples: int, seed: int
@@ -369,6 +374,19 @@ def _count_degrees(share: Float[Tensor, "*figure cluster"]) -> Float[Tensor, "*f
     square = share.square()
     count = square.sum(-1).square() / square.square().sum(-1)
     return (count - 1).nan_to_num(1.0).clamp(1.0, MOST_DEGREES)
+
+
+def _find_error(
+    level: Level,
+    influence: Float[Tensor, "*figure unit"],
+    rest: Float[Tensor, "*figure cluster"],
+    variance: Float[Tensor, "*figure"],
+) -> Float[Tensor, "*figure"]:
+    """Return the error of a level's variance where it adds nothing to the narrower one's."""
+    square = influence.square()
+    own = level.add_up(square) / rest.square()
+    scale = variance / square.sum(-1)
+    return ((2 * own.square().sum(-1)).sqrt() * scale).nan_to_num(0.0)
 
 
 def _find_quantile(level: float, degrees: Float[Tensor, "*figure"]) -> Float[Tensor, "*figure"]:

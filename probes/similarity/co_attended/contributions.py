@@ -8,7 +8,7 @@ weights [resample, unit] with these (`probes.stats.clusters`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -65,8 +65,8 @@ class Contributions:
                 f"Contributions with selections and statistics {sorted(names)} cannot be joined; "
                 "make all of them with the same settings."
             )
-        joined = {name: torch.cat([getattr(part, name) for part in parts], -1) for name in SUMS}
-        return replace(parts[0], **joined)
+        joined = [torch.cat([getattr(part, name) for part in parts], -1) for name in SUMS]
+        return cls(parts[0].selections, parts[0].statistics, *joined)
 
     @classmethod
     def merge(cls, parts: Sequence[Contributions]) -> Contributions:
@@ -91,7 +91,8 @@ class Contributions:
         def add(part: Tensor) -> Tensor:
             return part.new_zeros(*part.shape[:-1], count).index_add_(-1, unit, part)
 
-        return replace(self, **{name: add(getattr(self, name)) for name in SUMS})
+        sums = [add(getattr(self, name)) for name in SUMS]
+        return Contributions(self.selections, self.statistics, *sums)
 
     def ratios(
         self, weights: Float[Tensor, "resample unit"] | None = None

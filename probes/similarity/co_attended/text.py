@@ -200,7 +200,7 @@ class _PairReader(Reader):
         """Add up one layer of one window."""
         one = self._windows[row]
         first, causal, seed = one.window.first, self.geometry.causal, self.spaces.seed
-        options = {"causal": causal, "first": first, "seed": seed}
+        options: dict[str, Any] = {"causal": causal, "first": first, "seed": seed}
         trained = (*self.spaces.trained[layer].place(own["k"], own["v"]), weights)
         drawn = None
         if self.spaces.layers:

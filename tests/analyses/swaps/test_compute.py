@@ -33,6 +33,9 @@ def make_pairs():
     return pd.DataFrame(rows, columns=["pair_id", "head", "m1", "m2"])
 
 
+ALL_SCOPES = ("all", "layer", "head")
+
+
 @pytest.fixture(scope="module")
 def given():
     return Given(model=tiny_model("qwen2", n_layers=3))
@@ -44,6 +47,7 @@ def settings(tmp_path_factory):
     make_pairs().to_csv(folder / "pairs.tsv", sep="\t", index=False)
     TEMPLATES.to_csv(folder / "templates.tsv", sep="\t", index=False)
     return SwapSettings(
+        scopes=ALL_SCOPES,
         pairs=str(folder / "pairs.tsv"),
         limit=None,
         templates=str(folder / "templates.tsv"),
@@ -194,7 +198,8 @@ def test_single_heads_need_keys_and_values(given, settings):
 
 
 def test_presets_and_settings_in_words():
-    assert choose_settings(QUESTION, "full", {}) == SwapSettings()
+    assert choose_settings(QUESTION, "full", {}) == SwapSettings(scopes=ALL_SCOPES)
+    assert choose_settings(QUESTION, None, {}).scopes == ("all",)
     quick = choose_settings(QUESTION, "quick", {"templates": "t03", "seed": "3"})
     assert (quick.limit, quick.templates, quick.seed) == (24, "t03", 3)
     assert choose_settings(QUESTION, "quick", {"limit": "none"}).limit is None
@@ -212,3 +217,18 @@ def test_it_is_answered_once_in_a_folder(given, settings, folder, tables, monkey
     assert session.folder.figure_path("swaps", "heads", "pdf").is_file()
     templates = dataclasses.asdict(settings) | {"templates": "2"}
     assert QUESTION.identify(given, settings) != QUESTION.identify(given, SwapSettings(**templates))
+
+
+def test_swaps_everywhere_alone_are_a_part_of_the_whole(given, settings, tables):
+    alone = QUESTION.compute(given, dataclasses.replace(settings, scopes=("all",)))
+    for name in ("summary", "indices"):
+        whole = tables[name][tables[name]["scope"] == "all"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone[name].reset_index(drop=True), whole)
+    assert alone["heads"].empty
+    assert set(QUESTION.draw(alone)) == {"summary"}
+    assert QUESTION.describe(alone, dataclasses.asdict(settings)).answer
+
+
+def test_swaps_without_those_everywhere_are_refused(given, settings):
+    with pytest.raises(UsageError, match="lacks 'all'"):
+        QUESTION.compute(given, dataclasses.replace(settings, scopes=("head",)))
