@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyses.divergence import DivergenceSettings
+from analyses.divergence import RATIO, DivergenceSettings
 from analyses.shared.given import Need
 from analyses.shared.question import Question
+from probes.similarity.catalogue import OCCURRENCES, WORD_PAIRS
+
+SHOWN = (
+    (RATIO, WORD_PAIRS),
+    ("representational_similarity", WORD_PAIRS),
+    ("tieability", OCCURRENCES),
+)
+"""The measures that figure and report show, and of which population."""
 
 
 @dataclass(frozen=True)

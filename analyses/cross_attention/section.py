@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from analyses.cross_attention.tables import BASE, SHOWN
+from analyses.cross_attention import SHOWN
+from analyses.cross_attention.tables import BASE
 from analyses.shared.section import Entry, Section, ShownTable, describe_intervals, show_first
 from analyses.shared.tables import select
 from probes.similarity.catalogue import (

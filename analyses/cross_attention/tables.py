@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analyses.divergence.tables import RATIO, average_measures
-from probes.similarity.catalogue import OCCURRENCES, WORD_PAIRS
+from analyses.divergence.tables import average_measures
+from probes.similarity.catalogue import OCCURRENCES
 from probes.similarity.measure import Measure
 from probes.similarity.tieability import resampled_r2
 from probes.stats.bootstrap import interval
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 BASE = "encoder"
 """The site that the others are compared with."""
-
-SHOWN = (
-    (RATIO, WORD_PAIRS),
-    ("representational_similarity", WORD_PAIRS),
-    ("tieability", OCCURRENCES),
-)
-"""The measures that figure and report show, and of which population."""
 
 
 def keep_space(capture: MeasuredCapture, space: str) -> MeasuredCapture:

@@ -8,6 +8,9 @@ from analyses.shared.given import Need
 from analyses.shared.question import Question
 from analyses.shared.settings import setting
 
+RATIO = "dissociation_ratio_5%"
+"""The measure by which the question is answered."""
+
 
 @dataclass(frozen=True)
 class DivergenceSettings:

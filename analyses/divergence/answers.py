@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analyses.divergence.tables import NULLS, RATIO
+from analyses.divergence import RATIO
+from analyses.divergence.tables import NULLS
 from analyses.shared.numbers import Quantity, join, show, show_interval
 from analyses.shared.tables import select
 from probes.similarity.catalogue import (
+    EXCESS,
     OCCURRENCES,
     RANDOM_PAIRS,
     TRAINED,
@@ -15,7 +17,6 @@ from probes.similarity.catalogue import (
     find_condition,
     name_difference,
 )
-from probes.similarity.catalogue.descriptions import EXCESS
 
 SAME = 0.05
 """The largest difference of DR that means nothing: inside it two conditions count as equal."""

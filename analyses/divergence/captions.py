@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.divergence import RATIO
 from analyses.divergence.answers import find
-from analyses.divergence.tables import NULLS, RATIO
+from analyses.divergence.tables import NULLS
 from analyses.shared.numbers import join, show
 from analyses.shared.section import TIMES, describe_intervals
 from probes.similarity.catalogue import TRAINED, WORD_PAIRS, find_condition

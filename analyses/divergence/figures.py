@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analyses.divergence import RATIO
 from analyses.divergence.headline import NOTHING, RATIOS, draw_headline
 from analyses.shared.drawing import (
     draw_by_layer,
@@ -24,10 +25,8 @@ from analyses.shared.maps import add_bar, draw_map, give_height, scale_around_ze
 from analyses.shared.style import DIVERGING, FAINT, INK, Look, house_style, new_panels
 from analyses.shared.tables import populations, select
 from probes.similarity import catalogue
-from probes.similarity.catalogue import SPACES, WORD_PAIRS
+from probes.similarity.catalogue import EXCESS, SPACES, WORD_PAIRS
 
-RATIO = f"{RATIOS}5%"
-EXCESS = "excess_tieability_vs_"
 SPACE_PANELS = {
     # measure: panel title, label, reference line
     "mean_key_cosine": ("how alike keys look", "mean cosine of pairs", 0.0),

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analyses.divergence import RATIO
 from analyses.divergence.answers import LITTLE, MUCH, answer, verdict, warn
 from analyses.divergence.captions import caption_figures
-from analyses.divergence.tables import RATIO
 from analyses.shared.numbers import show
 from analyses.shared.section import Entry, Section, Shown, ShownTable, show_first
 from analyses.shared.tables import populations, select
 from probes.similarity.catalogue import (
+    EXCESS,
     OCCURRENCES,
     SPACES,
     TRAINED,
@@ -25,7 +26,6 @@ from probes.similarity.catalogue import (
     list_pair_measures,
     name_difference,
 )
-from probes.similarity.catalogue.descriptions import EXCESS
 
 MINUS = "\N{MINUS SIGN}"
 EXTREMES = 15

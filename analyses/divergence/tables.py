@@ -15,8 +15,7 @@ from torch import Tensor
 from analyses.shared.significance import tabulate_estimate, tabulate_samples
 from analyses.shared.tables import number_heads
 from probes.parallel import map_threads
-from probes.similarity.catalogue import OCCURRENCES, SPACES, TRAINED, name_difference
-from probes.similarity.catalogue.descriptions import EXCESS
+from probes.similarity.catalogue import EXCESS, OCCURRENCES, SPACES, TRAINED, name_difference
 from probes.similarity.compare import PairComparison
 from probes.similarity.conditions import Measurements
 from probes.similarity.divergence import divergence_curve
@@ -25,9 +24,6 @@ from probes.similarity.resampled import resample_measures
 from probes.similarity.tieability import resampled_r2
 from probes.stats.bootstrap import interval, resample_words
 from probes.stats.estimates import Estimate, PairBootstrap
-
-RATIO = "dissociation_ratio_5%"
-"""The measure by which the question is answered."""
 
 RESAMPLED = ("centred", "functional")
 NULLS = ("mismatched_heads", "random_heads")

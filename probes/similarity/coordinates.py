@@ -136,7 +136,7 @@ def to_coordinates(
     Returns
     -------
     Float[Tensor, "*head occurrence d"]
-        ``vectors @ metric_root(metric)``, in the wider of the two dtypes.
+        ``vectors @ metric_root(metric)``, in the vectors' dtype.
 
     Raises
     ------
@@ -152,5 +152,4 @@ def to_coordinates(
             f"{tuple(vectors.shape)}: one square matrix per head."
         )
     require_finite("the vectors", vectors)
-    dtype = torch.promote_types(vectors.dtype, metric.dtype)
-    return vectors.to(dtype) @ metric_root(metric.double()).to(dtype)
+    return vectors @ metric_root(metric.double()).to(vectors.dtype)

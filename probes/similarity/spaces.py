@@ -15,7 +15,7 @@ from torch import Tensor
 
 from probes.naming import require_known
 from probes.similarity.catalogue.places import SPACES, Space
-from probes.similarity.coordinates import centre, metric_root
+from probes.similarity.coordinates import centre, to_coordinates
 
 if TYPE_CHECKING:
     from probes.capture.store import Store
@@ -127,4 +127,4 @@ def to_space(
     if space == "centred":
         return centre(vectors, templates)
     require_known("space", space, SPACES)
-    return centre(vectors, templates) @ metric_root(metric).to(vectors.dtype)
+    return to_coordinates(centre(vectors, templates), metric)

@@ -10,7 +10,6 @@ from .conditions import (
     unregister_condition,
 )
 from .descriptions import (
-    EXCESS,
     define_figures,
     find_description,
     find_label,
@@ -27,6 +26,7 @@ from .measures import (
 )
 from .places import (
     ATTENDED,
+    EXCESS,
     OCCURRENCES,
     PARTS,
     POPULATIONS,

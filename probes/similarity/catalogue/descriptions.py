@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from probes.similarity.catalogue.conditions import find_condition
 from probes.similarity.catalogue.measures import find_measure, list_definitions
+from probes.similarity.catalogue.places import EXCESS
 from probes.similarity.catalogue.registry import Registry
-
-EXCESS = "excess_tieability_vs_"
-"""Before the name of a null: how far tieability lies above it."""
 
 
 @dataclass(frozen=True)
