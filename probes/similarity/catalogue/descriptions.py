@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from probes.similarity.catalogue.conditions import find_condition
-from probes.similarity.catalogue.measures import find_measure, list_definitions
+from probes.similarity.catalogue.measures import find_measure, list_measures
 from probes.similarity.catalogue.places import EXCESS
 from probes.similarity.catalogue.registry import Registry
 
@@ -95,5 +95,4 @@ def find_label(name: str) -> str:
 
 def define_figures() -> dict[str, str]:
     """Return what everything in the tables means, for a reader: heading -> a sentence or two."""
-    described = {entry.heading: entry.meaning for entry in list_descriptions()}
-    return list_definitions() | described
+    return {entry.heading: entry.meaning for entry in (*list_measures(), *list_descriptions())}

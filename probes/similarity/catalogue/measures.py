@@ -36,8 +36,3 @@ def list_pair_measures() -> tuple[Measure, ...]:
 def list_side_measures() -> tuple[Measure, ...]:
     """Return the measures that the question ``nulls`` sets beside every null."""
     return tuple(measure for measure in list_measures() if measure.of_sides)
-
-
-def list_definitions() -> dict[str, str]:
-    """Return what every measure means, for a reader: heading -> a sentence or two."""
-    return {measure.heading: measure.meaning for measure in list_measures()}
