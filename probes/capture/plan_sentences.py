@@ -200,9 +200,7 @@ def _find_query(
     return tokens.text[start:end].strip(), TokenSpan(following, following)
 
 
-def _settle_labels(
-    contexts: Sequence[Context], losses: list[dict[str, str]]
-) -> Iterator[Context]:
+def _settle_labels(contexts: Sequence[Context], losses: list[dict[str, str]]) -> Iterator[Context]:
     """Give words that a causal model cannot tell apart the label that comes first."""
     known: dict[tuple[int, ...], MarkedWord] = {}
     for context in contexts:

@@ -95,4 +95,5 @@ def find_label(name: str) -> str:
 
 def define_figures() -> dict[str, str]:
     """Return what everything in the tables means, for a reader: heading -> a sentence or two."""
-    return {entry.heading: entry.meaning for entry in (*list_measures(), *list_descriptions())}
+    measures = {measure.heading: measure.meaning for measure in list_measures()}
+    return measures | {other.heading: other.meaning for other in list_descriptions()}

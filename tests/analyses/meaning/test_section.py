@@ -49,8 +49,8 @@ def test_meaning_is_said_to_be_where_it_is():
         "Meaning is closer to values than to keys by GloVe cosine of compounds (values 0.50, keys "
         "0.30; difference 0.200, 0.190 to 0.210). Meaning is closer to keys than to values by "
         "human scores of mine (values 0.20, keys 0.40; difference \N{MINUS SIGN}0.200, "
-        "\N{MINUS SIGN}0.210 to \N{MINUS SIGN}0.190). Neither keys nor values are clearly closer to "
-        "meaning by path similarity of related nouns (values 0.20, keys 0.20; difference 0.000, "
+        "\N{MINUS SIGN}0.210 to \N{MINUS SIGN}0.190). Neither keys nor values are clearly closer "
+        "to meaning by path similarity of related nouns (values 0.20, keys 0.20; difference 0.000, "
         "\N{MINUS SIGN}0.010 to 0.010)."
     )
     assert robust == (

@@ -84,8 +84,8 @@ TOY_NULL = Condition(
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    model = tiny_model("llama", seed=2, n_layers=3)
-    return Given(store=capture_tiny(model, tmp_path_factory.mktemp("capture"), n_pairs=60))
+    model = tiny_model("llama", seed=2)
+    return Given(store=capture_tiny(model, tmp_path_factory.mktemp("capture")))
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +105,12 @@ def answer(question, given, settings):
 
 @pytest.fixture(scope="module")
 def nulls(given, registered):
-    return answer(NULLS, given, NullSettings(permutations=20, neighbour_words=40))
+    return answer(NULLS, given, NullSettings(permutations=10, neighbour_words=30))
 
 
 @pytest.fixture(scope="module")
 def headline(given, registered):
-    return answer(DIVERGENCE, given, DivergenceSettings(resamples=20, random_pairs=60, bins=4))
+    return answer(DIVERGENCE, given, DivergenceSettings(resamples=10, random_pairs=60, bins=4))
 
 
 def words(figures):
