@@ -53,7 +53,8 @@ def layer(model, store, events):
 
 def test_units_are_the_distinct_pairs(events):
     units = Units.of(events)
-    names = [frozenset(pair) for pair in zip(events.table.left_word, events.table.right_word, strict=False)]
+    words = events.table[["left_word", "right_word"]].to_numpy()
+    names = [frozenset(pair) for pair in words]
     assert len(units) == len(set(names))
     for event, name in enumerate(names):
         unit = int(units.number[event])
