@@ -14,6 +14,7 @@ from probes.similarity.co_attended.sentences import (
     draw_layer,
     take_comparable,
 )
+from probes.similarity.pairs import pair_cosines
 from probes.similarity.spaces import read_metrics, to_space
 from tests.capture.context_examples import PAIRS, TEMPLATES, make_model
 from tests.similarity.captures import capture_tiny
@@ -76,8 +77,8 @@ def test_own_percentiles_equal_a_loop(model, store, events, layer):
     for name, metric in (("k", metrics.key), ("v", metrics.value)):
         vectors = store.read(name, 1).transpose(0, 1)
         placed = to_space(vectors, "functional", metric=metric, templates=events.group)
-        unit = torch.nn.functional.normalize(placed, dim=-1)
-        figures[name] = (unit[:, events.left] * unit[:, events.right]).sum(-1)
+        # The product's own cosines: two that are equal but for rounding must tie here as there.
+        figures[name] = pair_cosines(placed, events.left, events.right)
     attention = store.read("attention", 1)
     found, geometry = layer.contributions, model.geometry
     for head in range(geometry.n_heads):
