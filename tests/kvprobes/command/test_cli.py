@@ -295,7 +295,7 @@ def test_tables_of_an_older_version_are_told_and_computed_again(
     assert "another version" in told["absent"]["divergence"]
     assert "`kvprobes analyse divergence`" in told["absent"]["divergence"]
     monkeypatch.setattr("analyses.NAMES", ("premise", "attention_example"))  # to save time
-    again = runner.invoke(app, ["run", *options, *RUN])
+    again = runner.invoke(app, ["run", *options, *PAIRS])
     assert again.exit_code == 0, again.output
     assert "Reusing the tables of premise" in again.stderr
     assert "The tables of attention_example were written by another version" in again.stderr

@@ -126,6 +126,36 @@ def test_own_figures_equal_a_plain_run_and_a_loop(model, read):
         assert float(tensors[f"queries.{layer}"]) == length - window.first
 
 
+def test_the_space_is_centred_and_in_the_metric_of_the_queries(model, read):
+    """Coordinates average to 0 over the tokens that count; S is the mean square of their queries.
+
+    Without rotation queries need not be turned back, so S follows from plain queries alone.
+    """
+    documents, spaces, _ = read
+    layer = model.geometry.n_layers - 1
+    how = model.geometry.layers[layer]
+    windows = [document.windows[0].window for document in documents]
+    plain = [run_plainly(model, list(window.ids)) for window in windows]
+    k, v, x = (
+        torch.cat([own[name][layer, w.first :] for own, w in zip(plain, windows, strict=True)])
+        for name in ("k", "v", "x")
+    )
+    space = spaces.trained[layer]
+    keys, values = space.place(k, v)
+    for side in (keys, values):
+        assert float(side.mean(1).abs().max()) < 1e-3 * float(side.abs().max())
+    gram = space.value_root @ space.value_root
+    torch.testing.assert_close(
+        gram, model.geometry.value_metric(layer).float(), rtol=1e-2, atol=1e-2
+    )
+    if how.rotation is None:
+        q = how.query.project(x).unflatten(1, (how.n_kv_heads, how.group_size))
+        moment = torch.einsum("tkgd,tkge->kde", q, q) / (len(q) * how.group_size)
+        metric = space.key_root @ space.key_root
+        expected = (moment * how.logit_scale**2).detach()
+        torch.testing.assert_close(metric, expected, rtol=1e-2, atol=1e-3 * float(expected.max()))
+
+
 def test_a_document_does_not_depend_on_the_others(model, read):
     documents, spaces, parts = read
     [alone] = contribute_documents(model, documents[1:2], spaces, batch_size=1)
