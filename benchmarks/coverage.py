@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.inference import show
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.co_attended.choose import choose_in_sentences
