@@ -1,16 +1,9 @@
-"""The door of kvprobes: the command line, the runner, the report, the comparison of models.
+"""Measure what a transformer's keys and values each know, and whether they need to differ.
 
-``kvprobes.answer("premise", folder)`` answers one question, ``kvprobes.run(options)`` all of them.
+Read words: ``load_model``, ``read``, then ``compare``, ``measure``, ``probe``. Run everything:
+``run``, or ``capture`` and ``answer``. Open what has been run: ``open``.
 """
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "captures.options": ["CaptureOptions"],
-        "results": ["ResultFolder"],
-        "runner": ["Answer", "answer", "run"],
-        "session": ["Session"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -28,6 +28,7 @@ from probes.naming import require_known
 
 if TYPE_CHECKING:
     from analyses.shared.section import Section
+    from probes.models.model import Model
 
 Asked = Mapping[str, Mapping[str, Any]]
 """Question -> setting -> value."""
@@ -158,7 +159,11 @@ def refuse_unknown(asked: Asked) -> None:
 
 
 def run(
-    options: CaptureOptions, *, asked: Asked | None = None, say: Say = lambda _: None
+    options: CaptureOptions,
+    *,
+    asked: Asked | None = None,
+    say: Say = lambda _: None,
+    model: Model | None = None,
 ) -> ResultFolder:
     """Capture, answer every question of `kvprobes run` that the model allows, write the report.
 
@@ -171,6 +176,8 @@ def run(
         What is captured, of which model, into which folder.
     asked
         Settings by question; the others have their defaults.
+    model
+        The model, where it is loaded already; `options` then says its name alone.
 
     Raises
     ------
@@ -189,7 +196,11 @@ def run(
     asked = asked or {}
     refuse_unknown(asked)
     session = Session(
-        options.folder, model=options.model, device=options.device, human=options.human, say=say
+        options.folder,
+        model=model or options.model,
+        device=options.device,
+        human=options.human,
+        say=say,
     )
     asking = [question for question in list_questions().values() if question.in_run]
     # What reads the tables of another question comes after it.

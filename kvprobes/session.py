@@ -29,7 +29,7 @@ class Session:
     folder
         Where results stand and go.
     model
-        The name of the model; without it, the one that the folder's capture is of, or the default.
+        The model, or its name; without it, the one that the folder's capture is of, or the default.
     device
         Where the model and probes run: ``cpu``, ``cuda``.
     text
@@ -48,7 +48,7 @@ class Session:
         self,
         folder: ResultFolder | Path,
         *,
-        model: str | None = None,
+        model: str | Model | None = None,
         device: str = "cpu",
         text: str = "text",
         human: Sequence[Path] = (),
@@ -59,8 +59,8 @@ class Session:
         self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
         self.say = say
-        self._model_name = model
-        self._model: Model | None = None
+        self._model_name = model if isinstance(model, str) else None
+        self._model: Model | None = None if isinstance(model, str) else model
         self._store = store
 
     @property

@@ -13,10 +13,15 @@ _rooms = [
     "errors",
     "linear",
     "models",
+    "reading",
     "similarity",
     "stats",
     "tying",
     "words",
 ]
-__getattr__, __dir__, _ = lazy.attach(__name__, submodules=_rooms)
-__all__ = ["__version__", *_rooms]
+_verbs = {
+    "models.wrap": ["load_model"],
+    "reading": ["compare", "from_cache", "measure", "probe", "read"],
+}
+__getattr__, __dir__, _ = lazy.attach(__name__, submodules=_rooms, submod_attrs=_verbs)
+__all__ = ["__version__", *_rooms, *(name for names in _verbs.values() for name in names)]

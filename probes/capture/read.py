@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import torch
@@ -57,6 +57,8 @@ class Reader(Listener):
     Between `finish` and the next `start` the hooks stay silent.
     """
 
+    reading: type[Reading] = Reading
+
     def __init__(self, model: Model, *, site: Site, key_stage: KeyStage) -> None:
         self.model = model
         self.geometry = model.at(site)
@@ -73,8 +75,7 @@ class Reader(Listener):
     def start(self, aim: Aim) -> None:
         """Say where the next forward pass is to be read."""
         self.aim = aim
-        names = ("k", "v", "x", "attention", "x_query", "query_moment")
-        self._parts = {name: {} for name in names}
+        self._parts = {field.name: {} for field in fields(self.reading)}
 
     def run(self, aim: Aim, trunk: Any, **inputs: Any) -> None:
         """Run one forward pass, as far as there is something to read."""
@@ -107,7 +108,7 @@ class Reader(Listener):
                     f"{self.model.name} showed {name} in {len(found)} of its {n_layers} layers at "
                     f"the {self.geometry.site} site. Please report it."
                 )
-        return Reading(
+        return self.reading(
             **{name: [found[i] for i in range(n_layers)] for name, found in parts.items()}
         )
 
@@ -153,11 +154,12 @@ class Reader(Listener):
         index = aim.attended[:, None, None].expand(-1, weights.shape[1], 1)
         self._parts["attention"][layer] = weights.gather(2, index)[..., 0]
         queries = attended.query[aim.query_row, :, aim.query_position]
-        self._parts["query_moment"][layer] = self._sum_queries(layer, queries, attended, aim)
+        self._parts["query_moment"][layer] = self.sum_queries(layer, queries, attended, aim)
         if layer == self.geometry.n_layers - 1:
             raise Enough
 
-    def _sum_queries(self, layer: int, q: Tensor, attended: Attended, aim: Aim) -> Tensor:
+    def sum_queries(self, layer: int, q: Tensor, attended: Attended, aim: Aim) -> Tensor:
+        """Add up q q' over queries and the heads of a group: the query moment of `Reading`."""
         how = self.geometry.layers[layer]
         turned = self.turn_queries(layer, q, attended, aim)
         grouped = torch.unflatten(turned, 1, (how.n_kv_heads, how.group_size)).double()

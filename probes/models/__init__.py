@@ -10,11 +10,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "examine": ["examine", "refuse_unfaithful"],
         "geometry": ["AttentionGeometry"],
         "layer": ["AttentionLayer"],
-        "load": ["build_model", "load_model"],
+        "load": ["build_model"],
         "model": ["Model"],
         "projections": ["HeadNorm", "Projection"],
         "rotary": ["Rotation"],
         "tap": ["Attended", "attention_weights", "listening"],
         "untrained": ["untrain"],
+        "wrap": ["load_model", "wrap_model"],
     },
 )

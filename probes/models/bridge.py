@@ -45,7 +45,7 @@ def build_bridge(
         warnings.simplefilter("ignore")  # transformer-lens' imports are not the user's concern
         bridge = _boot(hf, tokenizer, name)
     bridge.eval()
-    difference = _compare_logits(hf, tokenizer, bridge)
+    difference = compare_logits(hf, tokenizer, bridge)
     if not difference <= accepted_difference(hf):
         raise UnsupportedModelError(
             f"the transformer-lens bridge to {name} gives other logits than the model: they "
@@ -95,7 +95,7 @@ def _twin(hf: PreTrainedModel) -> PreTrainedModel:
     return twin
 
 
-def _compare_logits(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bridge: Any) -> float:
+def compare_logits(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, bridge: Any) -> float:
     """Run one sentence through both; return their largest difference in parts of the largest."""
     ids = torch.tensor([tokenizer(_TEXT)["input_ids"]], device=hf.device)
     both = hf.config.is_encoder_decoder

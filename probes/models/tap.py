@@ -143,7 +143,7 @@ def attention_weights(
     to the softmax's sum. In float32 whatever the vectors are in.
     """
     n_kv_heads = key.shape[1]
-    grouped = query.reshape(len(query), n_kv_heads, query.shape[1] // n_kv_heads, -1).float()
+    grouped = torch.unflatten(query, 1, (n_kv_heads, query.shape[1] // n_kv_heads)).float()
     logits = scaling * torch.einsum("qkgd,qkcd->qkgc", grouped, key.float()).flatten(1, 2)
     return _soften(logits, allowed, softcap=softcap, sinks=None if sinks is None else sinks[None])
 

@@ -7,6 +7,7 @@ those of the same heads, of other heads, of another layer, of random heads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from probes.capture.located import DistinctWords
 from probes.similarity.catalogue.measures import list_side_measures
-from probes.similarity.measure import Sizes, Takes
+from probes.similarity.measure import Measure, Sizes, Takes
 from probes.similarity.neighbours import BESIDE_NULLS, Neighbourhood, find_neighbours
 from probes.similarity.pairs import average_pairs, pair_cosines, pair_distances
 
@@ -89,7 +90,12 @@ class Side:
 
 
 def measure_sides(
-    keys: Side, values: Side, *, words: Int[Tensor, " word"], seed: int
+    keys: Side,
+    values: Side,
+    *,
+    words: Int[Tensor, " word"],
+    seed: int,
+    measures: Sequence[Measure] | None = None,
 ) -> dict[str, Float[Tensor, " head"]]:
     """Measure every head's keys against its values, by every measure that sides give; float64.
 
@@ -103,12 +109,14 @@ def measure_sides(
         The number of each word by which folds are made: rows of one number are in one fold.
     seed
         Of the folds.
+    measures
+        Which; without it, all that sides give.
     """
     n_words, n_templates, d_key = keys.coordinates.shape[1:]
     sizes = Sizes(n_words * n_templates, d_key, values.coordinates.shape[-1])
     repeated = words.repeat_interleave(n_templates)
     found = {}
-    for measure in list_side_measures():
+    for measure in list_side_measures() if measures is None else measures:
         if not measure.enough(sizes):
             continue
         sides = keys.take(measure.takes), values.take(measure.takes)

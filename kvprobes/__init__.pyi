@@ -1,0 +1,38 @@
+from .captures.options import CaptureOptions
+from .finished import Results
+from .library import (
+    Words,
+    compare,
+    from_cache,
+    from_past_key_values,
+    from_projections,
+    load_model,
+    measure,
+    probe,
+    read,
+)
+from .results import ResultFolder
+from .runner import Answer, answer
+from .session import Session
+from .verbs import capture, open, run
+
+__all__ = [
+    "Answer",
+    "CaptureOptions",
+    "ResultFolder",
+    "Results",
+    "Session",
+    "Words",
+    "answer",
+    "capture",
+    "compare",
+    "from_cache",
+    "from_past_key_values",
+    "from_projections",
+    "load_model",
+    "measure",
+    "open",
+    "probe",
+    "read",
+    "run",
+]
