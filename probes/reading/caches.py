@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -25,7 +25,7 @@ def from_cache(
     cache: ActivationCache | Mapping[str, Tensor],
     model: TransformerBridge | Model,
     sentences: Sentences,
-    words: str | Sequence[str] | None = None,
+    words: str | Iterable[str] | None = None,
     *,
     key_stage: KeyStage = "projected",
     take: Take = "last",
@@ -88,7 +88,7 @@ def from_past_key_values(
     past_key_values: Any,
     model: Any,
     sentences: Sentences,
-    words: str | Sequence[str] | None = None,
+    words: str | Iterable[str] | None = None,
     *,
     tokenizer: Any = None,
     take: Take = "last",
@@ -141,7 +141,7 @@ def from_projections(
     values: Sequence[Tensor],
     model: Any,
     sentences: Sentences,
-    words: str | Sequence[str] | None = None,
+    words: str | Iterable[str] | None = None,
     *,
     queries: Sequence[Tensor] | None = None,
     x: Sequence[Tensor] | None = None,

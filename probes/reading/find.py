@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,7 +25,7 @@ COLUMNS = ("word", "group", "sentence", "start", "end")
 Sentences = str | Sequence[str] | pd.DataFrame
 
 
-def find_words(sentences: Sentences, words: str | Sequence[str] | None = None) -> pd.DataFrame:
+def find_words(sentences: Sentences, words: str | Iterable[str] | None = None) -> pd.DataFrame:
     """Find words in sentences.
 
     Parameters
@@ -63,6 +63,8 @@ def find_words(sentences: Sentences, words: str | Sequence[str] | None = None) -
         return _read_table(sentences)
     texts = [sentences] if isinstance(sentences, str) else list(sentences)
     chosen = [words] if isinstance(words, str) else list(words or ())
+    if isinstance(words, set | frozenset):
+        chosen.sort()  # a set has no order, and the same words give the same rows
     strange = [item for item in (*texts, *chosen) if not isinstance(item, str) or not item.strip()]
     if not texts or not chosen or strange:
         what = f"{strange[0]!r} is none" if strange else "there is none"

@@ -6,7 +6,7 @@ the model itself makes of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -48,7 +48,7 @@ def gather_kept(
     model: Model,
     source: str,
     sentences: Sentences,
-    words: str | Sequence[str] | None,
+    words: str | Iterable[str] | None,
     key_stage: KeyStage,
     take: Take,
     padding: Padding,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def read(
     model: Model | PreTrainedModel | TransformerBridge,
     sentences: Sentences,
-    words: str | Sequence[str] | None = None,
+    words: str | Iterable[str] | None = None,
     *,
     tokenizer: Any = None,
     attending: str | None = None,
