@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.co_attended.marks import map_measures, mark_answers
 from analyses.co_attended.verdict import (
     ALIKE,
     ANSWERS,
@@ -64,6 +65,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "such part.",
         ),
         answer=tuple(_answer(tables)),
+        marks=tuple(mark_answers(tables)),
+        maps=tuple(map_measures(tables["heads"])),
         caveats=(
             "Percentiles are ranks. The table of sizes says how large the gaps are: two keys whose "
             "logits differ by .05 nats are the same key to the model, whatever their rank.",

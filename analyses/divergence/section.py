@@ -12,13 +12,23 @@ from analyses.divergence import RATIO
 from analyses.divergence.answers import LITTLE, MUCH, answer, verdict, warn
 from analyses.divergence.captions import caption_figures
 from analyses.shared.numbers import show
-from analyses.shared.section import Entry, Section, Shown, ShownTable, show_first
+from analyses.shared.section import (
+    Entry,
+    HeadMap,
+    Scatter,
+    Section,
+    Shown,
+    ShownTable,
+    map_heads,
+    show_first,
+)
 from analyses.shared.tables import populations, select
 from probes.similarity.catalogue import (
     EXCESS,
     OCCURRENCES,
     SPACES,
     TRAINED,
+    WORD_PAIRS,
     find_condition,
     find_measure,
     list_descriptions,
@@ -44,6 +54,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "beside what heads would show that never learned to go together.",
         ),
         answer=answer(summary),
+        maps=_map_heads(tables["heads"]),
+        scatters=(_scatter_pairs(pairs),),
         caveats=(
             *warn(summary),
             *_warn_of_repeats(pairs),
@@ -69,6 +81,23 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "interval of the difference excludes 0."
         ),
     )
+
+
+def _map_heads(heads: pd.DataFrame) -> tuple[HeadMap, ...]:
+    rows = select(heads, space="functional", population=WORD_PAIRS, measure=RATIO)
+    measure = find_measure(RATIO)
+    return (map_heads(rows, f"{measure.symbol} of every kv head; 1: {measure.unit}", middle=1.0),)
+
+
+def _scatter_pairs(pairs: pd.DataFrame) -> Scatter:
+    """Show every pair by its percentiles, means over heads."""
+    points = []
+    for row in pairs.to_dict("records"):
+        x, y = float(row["key_percentile"]), float(row["value_percentile"])
+        name = f"{row['m1']}, {row['m2']} before {row['head']}"
+        points.append((x, y, f"{name}: keys {show(x, 0)}, values {show(y, 0)}"))
+    title = "Every pair of words by the percentile of its keys and of its values, means over heads"
+    return Scatter(title, "percentile of the keys", "percentile of the values", tuple(points))
 
 
 def _warn_of_repeats(pairs: pd.DataFrame) -> list[str]:

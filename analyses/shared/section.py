@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from analyses.shared.numbers import show
 
@@ -52,6 +52,57 @@ class ShownTable:
     n_words: int = 1
 
 
+Verdict = Literal["yes", "no", "undetermined"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One answer for the head of the page: the question in plain words, and the number behind it.
+
+    Parameters
+    ----------
+    number
+        Such as "percentile 54.2 (51.0 to 57.4); 50 is chance"; empty where there is none.
+    """
+
+    asks: str
+    verdict: Verdict
+    number: str = ""
+
+
+@dataclass(frozen=True)
+class HeadMap:
+    """A number of every head, for a map that tells each of them.
+
+    Parameters
+    ----------
+    rows
+        ``layer, head, value`` and what is said of the head.
+    middle
+        The number that means nothing: colours differ on its two sides. None: from 0 on.
+    """
+
+    title: str
+    rows: tuple[tuple[int, int, float, str], ...]
+    middle: float | None = None
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Named points: pairs of words, say.
+
+    Parameters
+    ----------
+    points
+        ``x, y`` and the name of each.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    points: tuple[tuple[float, float, str], ...]
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the report.
@@ -69,6 +120,10 @@ class Section:
     verdict, rule
         One sentence that judges what was claimed, and by what rule it judges; empty for most
         questions.
+    marks
+        The answers as they stand at the head of the page; most questions have none.
+    maps, scatters
+        What can be asked head by head, or pair by pair, on the page itself.
     """
 
     title: str
@@ -79,6 +134,35 @@ class Section:
     tables: tuple[ShownTable, ...] = ()
     verdict: str = ""
     rule: str = ""
+    marks: tuple[Mark, ...] = ()
+    maps: tuple[HeadMap, ...] = ()
+    scatters: tuple[Scatter, ...] = ()
+
+
+def map_heads(
+    heads: pd.DataFrame,
+    title: str,
+    *,
+    head: str = "kv_head",
+    middle: float | None = None,
+    decimals: int = 2,
+) -> HeadMap:
+    """Make a map of a table ``layer, value`` (``ci_low, ci_high``) with a row a head.
+
+    Parameters
+    ----------
+    head
+        The column that names the head: ``kv_head``, or ``head`` for query heads.
+    """
+    rows = []
+    for row in heads.to_dict("records"):
+        numbers = (float(row.get(name, math.nan)) for name in ("ci_low", "ci_high"))
+        low, high = numbers
+        told = f"layer {row['layer']}, head {row[head]}: {show(float(row['value']), decimals)}"
+        if not (math.isnan(low) or math.isnan(high)):
+            told += f" ({show(low, decimals)} to {show(high, decimals)})"
+        rows.append((int(row["layer"]), int(row[head]), float(row["value"]), told))
+    return HeadMap(title, tuple(rows), middle)
 
 
 def show_number(

@@ -1,17 +1,22 @@
 """The report: one HTML file that says what was asked, what came out, and what it rests on.
 
-Nothing in it is fetched: pictures are inlined, and there is no script. It is made from the tables,
-figures and manifests of a result folder, holds no time stamp, and so has the same bytes for the
-same results. Every word from a file is escaped.
+Nothing in it is fetched: pictures are inlined, and the one script, which opens sections and answers
+for maps, is allowed by its hash alone. The page is made from the tables, figures and manifests of a
+result folder, holds no time stamp, and so has the same bytes for the same results. Every word from
+a file is escaped.
 """
 
 from __future__ import annotations
 
+import base64
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from kvprobes.captures.find import read_capture_manifest
 from kvprobes.report.parts import Part, flatten, gather_parts
@@ -40,6 +45,7 @@ def write_report(folder: ResultFolder) -> Path:
     parts, absences = gather_parts(folder)
     capture = read_capture_manifest(folder)
     model, geometry = _find_model(folder, capture, parts), capture.get("geometry", {})
+    script = files("kvprobes.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
     page = (
         _environment()
         .get_template("page.html.j2")
@@ -49,6 +55,9 @@ def write_report(folder: ResultFolder) -> Path:
             sees_both_ways=geometry.get("causal") is False,
             has_one_kv_head=geometry.get("n_kv_heads") == 1,
             parts=parts,
+            head=next((part for part in parts if part.section.marks), None),
+            script=Markup(script),  # noqa: S704 - our own file
+            script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
             absences=absences,
             spaces=SPACES,
             populations=POPULATIONS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import re
@@ -17,6 +18,7 @@ import pytest
 from analyses import list_questions
 from analyses.divergence import QUESTION, DivergenceSettings
 from analyses.premise import PremiseSettings
+from analyses.shared.section import HeadMap, Mark, Scatter, Section
 from kvprobes.report.page import write_report
 from kvprobes.report.summary import summarise
 from kvprobes.results import ResultFolder
@@ -142,9 +144,14 @@ def test_the_contents_lead_to_every_part(page):
     assert set(reader.values("aria-labelledby")) <= set(ids)
 
 
-def test_loads_nothing_and_runs_nothing(page):
+def test_loads_nothing_and_runs_one_script_that_is_named_by_its_hash(page):
     reader = Reader(page)
-    assert not {"script", "link", "iframe", "object", "form"} & set(reader.tags)
+    assert not {"link", "iframe", "object", "form"} & set(reader.tags)
+    assert reader.tags.count("script") == 1
+    script = re.search(r"<script>(.*?)</script>", page, flags=re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert not {"fetch", "XMLHttpRequest", "import(", "eval"} & set(re.findall(r"[\w(]+", script))
     for tag, name, value in reader.attributes:
         assert not name.startswith("on"), (tag, name)
         if name in ("src", "href", "srcset"):
@@ -175,7 +182,7 @@ def test_escapes_every_word_from_a_file(tmp_path):
     folder = prepare(tmp_path, tables)
     folder.note_left_out("premise", EVIL)
     page = write(folder)
-    assert "<script" not in page
+    assert page.count("<script") == 1  # ours
     assert "&lt;script&gt;" in page
     reader = Reader(page)
     assert reader.text.count(EVIL) > 60
@@ -250,7 +257,7 @@ def test_every_question_has_its_part_whether_or_not_the_headline_has(folder, tmp
     for name in ("lengths", "unheard_of"):
         copy.figure_path("toy_question", name, "png").write_bytes(png)
     both = write(copy)
-    assert both.index('<h2 id="toy_question">') < both.index('<h2 id="divergence">')
+    assert both.index('<section id="toy_question"') < both.index('<section id="divergence"')
     assert "The toy: unheard_of." in both
     assert "The words have 1.5 letters." in both
     assert both.count("<figure") == 2 + write(folder).count("<figure")
@@ -258,7 +265,7 @@ def test_every_question_has_its_part_whether_or_not_the_headline_has(folder, tmp
     copy.write_tables("toy_question", {"summary": summary}, {"settings": {"shortest": 1}})
     alone = write(copy)
     assert "The claim is a toy." in alone
-    assert '<h2 id="divergence">' not in alone
+    assert '<section id="divergence"' not in alone
     told = summarise(copy)
     assert list(told["answers"]) == ["toy_question"]
     assert told["answers"]["toy_question"]["verdict"] == "The claim is a toy."
@@ -275,7 +282,7 @@ def test_says_why_a_question_is_absent(tables, tmp_path):
     path = folder.manifest_path("meaning")
     path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'))
     page = write(folder)
-    absent = page.split('<h2 id="absent">')[1].split("</section>")[0]
+    absent = page.split('<section id="absent"')[1].split("</section>")[0]
     assert "only 5 of 5 pairs can be compared." in absent
     for words in (
         "of another capture than this folder's. <code>kvprobes analyse premise</code>",
@@ -284,9 +291,34 @@ def test_says_why_a_question_is_absent(tables, tmp_path):
     ):
         assert words in html.unescape(absent)
     for name in ("premise", "meaning"):
-        assert f'<h2 id="{name}">' not in page
+        assert f'<section id="{name}"' not in page
     assert absent.count("<dt>") == len(list_questions()) - 1
     assert set(summarise(folder)["absent"]) == {"nulls", "premise", "meaning"}
+
+
+def test_the_first_screen_gives_the_answers_of_the_first_question_with_marks(
+    folder, tmp_path, monkeypatch
+):
+    def describe(tables, settings):
+        marks = (Mark("Is it so?", "yes", f"12 (10 to 14) {EVIL}"), Mark("Sure?", "undetermined"))
+        maps = (HeadMap("Every head", ((0, 0, 1.0, EVIL), (0, 1, 2.0, "b"))),)
+        scatters = (Scatter("Every pair", "x", "y", ((1.0, 2.0, EVIL),)),)
+        return Section("Toy", marks=marks, maps=maps, scatters=scatters, verdict="It is so.")
+
+    monkeypatch.setattr("analyses.NAMES", (TOY, "divergence"))
+    monkeypatch.setattr("tests.kvprobes.toy_question.section.describe", describe)
+    copy = ResultFolder(tmp_path / "copy")
+    shutil.copytree(folder.path, copy.path)
+    summary = pd.DataFrame({"word": ["a"], "value": [1.0]})
+    copy.write_tables("toy_question", {"summary": summary}, {"settings": {"shortest": 1}})
+    page = write(copy)
+    first = page.split("<nav")[0]
+    reader = Reader(page)
+    assert first.index("<h1>") < first.index('class="mark yes"') < first.index("It is so.")
+    assert "12 (10 to 14)" in first
+    assert 'class="mark undetermined"' in first
+    assert reader.values("data-told")[:3] == [EVIL, "b", EVIL]
+    assert page.count("<script") == 1
 
 
 def test_without_any_answer_it_says_what_to_run(tmp_path):

@@ -1,0 +1,61 @@
+"""The four answers as they stand at the head of the page, and maps of the heads behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analyses.shared.numbers import Quantity, show, show_interval
+from analyses.shared.section import HeadMap, Mark, map_heads
+from analyses.shared.tables import select
+
+MEASURES = {
+    "keys alike": ("Percentile of the keys: {}; 50 is chance", "key_percentile", 1),
+    "values less alike": ("Keys less values, percentile points: {}", "difference", 1),
+    "values dissimilar": ("Percentile of the values: {}; 50 is chance", "value_percentile", 1),
+}
+"""Answer -> the number that stands beside it, and its decimals."""
+
+SHOWN = {
+    "key_percentile": ("Keys: percentile of co-attended pairs", 50.0),
+    "value_percentile": ("Values: percentile of co-attended pairs", 50.0),
+    "difference": ("Keys less values, percentile points", 0.0),
+}
+
+
+def mark_answers(tables: dict[str, pd.DataFrame]) -> Iterator[Mark]:
+    """Yield the four answers of the main source, each with its number and interval."""
+    answers, summary = tables["answers"], tables["summary"]
+    main = str(answers["source"].iloc[0])
+    for row in select(answers, source=main).to_dict("records"):
+        told = [str(row["reason"])] if row["reason"] else []
+        if row["name"] in MEASURES:
+            text, measure, decimals = MEASURES[row["name"]]
+            told.insert(0, text.format(_tell(summary, main, measure, "trained", decimals)))
+        if row["name"] == "values dissimilar":
+            own, matched = (
+                _tell(summary, main, "quadrant", name, 3) for name in ("trained", "matched_pairs")
+            )
+            told.insert(
+                1, f"share with keys above and values below the median: {own}, by chance {matched}"
+            )
+        yield Mark(str(row["question"]), row["verdict"], "; ".join(filter(None, told)))
+
+
+def _tell(summary: pd.DataFrame, source: str, measure: str, condition: str, decimals: int) -> str:
+    """Tell a number and its interval; nothing where it was not measured."""
+    rows = select(summary, source=source, measure=measure, condition=condition, weighting="plain")
+    if rows.empty:
+        return "not measured"
+    told = Quantity.of(rows.iloc[0])
+    return f"{show(told.value, decimals)} ({show_interval(told, decimals)})"
+
+
+def map_measures(heads: pd.DataFrame) -> Iterator[HeadMap]:
+    """Yield a map of every measure of single query heads, in the main source."""
+    main = str(heads["source"].iloc[0])
+    for measure, (title, middle) in SHOWN.items():
+        rows = select(heads, source=main, measure=measure)
+        if len(rows):
+            yield map_heads(rows, f"{title} ({main})", head="head", middle=middle, decimals=1)
