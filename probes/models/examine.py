@@ -6,6 +6,7 @@ own cache, and queries, keys, values, masks and scales together with what the mo
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,13 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from probes.errors import UnsupportedModelError
+from probes.models.checks import Check, tabulate_checks
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.layer import AttentionLayer
 from probes.models.observe import Observation, observe
 from probes.models.padding import Padded, pad
+from probes.models.tap import Attended
+from probes.models.weights import check_finite
 
 TOLERANCE = 1e-4
 """Largest accepted difference in float32, relative to the largest number of what is compared.
@@ -29,6 +33,9 @@ another order, layer after layer, and a machine with other kernels in yet anothe
 
 COARSE_TOLERANCE = 0.05
 """The same for models that compute in half precision."""
+
+ROUNDING = 8 * torch.finfo(torch.float32).eps
+"""How much of the largest logit rounding may take from it, and so from what its softmax gives."""
 
 Inputs = Mapping[str, Tensor]
 
@@ -58,18 +65,45 @@ def examine(
 
     Returns
     -------
-    A row per site, check and stage: ``site, check, stage, layer`` (the place of the largest
-    difference), ``difference`` (relative to the largest number), ``tolerance``, ``passed``,
-    ``note`` (why a check does not apply; it counts as passed).
+    A row per site, check and stage: ``part`` ("attention"), ``site, check, stage, layer`` (the
+    place of the largest difference), ``difference`` (relative to the largest number),
+    ``tolerance``, ``passed``, ``note`` (why a check does not apply; it counts as passed). If the
+    model's own numbers are not finite, a single row of ``part`` "checkpoint" says so.
     """
+    keeps = set(sites) != {"encoder"}
+    plain = [hf(**row, **(_caching(hf) if keeps else {})) for row in rows]
+    outputs = [output[0] for output in plain]
+    if not all(bool(output.isfinite().all()) for output in outputs):
+        return tabulate_checks([_blame_numbers(hf)])
     table: list[dict[str, Any]] = []
     for site, geometry in sites.items():
         seen = [observe(hf, geometry, row) for row in rows]
         layers = [layers for layers, _ in seen]
-        table += _judge(site, _check_stages(hf, geometry, rows, layers), hf)
-        table += _judge(site, _check_logits(hf, rows, [out for _, out in seen]), hf)
+        caches = [_find_cache(geometry, output) for output in plain]
+        tolerance = accepted_difference(hf, max(map(_bound_logits, layers)))
+        table += _judge(site, _check_stages(geometry, layers, caches), tolerance)
+        same = [
+            _Finding("logits with hooks = logits without", "all", with_hooks[0], output)
+            for (_, with_hooks), output in zip(seen, outputs, strict=True)
+        ]
+        table += _judge(site, iter([same]), tolerance)
         for side in ("right", "left"):
-            table += _check_padded(hf, site, geometry, rows, layers, side, pad_token_id)
+            told = _check_padded(hf, site, geometry, rows, layers, side, pad_token_id, outputs)
+            table += (
+                _judge(site, told, tolerance)
+                if told is not None
+                else [
+                    _tell(
+                        site,
+                        f"in a {side}-padded batch = alone",
+                        "all",
+                        0,
+                        float("nan"),
+                        tolerance,
+                        "the model counts positions from the row's start: pad on the right",
+                    )
+                ]
+            )
     return pd.DataFrame(table)
 
 
@@ -79,9 +113,13 @@ def refuse_unfaithful(name: str, table: pd.DataFrame) -> None:
     Raises
     ------
     UnsupportedModelError
-        With every failed check and its figures.
+        With every failed check: what to do about the tokenizer and the checkpoint, and the figures
+        of the attention.
     """
     failed = table[~table["passed"]]
+    of_files = failed[failed["part"] != "attention"]
+    if len(of_files):
+        raise UnsupportedModelError(f"{name} is refused: {' '.join(of_files['note'])}")
     if len(failed):
         figures = "; ".join(
             f"{row.site}, {row.check} ({row.stage}): {row.difference:.2g} in layer {row.layer}"
@@ -94,9 +132,38 @@ def refuse_unfaithful(name: str, table: pd.DataFrame) -> None:
         )
 
 
-def _judge(site: str, findings: Iterator[list[_Finding]], hf: nn.Module) -> list[dict[str, Any]]:
+def _blame_numbers(hf: nn.Module) -> Check:
+    """Say that a model by itself gives NaN or infinite numbers, and what may help."""
+    dtype = str(next(hf.parameters()).dtype).removeprefix("torch.")
+    told = f"without any hook it gives NaN or infinite numbers in {dtype}. "
+    found = check_finite(hf)
+    if not found.passed:
+        told += found.told
+    elif dtype == "float16":
+        told += "They overflow: load it with --dtype bfloat16 or float32."
+    else:
+        told += "Its weights do not suit its config: check both, or fetch them again."
+    return Check("checkpoint", "its own numbers are finite", passed=False, told=told)
+
+
+def _bound_logits(layers: Sequence[Observation]) -> float:
+    """Return what no logit of these layers exceeds: the largest |q| |k| times the scale."""
+    seen = [layer.attended for layer in layers if layer.attended is not None]
+    return max(
+        (
+            float(
+                own.scaling
+                * own.query.float().norm(dim=-1).max()
+                * own.key.float().norm(dim=-1).max()
+            )
+            for own in seen
+        ),
+        default=0.0,
+    )
+
+
+def _judge(site: str, findings: Iterator[list[_Finding]], tolerance: float) -> list[dict[str, Any]]:
     """Keep the worst layer of every check."""
-    tolerance = accepted_difference(hf)
     worst: dict[tuple[str, str], tuple[float, int]] = {}
     for layer, found in enumerate(findings):
         for finding in found:
@@ -121,6 +188,7 @@ def _tell(
 ) -> dict[str, Any]:
     """Make a row of the table; a check with a note does not apply, else a NaN does not pass."""
     return {
+        "part": "attention",
         "site": site,
         "check": check,
         "stage": stage,
@@ -132,10 +200,17 @@ def _tell(
     }
 
 
-def accepted_difference(hf: nn.Module) -> float:
-    """Return the largest accepted difference for a model, by its precision."""
+def accepted_difference(hf: nn.Module, largest_logit: float = 0.0) -> float:
+    """Return the largest accepted difference for a model, by its precision.
+
+    Parameters
+    ----------
+    largest_logit
+        What is rounded off a large logit changes its softmax by as much.
+    """
     dtype = next(hf.parameters()).dtype
-    return TOLERANCE if dtype == torch.float32 else COARSE_TOLERANCE
+    least = TOLERANCE if dtype == torch.float32 else COARSE_TOLERANCE
+    return max(least, ROUNDING * largest_logit)
 
 
 def relative_difference(ours: Tensor, reference: Tensor) -> float:
@@ -147,12 +222,10 @@ def relative_difference(ours: Tensor, reference: Tensor) -> float:
 
 
 def _check_stages(
-    hf: nn.Module,
     geometry: AttentionGeometry,
-    rows: Sequence[Inputs],
     seen: Sequence[Sequence[Observation]],
+    caches: Sequence[list[tuple[Tensor, Tensor]] | None],
 ) -> Iterator[list[_Finding]]:
-    caches = [read_cache(hf, geometry, row) for row in rows]
     for place, layer in enumerate(geometry.layers):
         found: list[_Finding] = []
         for observed, cache in zip(seen, caches, strict=True):
@@ -195,6 +268,8 @@ def _check_layer(
     scaled = scaled * (layer.logit_scale / attended.scaling)
     yield _Finding("q as attended", "rotated", scaled, query)
     flat = torch.arange(query.shape[0] * length, device=key.device)
+    if geometry.causal:
+        yield _Finding("who is visible", "mask", *_compare_visible(layer, attended, length))
     weights = attended.weigh(flat // length, flat % length, causal=geometry.causal)
     grouped = torch.unflatten(torch.unflatten(weights, 0, (-1, length)), 2, (layer.n_kv_heads, -1))
     mixed = torch.einsum("bpkgc,bckd->bpkgd", grouped.to(value.dtype), value)
@@ -205,6 +280,17 @@ def _check_layer(
     bias = getattr(layer.output_module, "bias", None)
     written = written if bias is None else written + bias
     yield _Finding("sum of W_O v = what is written", "output", written, seen.written)
+
+
+def _compare_visible(
+    layer: AttentionLayer, attended: Attended, length: int
+) -> tuple[Tensor, Tensor]:
+    """Return who sees whom in the first row, by the layer's window and by the model's own mask."""
+    places = torch.arange(attended.key.shape[2], device=attended.key.device)
+    back = places[:length, None] - places
+    ours = (back >= 0) & (back < (layer.window or len(places)))
+    own = attended.allow(torch.zeros_like(places[:length]), places[:length], causal=True)[:, 0]
+    return ours.float(), (own > torch.finfo(own.dtype).min / 2).float()
 
 
 def _check_cache(
@@ -222,7 +308,20 @@ def read_cache(
     """Run without any hook and return the model's own k and v per layer, if it keeps a cache."""
     if geometry.site == "encoder":
         return None
-    output = hf(**row, use_cache=True, past_key_values=_make_cache(hf))
+    return _find_cache(geometry, hf(**row, **_caching(hf)))
+
+
+def _caching(hf: nn.Module) -> dict[str, Any]:
+    """Return what lets a model keep a cache, if it is one that can."""
+    if "use_cache" not in inspect.signature(hf.forward).parameters:
+        return {}
+    return {"use_cache": True, "past_key_values": _make_cache(hf)}
+
+
+def _find_cache(geometry: AttentionGeometry, output: Any) -> list[tuple[Tensor, Tensor]] | None:
+    """Take a site's k and v per layer from a model's output, if it kept a cache."""
+    if geometry.site == "encoder":
+        return None
     cache = getattr(output, "past_key_values", None)
     if cache is None:
         return None
@@ -250,17 +349,6 @@ def _make_cache(hf: nn.Module) -> DynamicCache | None:
     return DynamicCache()
 
 
-def _check_logits(
-    hf: nn.Module, rows: Sequence[Inputs], outputs: Sequence[Any]
-) -> Iterator[list[_Finding]]:
-    with torch.inference_mode():
-        plain = [hf(**row)[0] for row in rows]
-    yield [
-        _Finding("logits with hooks = logits without", "all", ours[0], reference)
-        for ours, reference in zip(outputs, plain, strict=True)
-    ]
-
-
 def _check_padded(
     hf: nn.Module,
     site: Site,
@@ -269,21 +357,22 @@ def _check_padded(
     alone: Sequence[Sequence[Observation]],
     side: str,
     pad_token_id: int,
-) -> list[dict[str, Any]]:
-    """Run all rows in one padded batch; k, v and what W_O reads must be those of each row alone."""
-    with torch.inference_mode():
-        outputs = [hf(**row)[0][0] for row in rows]
-    check = f"in a {side}-padded batch = alone"
+    outputs: Sequence[Tensor],
+) -> Iterator[list[_Finding]] | None:
+    """Run all rows in one padded batch; k, v and what W_O reads must be those of each row alone.
+
+    None where the model cannot be padded on the left.
+    """
+    tolerance = accepted_difference(hf, max(map(_bound_logits, alone)))
     for padded in pad(hf, rows, side=side, pad_token_id=pad_token_id):
         batched, output = observe(hf, geometry, padded.inputs)
         ours = [padded.cut_output(output[0], row) for row in range(len(rows))]
-        if (
-            max(map(relative_difference, ours, outputs)) <= accepted_difference(hf)
-            or side == "right"
-        ):
-            return _judge(site, _check_rows(geometry, batched, alone, padded, check), hf)
-    note = "the model counts positions from the row's start: pad on the right"
-    return [_tell(site, check, "all", 0, float("nan"), accepted_difference(hf), note)]
+        pairs = zip(ours, outputs, strict=True)
+        far = max(relative_difference(own, output[0]) for own, output in pairs)
+        if far <= tolerance or side == "right":
+            check = f"in a {side}-padded batch = alone"
+            return _check_rows(geometry, batched, alone, padded, check)
+    return None
 
 
 def _check_rows(

@@ -216,6 +216,9 @@ class _LayerReader:
         digits = [part for part in self.name.split(".") if part.isdigit()]
         return int(digits[0]) if digits else 0
 
+    def _kind(self) -> str:
+        return str(self.config.layer_types[self._number()])
+
     def _find_source(self) -> int | None:
         if not getattr(self.module, "is_kv_shared_layer", False):
             return None
@@ -313,12 +316,13 @@ class _LayerReader:
         module, config = self.module, self.config
         if type(module).__name__ == "GPTNeoSelfAttention":
             return int(config.window_size) if module.attention_type == "local" else None
-        if getattr(module, "is_sliding", True) is False:
+        kinds = getattr(config, "layer_types", None)  # by which the model chooses a layer's mask
+        if getattr(module, "is_sliding", True) is False or (
+            kinds and "sliding" not in self._kind()
+        ):
             return None
         window = getattr(module, "sliding_window", getattr(config, "sliding_window", None))
-        if window is None:
-            return None
-        return int(window)
+        return int(window) if window else None  # Qwen2-MoE calls no window 0
 
     def _rotation(self) -> Rotation | None:
         if self.family.positions != "rotary" or not self.family.rotates(self.module):
@@ -329,7 +333,7 @@ class _LayerReader:
         pairing = self.family.pairing
         if pairing == "interleaved_to_half" and not self.config.rope_interleave:
             pairing = "half"
-        kind = self.config.layer_types[self._number()] if layered else None
+        kind = self._kind() if layered else None
         return Rotation.wrap(owner, pairing=pairing, start=start, layer_type=kind)
 
     def _find_rotary(self) -> nn.Module:
