@@ -19,6 +19,7 @@ from probes.models.checks import Check
 from probes.models.convert import prepare_bundled
 from probes.models.doctor import examine_model
 from probes.models.examine import refuse_unfaithful
+from probes.models.failures import failing_as_ours
 from probes.models.hashing import hash_weights_cached
 from probes.models.hub import HubProblem, fetch_snapshot
 from probes.models.identity import Identity
@@ -111,7 +112,9 @@ def load_model(
     origin = {"precision": f"{getattr(config, 'dtype', None) or 'unknown'}", **origin}
     files = folder.glob("*.safetensors")
     weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
-    hf = hf if device_map is not None else hf.to(place)
+    if device_map is None:
+        with failing_as_ours(f"Moving {name} to {device}", "Give another --device."):
+            hf = hf.to(place)
     model = _assemble(hf, tokenizer, name, weights_hash, origin, (*of_tokenizer, *checks))
     if bundled is not None:
         model = replace(model, source_prefix=bundled.source_prefix)

@@ -57,7 +57,9 @@ def load_tokenizer(folder: Path) -> tuple[PreTrainedTokenizerFast, list[Check]]:
     with failing_as_ours(f"Reading {file}", SAVE):
         tokenizer, checks = _follow_file(tokenizer, folder)
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # padding is masked anyway
+        # Padding is masked, so any token will do.
+        others = (tokenizer.eos_token, tokenizer.unk_token, tokenizer.convert_ids_to_tokens(0))
+        tokenizer.pad_token = next(token for token in others if token)
     tokenizer.padding_side = "right"
     return tokenizer, checks
 

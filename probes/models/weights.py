@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from probes.models.failures import failing_as_ours
 ADAPTER = "adapter_config.json"
 IMPLEMENTATIONS = ("sdpa", "eager")
 """How a model may attend so that its masks can be read."""
+
+_TAIL = re.compile(r"(?<=\.)\d+\..*")
+"""What follows the number of a layer in the name of a module."""
 
 _POINTER = b"version https://git-lfs"
 
@@ -65,7 +69,7 @@ def refuse_broken_files(folder: Path) -> None:
 
 
 def _whole_size(file: Path) -> int:
-    """Return how many bytes a safetensors file says it has; 0 if its head cannot be read."""
+    """Return how many bytes a safetensors file says it has; -1 if its head cannot be read."""
     try:
         with file.open("rb") as stream:
             n_head = int.from_bytes(stream.read(8), "little")
@@ -73,7 +77,7 @@ def _whole_size(file: Path) -> int:
         ends = [entry["data_offsets"][1] for name, entry in head.items() if name[:2] != "__"]
         return 8 + n_head + max(ends, default=0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return 0
+        return -1
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
@@ -128,7 +132,9 @@ def load_weights(
             "Choose a model of text; in Python, probes.models.sites.read_sites(hf) gives the "
             "attention of a model that is in memory."
         )
-    with failing_as_ours(f"Loading {folder} as {wanted}", _tell_remedy(config)):
+    placed = options.get("device_map") is not None
+    remedy = _IN_MEMORY if placed else _tell_remedy(config)
+    with failing_as_ours(f"Loading {folder} as {wanted}", remedy):
         hf, report = architecture.from_pretrained(
             folder,
             config=config,
@@ -153,6 +159,11 @@ def load_weights(
     ]
 
 
+_IN_MEMORY = (
+    "Give a --device-map (or a --device) that holds all weights in memory, or --dtype bfloat16."
+)
+
+
 def refuse_absent(hf: nn.Module) -> None:
     """Refuse a model whose weights are on no device, or on a disk.
 
@@ -165,8 +176,7 @@ def refuse_absent(hf: nn.Module) -> None:
     if absent:
         raise UnsupportedModelError(
             f"{len(absent)} weights are on a disk or on the meta device and have no numbers here: "
-            f"{_list(absent)}. Give a --device-map (or a device) that holds all of them in memory, "
-            "or --dtype bfloat16."
+            f"{_list(absent)}. {_IN_MEMORY}"
         )
 
 
@@ -199,6 +209,7 @@ _PACKAGES = {
 def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:
     """Tell weights that nobody reads: inside the model they are a fault, beside it another head."""
     modules = dict(hf.named_modules())
+    tails = {found.group() for name in modules if (found := _TAIL.search(name))}
     known = {name for name, _ in (*hf.named_parameters(), *hf.named_buffers())}
     inside: list[str] = []
     beside: list[str] = []
@@ -207,11 +218,13 @@ def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:
         holder = parent
         while holder not in modules:
             holder = holder.rpartition(".")[0]
-        # A layer that the config does not count, a part of a layer, or a weight of a known module.
-        numbered = isinstance(modules[holder], nn.ModuleList) or any(
-            map(str.isdigit, holder.split("."))
-        )
-        (inside if numbered or (parent and holder == parent) else beside).append(key)
+        # A layer that the config does not count, a part of a layer (under another name perhaps), or
+        # a weight of a known module.
+        tail = _TAIL.search(f"{parent}.")
+        part_of_layer = tail is not None and any(tail.group().startswith(f"{t}.") for t in tails)
+        extra_layer = isinstance(modules[holder], nn.ModuleList)
+        unread = extra_layer or part_of_layer or (parent != "" and holder == parent)
+        (inside if unread else beside).append(key)
     check = "every weight in the file is read"
     if inside:
         told = (
