@@ -189,7 +189,12 @@ def run(
     asked = asked or {}
     refuse_unknown(asked)
     session = Session(
-        options.folder, model=options.model, device=options.device, human=options.human, say=say
+        options.folder,
+        model=options.model,
+        device=options.device,
+        human=options.human,
+        loading=options.loading,
+        say=say,
     )
     asking = [question for question in list_questions().values() if question.in_run]
     # What reads the tables of another question comes after it.
