@@ -7,7 +7,7 @@ own cache, and queries, keys, values, masks and scales together with what the mo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ another order, layer after layer, and a machine with other kernels in yet anothe
 COARSE_TOLERANCE = 0.05
 """The same for models that compute in half precision."""
 
-ROUNDING = 8 * torch.finfo(torch.float32).eps
+ROUNDING = 4 * torch.finfo(torch.float32).eps
 """How much of the largest logit rounding may take from it, and so from what its softmax gives."""
 
 Inputs = Mapping[str, Tensor]
@@ -42,10 +42,14 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class _Finding:
+    """Two tensors that should be the same; ``after_softmax`` if logits are rounded on the way."""
+
     check: str
     stage: str
     ours: Tensor
     reference: Tensor
+    after_softmax: bool = False
+    note: str = ""
 
 
 @torch.inference_mode()
@@ -80,30 +84,16 @@ def examine(
         seen = [observe(hf, geometry, row) for row in rows]
         layers = [layers for layers, _ in seen]
         caches = [_find_cache(geometry, output) for output in plain]
-        tolerance = accepted_difference(hf, max(map(_bound_logits, layers)))
-        table += _judge(site, _check_stages(geometry, layers, caches), tolerance)
+        largest = max(map(_bound_logits, layers))
         same = [
-            _Finding("logits with hooks = logits without", "all", with_hooks[0], output)
-            for (_, with_hooks), output in zip(seen, outputs, strict=True)
+            _Finding("logits with hooks = logits without", "all", ours[0], output, True)
+            for (_, ours), output in zip(seen, outputs, strict=True)
         ]
-        table += _judge(site, iter([same]), tolerance)
+        table += _judge(site, _check_stages(geometry, layers, caches), hf, largest)
+        table += _judge(site, [same], hf, largest)
         for side in ("right", "left"):
-            told = _check_padded(hf, site, geometry, rows, layers, side, pad_token_id, outputs)
-            table += (
-                _judge(site, told, tolerance)
-                if told is not None
-                else [
-                    _tell(
-                        site,
-                        f"in a {side}-padded batch = alone",
-                        "all",
-                        0,
-                        float("nan"),
-                        tolerance,
-                        "the model counts positions from the row's start: pad on the right",
-                    )
-                ]
-            )
+            found = _check_padded(hf, site, geometry, rows, layers, side, pad_token_id, outputs)
+            table += _judge(site, found, hf, largest)
     return pd.DataFrame(table)
 
 
@@ -162,42 +152,30 @@ def _bound_logits(layers: Sequence[Observation]) -> float:
     )
 
 
-def _judge(site: str, findings: Iterator[list[_Finding]], tolerance: float) -> list[dict[str, Any]]:
-    """Keep the worst layer of every check."""
-    worst: dict[tuple[str, str], tuple[float, int]] = {}
+def _judge(
+    site: str, findings: Iterable[list[_Finding]], hf: nn.Module, largest_logit: float
+) -> list[dict[str, Any]]:
+    """Keep the worst layer of every check; one with a note does not apply, and a NaN fails."""
+    worst: dict[tuple[str, str], dict[str, Any]] = {}
     for layer, found in enumerate(findings):
         for finding in found:
             name = (finding.check, finding.stage)
             difference = relative_difference(finding.ours, finding.reference)
-            if name not in worst or not difference <= worst[name][0]:
-                worst[name] = (difference, layer)
-    return [
-        _tell(site, check, stage, layer, difference, tolerance)
-        for (check, stage), (difference, layer) in worst.items()
-    ]
-
-
-def _tell(
-    site: str,
-    check: str,
-    stage: str,
-    layer: int,
-    difference: float,
-    tolerance: float,
-    note: str = "",
-) -> dict[str, Any]:
-    """Make a row of the table; a check with a note does not apply, else a NaN does not pass."""
-    return {
-        "part": "attention",
-        "site": site,
-        "check": check,
-        "stage": stage,
-        "layer": layer,
-        "difference": difference,
-        "tolerance": tolerance,
-        "passed": bool(note) or difference <= tolerance,
-        "note": note,
-    }
+            if name in worst and difference <= worst[name]["difference"]:
+                continue
+            tolerance = accepted_difference(hf, largest_logit if finding.after_softmax else 0.0)
+            worst[name] = {
+                "part": "attention",
+                "site": site,
+                "check": finding.check,
+                "stage": finding.stage,
+                "layer": layer,
+                "difference": difference,
+                "tolerance": tolerance,
+                "passed": bool(finding.note) or difference <= tolerance,
+                "note": finding.note,
+            }
+    return list(worst.values())
 
 
 def accepted_difference(hf: nn.Module, largest_logit: float = 0.0) -> float:
@@ -274,7 +252,7 @@ def _check_layer(
     grouped = torch.unflatten(torch.unflatten(weights, 0, (-1, length)), 2, (layer.n_kv_heads, -1))
     mixed = torch.einsum("bpkgc,bckd->bpkgd", grouped.to(value.dtype), value)
     heads = torch.unflatten(seen.heads_output, -1, (layer.n_heads, layer.d_value))
-    yield _Finding("softmax(q k) v = what W_O reads", "rotated", mixed.flatten(2, 3), heads)
+    yield _Finding("softmax(q k) v = what W_O reads", "rotated", mixed.flatten(2, 3), heads, True)
     blocks = layer.output_weights().to(heads.dtype)
     written = torch.einsum("bphd,hdm->bpm", heads, blocks)
     bias = getattr(layer.output_module, "bias", None)
@@ -358,11 +336,9 @@ def _check_padded(
     side: str,
     pad_token_id: int,
     outputs: Sequence[Tensor],
-) -> Iterator[list[_Finding]] | None:
-    """Run all rows in one padded batch; k, v and what W_O reads must be those of each row alone.
-
-    None where the model cannot be padded on the left.
-    """
+) -> Iterator[list[_Finding]]:
+    """Run all rows in one padded batch; k, v and what W_O reads must be those of each row alone."""
+    check = f"in a {side}-padded batch = alone"
     tolerance = accepted_difference(hf, max(map(_bound_logits, alone)))
     for padded in pad(hf, rows, side=side, pad_token_id=pad_token_id):
         batched, output = observe(hf, geometry, padded.inputs)
@@ -370,9 +346,11 @@ def _check_padded(
         pairs = zip(ours, outputs, strict=True)
         far = max(relative_difference(own, output[0]) for own, output in pairs)
         if far <= tolerance or side == "right":
-            check = f"in a {side}-padded batch = alone"
-            return _check_rows(geometry, batched, alone, padded, check)
-    return None
+            yield from _check_rows(geometry, batched, alone, padded, check)
+            return
+    note = "the model counts positions from the row's start: pad on the right"
+    nothing = torch.full((1,), float("nan"))
+    yield [_Finding(check, "all", nothing, nothing, note=note)]
 
 
 def _check_rows(
@@ -393,8 +371,8 @@ def _check_rows(
                 ours = getattr(together.attended, name).transpose(1, 2)
                 ours = padded.cut_keys(ours, row, site=geometry.site)
                 own = getattr(single.attended, name).transpose(1, 2)[0]
-                found.append(_Finding(check, stage, ours, own))
+                found.append(_Finding(check, stage, ours, own, True))
             if together.heads_output is not None and single.heads_output is not None:
                 ours = padded.cut_queries(together.heads_output, row, site=geometry.site)
-                found.append(_Finding(check, "output", ours, single.heads_output[0]))
+                found.append(_Finding(check, "output", ours, single.heads_output[0], True))
         yield found
