@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from probes.errors import UnsupportedModelError
 from probes.models.checks import Check, tabulate_checks
+from probes.models.families import ATTENDING
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.layer import AttentionLayer
 from probes.models.observe import Observation, observe
@@ -207,13 +208,13 @@ def _check_stages(
     for place, layer in enumerate(geometry.layers):
         found: list[_Finding] = []
         for observed, cache in zip(seen, caches, strict=True):
-            found += _check_layer(geometry, layer, observed[place])
+            found += check_layer(geometry, layer, observed[place])
             if cache is not None:
                 found += _check_cache(layer, observed[place], cache[place])
         yield found
 
 
-def _check_layer(
+def check_layer(
     geometry: AttentionGeometry, layer: AttentionLayer, seen: Observation
 ) -> Iterator[_Finding]:
     """Check one layer of one input: weights, stages, logits and what is written."""
@@ -236,11 +237,12 @@ def _check_layer(
     made_v = layer.norm("value", layer.value.project(seen.x))
     yield _Finding("W_V x + b_V = v", "value", made_v, value)
     normed = layer.norm("key", projected)
+    positions = torch.arange(key.shape[1], device=key.device)
     if layer.key_norm is not None and seen.normed_key is not None:
         own = layer.key_norm.read(seen.normed_key, layer.n_kv_heads)
-        yield _Finding("the norm's own output", "normed", normed, own)
+        there = layer.rotate(normed, positions) if layer.late_norm else normed
+        yield _Finding("the norm's own output", "normed", there, own)
     length = query.shape[1]
-    positions = torch.arange(key.shape[1], device=key.device)
     yield _Finding("k as attended", "rotated", layer.rotate(normed, positions), key)
     scaled = layer.rotate(layer.norm("query", own_q), positions[:length])
     scaled = scaled * (layer.logit_scale / attended.scaling)
@@ -322,7 +324,7 @@ def _make_cache(hf: nn.Module) -> DynamicCache | None:
     """Return a cache that forgets nothing, or None where only the model can make its own."""
     config: Any = hf.config
     kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    if config.is_encoder_decoder or any("attention" not in kind for kind in kinds):
+    if config.is_encoder_decoder or not kinds.issubset(ATTENDING):
         return None
     return DynamicCache()
 
