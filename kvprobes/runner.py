@@ -200,6 +200,7 @@ def run(
         model=model or options.model,
         device=options.device,
         human=options.human,
+        loading=options.loading,
         say=say,
     )
     asking = [question for question in list_questions().values() if question.in_run]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.shared.given import Given, Need
+from kvprobes.captures.options import Loading
 from kvprobes.results import ResultFolder
 from probes.errors import StoreError, StoreMismatchError
 from probes.models.bundled import DEFAULT_MODEL
@@ -38,6 +39,8 @@ class Session:
         Tables of human scores whose words are captured too.
     workers
         How many processes a question may use.
+    loading
+        How the model is loaded; as for the folder's capture, unless told.
     store
         An open capture of word pairs that stands elsewhere, to be read in place of the folder's.
     say
@@ -53,12 +56,13 @@ class Session:
         text: str = "text",
         human: Sequence[Path] = (),
         workers: int = 1,
+        loading: Loading | None = None,
         store: Store | None = None,
         say: Say = lambda _: None,
     ) -> None:
         self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
-        self.say = say
+        self.say, self.loading = say, loading or Loading()
         self._model_name = model if isinstance(model, str) else None
         self._model: Model | None = None if isinstance(model, str) else model
         self._store = store
@@ -94,10 +98,12 @@ class Session:
         from probes.models.load import load_model
 
         if self._model is None:
-            captured = read_capture_manifest(self.folder).get("model")
-            name = self._model_name or captured or DEFAULT_MODEL
+            captured = read_capture_manifest(self.folder)
+            name = str(self._model_name or captured.get("model") or DEFAULT_MODEL)
+            same = name == captured.get("model")
+            loading = self.loading.after(captured) if same else self.loading
             self.say(f"Loading {name}")
-            self._model = load_model(str(name), device=self.device)
+            self._model = load_model(name, device=self.device, **loading.spell_out())
         return self._model
 
     def captured_model(self) -> Model:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kvprobes.results import ResultFolder
+from probes.errors import UsageError
 
 if TYPE_CHECKING:
     from probes.cluster import Cluster
@@ -16,8 +19,58 @@ if TYPE_CHECKING:
 DEFAULT_TEMPLATES = "3"
 KeyStage = Literal["projected", "normed", "rotated"]
 DEFAULT_STAGE: KeyStage = "normed"
+DTYPES = ("float32", "bfloat16", "float16")
+"""Precisions that a model can be loaded in."""
+
 WINDOW = 128
 """Tokens of a running text that are read together."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded, in words; what is None is left to `load_model`, or to the capture."""
+
+    revision: str | None = None
+    dtype: str | None = None
+    device_map: str | None = None
+    attn: str | None = None
+
+    def after(self, manifest: Mapping[str, Any]) -> Loading:
+        """Fill in the revision and precision that a capture was made with."""
+        origin, identity = manifest.get("origin", {}), manifest.get("identity", {})
+        of_hub = origin.get("revision") if origin.get("source") == "hub" else None
+        return replace(
+            self,
+            revision=self.revision or of_hub,
+            dtype=self.dtype or identity.get("compute_dtype"),
+        )
+
+    def spell_out(self) -> dict[str, Any]:
+        """Return the options of `load_model`.
+
+        Raises
+        ------
+        UsageError
+            If the precision is unknown, or the map of devices is neither a word nor JSON.
+        """
+        import torch
+
+        given: dict[str, Any] = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }
+        if self.dtype is not None:
+            if self.dtype not in DTYPES:
+                raise UsageError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}.")
+            given["dtype"] = getattr(torch, self.dtype)
+        if self.device_map is not None and self.device_map.startswith("{"):
+            try:
+                given["device_map"] = json.loads(self.device_map)
+            except ValueError as error:
+                raise UsageError(
+                    f"device_map {self.device_map!r} is not JSON ({error}). Give a word such as "
+                    'auto, or {"": 0}.'
+                ) from error
+        return given
 
 
 @dataclass(frozen=True)
@@ -37,6 +90,7 @@ class CaptureOptions:
     human: tuple[Path, ...] = ()
     scheduler: str | None = None
     workers: int = 2
+    loading: Loading = Loading()
 
     @property
     def folder(self) -> ResultFolder:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analyses import find_question
-from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, TextOptions
+from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, Loading, TextOptions
 from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say
 from kvprobes.command.questions import (
@@ -49,6 +49,10 @@ def run(
     key_stage: given.Stage = DEFAULT_STAGE,
     scheduler: given.Scheduler = None,
     workers: given.Workers = 2,
+    revision: given.Revision = None,
+    dtype: given.Dtype = None,
+    device_map: given.DeviceMap = None,
+    attn: given.Attn = None,
     asked: given.Set = None,
     settings: given.Settings = None,
     as_json: given.Json = False,
@@ -57,7 +61,8 @@ def run(
     from kvprobes import runner
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers)
+    loading = Loading(revision, dtype, device_map, attn)
+    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers, loading)
     with explaining_errors():
         folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
         _print_result(folder, as_json)
@@ -84,6 +89,10 @@ def capture(
     shard_bytes: given.ShardBytes = None,
     scheduler: given.Scheduler = None,
     workers: given.Workers = 2,
+    revision: given.Revision = None,
+    dtype: given.Dtype = None,
+    device_map: given.DeviceMap = None,
+    attn: given.Attn = None,
     as_json: given.Json = False,
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
@@ -100,7 +109,8 @@ def capture(
     options = CaptureOptions(*where, scheduler=scheduler, workers=workers)
     with explaining_errors():
         _refuse_mixed(text, treebank, pairs, templates)
-        session = Session(options.folder, model=model, device=device, say=say)
+        loading = Loading(revision, dtype, device_map, attn)
+        session = Session(options.folder, model=model, device=device, loading=loading, say=say)
         with options.open_cluster() as cluster:
             if text is not None:
                 of_text = TextOptions(text, column, window, rows, without_x, shard_bytes)
@@ -237,16 +247,24 @@ def models(as_json: given.Json = False) -> None:
 def doctor(
     model: Annotated[str, typer.Argument(help="A bundled model, a local folder or a hub name.")],
     device: given.Device = "cpu",
+    revision: given.Revision = None,
+    dtype: given.Dtype = None,
+    device_map: given.DeviceMap = None,
+    attn: given.Attn = None,
     as_json: given.Json = False,
 ) -> None:
-    """Check that what is read at every site and stage is what the model uses; exit 1 if not."""
+    """Check the tokenizer, the checkpoint, and that what is read is what the model uses.
+
+    Exit 1 if any check fails.
+    """
     from kvprobes.command.printing import print_checks
 
     with explaining_errors():
         from probes.models import examine_model, load_model, refuse_unfaithful
 
         say(f"Loading {model}")
-        loaded = load_model(model, device=device, check=False)
+        loading = Loading(revision, dtype, device_map, attn).spell_out()
+        loaded = load_model(model, device=device, check=False, **loading)
         checks = examine_model(loaded)
         if as_json:
             typer.echo(checks.to_json(orient="records", indent=2))

@@ -42,6 +42,37 @@ Out = Annotated[
     typer.Option("--out", "-o", help="Result folder.", show_default="results/MODEL"),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+LOADING = "Loading the model"
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        help="Branch, tag or commit of a name on the hub.",
+        show_default="the newest",
+        rich_help_panel=LOADING,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16 or float16.", show_default="float32", rich_help_panel=LOADING
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, or JSON: which part goes on which device; instead of --device.",
+        show_default="none",
+        rich_help_panel=LOADING,
+    ),
+]
+Attn = Annotated[
+    str | None,
+    typer.Option(
+        help="sdpa or eager: how the model attends.",
+        show_default="what transformers chooses",
+        rich_help_panel=LOADING,
+    ),
+]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]

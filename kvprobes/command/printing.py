@@ -32,17 +32,24 @@ def print_models(listed: pd.DataFrame) -> None:
 
 
 def print_checks(checks: pd.DataFrame, sites: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print an examination check by check, and the geometry of every site."""
-    table = Table("site", "check", "stage", "layer", "difference", "", box=None)
-    for row in checks.itertuples():
-        shown = "" if row.note else f"{row.difference:.1e}"
-        verdict = "n/a" if row.note else "ok" if row.passed else "DIFFERS"
-        names = (row.site, row.check, row.stage, row.layer)
-        table.add_row(*map(str, names), shown, verdict)
+    """Print an examination part by part, and the geometry of every site."""
     console = Console()
-    console.print(table)
-    for note in dict.fromkeys(checks["note"]):
-        if note:
+    for part in checks["part"].unique():
+        rows = checks[checks["part"] == part]
+        console.print(f"[bold]{part}[/bold]")
+        if part != "attention":
+            for row in rows.itertuples():
+                found = f": {row.note}" if row.note else ""
+                console.print("ok   " if row.passed else "FAILS", f"{row.check}{found}")
+            continue
+        table = Table("site", "check", "stage", "layer", "difference", "", box=None)
+        for row in rows.itertuples():
+            shown = "" if row.note else f"{row.difference:.1e}"
+            verdict = "n/a" if row.note else "ok" if row.passed else "DIFFERS"
+            names = (row.site, row.check, row.stage, row.layer)
+            table.add_row(*map(str, names), shown, verdict)
+        console.print(table)
+        for note in filter(None, dict.fromkeys(rows["note"])):
             console.print(f"n/a: {note}")
     for site, geometry in sites.items():
         told = {name: value for name, value in geometry.items() if value not in (None, False)}

@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from probes.capture.aim import take_aim
 from probes.capture.plan import Take, TokenSequence
 from probes.capture.read import KeyStage, Reader, Reading
+from probes.models.failures import failing_as_ours
 from probes.models.geometry import Site
 from probes.models.model import Model
 
@@ -73,7 +74,22 @@ class BatchRunner:
 
     @torch.inference_mode()
     def run(self, batch: Sequence[TokenSequence]) -> Reading:
-        """Run one batch and return what was read. The hooks must be attached."""
+        """Run one batch and return what was read. The hooks must be attached.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the model fails.
+        UsageError
+            If the memory does not suffice.
+        """
+        with failing_as_ours(
+            f"Running {self.model.name} on {len(batch)} sentences",
+            "See `kvprobes doctor`, or try --attn eager, --device cpu or a smaller --batch-size.",
+        ):
+            return self._run(batch)
+
+    def _run(self, batch: Sequence[TokenSequence]) -> Reading:
         device = self.model.device
         prefix = batch[0].ids[: batch[0].prefix_length] if self.share_prefix else ()
         ids, mask = join_rows([sequence.ids[len(prefix) :] for sequence in batch])

@@ -99,7 +99,7 @@ def measure_faithfulness(
         checks[f"attention {after} equals that alone"] = (_cat(shared, "attention"), attention)
     if key_stage == "projected":
         checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
-    tolerance = accepted_difference(model.hf)
+    tolerance = accepted_difference(model.hf, _bound_logits(geometry, alone))
     return pd.DataFrame(
         [_compare(name, *pair, tolerance=tolerance) for name, pair in checks.items()]
     )
@@ -173,6 +173,16 @@ def _rotate(
                 part = how.norm("key", part)
             rotated.append(part if key_stage == "rotated" else how.rotate(part, positions))
     return rotated
+
+
+def _bound_logits(geometry: AttentionGeometry, readings: Sequence[Reading]) -> float:
+    """Return what no attention logit of these readings exceeds, by the norms of q and k."""
+    found = 0.0
+    for reading in readings:
+        for how, moment, k in zip(geometry.layers, reading.query_moment, reading.k, strict=True):
+            q = float(moment.diagonal(dim1=-2, dim2=-1).sum(-1).max()) ** 0.5
+            found = max(found, how.logit_scale * q * float(k.float().norm(dim=-1).max()))
+    return found
 
 
 def _cat(readings: Sequence[Reading], name: str) -> list[Tensor]:

@@ -188,10 +188,13 @@ def align_filled(
     tokenised = tokenise(tokenizer, [sentence.text for sentence in sentences])
     aligned: list[AlignedSentence] = []
     losses: list[dict[str, str]] = []
+    known: dict[Any, Sentence] = {}
     for sentence, tokens in zip(sentences, tokenised, strict=True):
         try:
             modifier_tokens = align(tokens, sentence.modifier_span)
             head_tokens = align(tokens, sentence.head_span)
+            first = known.setdefault((sentence.template_id, tokens.ids), sentence)
+            refuse_one_form((first.modifier, first.head), (sentence.modifier, sentence.head))
         except AlignmentError as error:
             losses.append(describe_loss(sentence, str(error)))
         else:
@@ -202,6 +205,13 @@ def align_filled(
             f"none of the {len(sentences)} sentences could be aligned with its tokens.{reason}"
         )
     return aligned, losses
+
+
+def refuse_one_form(known: Sequence[str], words: Sequence[str]) -> None:
+    """Raise an AlignmentError if words with the same token ids are not the same words."""
+    for first, word in zip(known, words, strict=True):
+        if first != word:
+            raise AlignmentError(f"{first!r} and {word!r} have the same token ids")
 
 
 def tabulate_losses(losses: Sequence[dict[str, str]]) -> pd.DataFrame:

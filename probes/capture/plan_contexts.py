@@ -13,7 +13,7 @@ from probes.capture.contexts_layout import (
     Question,
     lay_out_contexts,
 )
-from probes.capture.plan import CapturePlan, Take, tabulate_losses
+from probes.capture.plan import CapturePlan, Take, refuse_one_form, tabulate_losses
 from probes.errors import AlignmentError, UsageError
 from probes.words.align import Tokens, align, tokenise
 from probes.words.coordination import Coordination, fill_coordination
@@ -151,18 +151,22 @@ def _align(sentence: Coordination, tokens: Tokens, about: dict[str, object]) -> 
         (sentence.first, sentence.first_span),
         (sentence.second, sentence.second_span),
     )
+    spans = [align(tokens, span) for _, span in words]
+    first, second = (tokens.ids[span.first : span.last + 1] for span in spans)
+    if first == second:
+        refuse_one_form([sentence.first], [sentence.second])
     return Context(
         tokens=tokens,
         template_id=sentence.template_id,
         words=tuple(
             MarkedWord(
                 word=word,
-                characters=span,
-                tokens=align(tokens, span),
+                characters=characters,
+                tokens=span,
                 slot=slot,
                 group=f"{sentence.template_id}/{slot}",
             )
-            for slot, (word, span) in enumerate(words)
+            for slot, ((word, characters), span) in enumerate(zip(words, spans, strict=True))
         ),
         questions=(Question(sentence.head, align(tokens, sentence.head_span), (0, 1)),),
         about=about,

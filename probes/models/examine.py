@@ -6,7 +6,8 @@ own cache, and queries, keys, values, masks and scales together with what the mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,14 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from probes.errors import UnsupportedModelError
+from probes.models.checks import Check, tabulate_checks
+from probes.models.families import ATTENDING
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.layer import AttentionLayer
 from probes.models.observe import Observation, observe
 from probes.models.padding import Padded, pad
+from probes.models.tap import Attended
+from probes.models.weights import check_finite
 
 TOLERANCE = 1e-4
 """Largest accepted difference in float32, relative to the largest number of what is compared.
@@ -30,15 +35,22 @@ another order, layer after layer, and a machine with other kernels in yet anothe
 COARSE_TOLERANCE = 0.05
 """The same for models that compute in half precision."""
 
+ROUNDING = 4 * torch.finfo(torch.float32).eps
+"""How much of the largest logit rounding may take from it, and so from what its softmax gives."""
+
 Inputs = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class _Finding:
+    """Two tensors that should be the same; ``after_softmax`` if logits are rounded on the way."""
+
     check: str
     stage: str
     ours: Tensor
     reference: Tensor
+    after_softmax: bool = False
+    note: str = ""
 
 
 @torch.inference_mode()
@@ -58,18 +70,31 @@ def examine(
 
     Returns
     -------
-    A row per site, check and stage: ``site, check, stage, layer`` (the place of the largest
-    difference), ``difference`` (relative to the largest number), ``tolerance``, ``passed``,
-    ``note`` (why a check does not apply; it counts as passed).
+    A row per site, check and stage: ``part`` ("attention"), ``site, check, stage, layer`` (the
+    place of the largest difference), ``difference`` (relative to the largest number),
+    ``tolerance``, ``passed``, ``note`` (why a check does not apply; it counts as passed). If the
+    model's own numbers are not finite, a single row of ``part`` "checkpoint" says so.
     """
+    keeps = set(sites) != {"encoder"}
+    plain = [hf(**row, **(_caching(hf) if keeps else {})) for row in rows]
+    outputs = [output[0] for output in plain]
+    if not all(bool(output.isfinite().all()) for output in outputs):
+        return tabulate_checks([_blame_numbers(hf)])
     table: list[dict[str, Any]] = []
     for site, geometry in sites.items():
         seen = [observe(hf, geometry, row) for row in rows]
         layers = [layers for layers, _ in seen]
-        table += _judge(site, _check_stages(hf, geometry, rows, layers), hf)
-        table += _judge(site, _check_logits(hf, rows, [out for _, out in seen]), hf)
+        caches = [_find_cache(geometry, output) for output in plain]
+        largest = max(map(_bound_logits, layers))
+        same = [
+            _Finding("logits with hooks = logits without", "all", ours[0], output, True)
+            for (_, ours), output in zip(seen, outputs, strict=True)
+        ]
+        table += _judge(site, _check_stages(geometry, layers, caches), hf, largest)
+        table += _judge(site, [same], hf, largest)
         for side in ("right", "left"):
-            table += _check_padded(hf, site, geometry, rows, layers, side, pad_token_id)
+            found = _check_padded(hf, site, geometry, rows, layers, side, pad_token_id, outputs)
+            table += _judge(site, found, hf, largest)
     return pd.DataFrame(table)
 
 
@@ -79,9 +104,13 @@ def refuse_unfaithful(name: str, table: pd.DataFrame) -> None:
     Raises
     ------
     UnsupportedModelError
-        With every failed check and its figures.
+        With every failed check: what to do about the tokenizer and the checkpoint, and the figures
+        of the attention.
     """
     failed = table[~table["passed"]]
+    of_files = failed[failed["part"] != "attention"]
+    if len(of_files):
+        raise UnsupportedModelError(f"{name} is refused: {' '.join(of_files['note'])}")
     if len(failed):
         figures = "; ".join(
             f"{row.site}, {row.check} ({row.stage}): {row.difference:.2g} in layer {row.layer}"
@@ -94,48 +123,73 @@ def refuse_unfaithful(name: str, table: pd.DataFrame) -> None:
         )
 
 
-def _judge(site: str, findings: Iterator[list[_Finding]], hf: nn.Module) -> list[dict[str, Any]]:
-    """Keep the worst layer of every check."""
-    tolerance = accepted_difference(hf)
-    worst: dict[tuple[str, str], tuple[float, int]] = {}
+def _blame_numbers(hf: nn.Module) -> Check:
+    """Say that a model by itself gives NaN or infinite numbers, and what may help."""
+    dtype = str(next(hf.parameters()).dtype).removeprefix("torch.")
+    told = f"without any hook it gives NaN or infinite numbers in {dtype}. "
+    found = check_finite(hf)
+    if not found.passed:
+        told += found.told
+    elif dtype == "float16":
+        told += "They overflow: load it with --dtype bfloat16 or float32."
+    else:
+        told += "Its weights do not suit its config: check both, or fetch them again."
+    return Check("checkpoint", "its own numbers are finite", passed=False, told=told)
+
+
+def _bound_logits(layers: Sequence[Observation]) -> float:
+    """Return what no logit of these layers exceeds: the largest |q| |k| times the scale."""
+    seen = [layer.attended for layer in layers if layer.attended is not None]
+    return max(
+        (
+            float(
+                own.scaling
+                * own.query.float().norm(dim=-1).max()
+                * own.key.float().norm(dim=-1).max()
+            )
+            for own in seen
+        ),
+        default=0.0,
+    )
+
+
+def _judge(
+    site: str, findings: Iterable[list[_Finding]], hf: nn.Module, largest_logit: float
+) -> list[dict[str, Any]]:
+    """Keep the worst layer of every check; one with a note does not apply, and a NaN fails."""
+    worst: dict[tuple[str, str], dict[str, Any]] = {}
     for layer, found in enumerate(findings):
         for finding in found:
             name = (finding.check, finding.stage)
             difference = relative_difference(finding.ours, finding.reference)
-            if name not in worst or not difference <= worst[name][0]:
-                worst[name] = (difference, layer)
-    return [
-        _tell(site, check, stage, layer, difference, tolerance)
-        for (check, stage), (difference, layer) in worst.items()
-    ]
+            if name in worst and difference <= worst[name]["difference"]:
+                continue
+            tolerance = accepted_difference(hf, largest_logit if finding.after_softmax else 0.0)
+            worst[name] = {
+                "part": "attention",
+                "site": site,
+                "check": finding.check,
+                "stage": finding.stage,
+                "layer": layer,
+                "difference": difference,
+                "tolerance": tolerance,
+                "passed": bool(finding.note) or difference <= tolerance,
+                "note": finding.note,
+            }
+    return list(worst.values())
 
 
-def _tell(
-    site: str,
-    check: str,
-    stage: str,
-    layer: int,
-    difference: float,
-    tolerance: float,
-    note: str = "",
-) -> dict[str, Any]:
-    """Make a row of the table; a check with a note does not apply, else a NaN does not pass."""
-    return {
-        "site": site,
-        "check": check,
-        "stage": stage,
-        "layer": layer,
-        "difference": difference,
-        "tolerance": tolerance,
-        "passed": bool(note) or difference <= tolerance,
-        "note": note,
-    }
+def accepted_difference(hf: nn.Module, largest_logit: float = 0.0) -> float:
+    """Return the largest accepted difference for a model, by its precision.
 
-
-def accepted_difference(hf: nn.Module) -> float:
-    """Return the largest accepted difference for a model, by its precision."""
+    Parameters
+    ----------
+    largest_logit
+        What is rounded off a large logit changes its softmax by as much.
+    """
     dtype = next(hf.parameters()).dtype
-    return TOLERANCE if dtype == torch.float32 else COARSE_TOLERANCE
+    least = TOLERANCE if dtype == torch.float32 else COARSE_TOLERANCE
+    return max(least, ROUNDING * largest_logit)
 
 
 def relative_difference(ours: Tensor, reference: Tensor) -> float:
@@ -147,22 +201,20 @@ def relative_difference(ours: Tensor, reference: Tensor) -> float:
 
 
 def _check_stages(
-    hf: nn.Module,
     geometry: AttentionGeometry,
-    rows: Sequence[Inputs],
     seen: Sequence[Sequence[Observation]],
+    caches: Sequence[list[tuple[Tensor, Tensor]] | None],
 ) -> Iterator[list[_Finding]]:
-    caches = [read_cache(hf, geometry, row) for row in rows]
     for place, layer in enumerate(geometry.layers):
         found: list[_Finding] = []
         for observed, cache in zip(seen, caches, strict=True):
-            found += _check_layer(geometry, layer, observed[place])
+            found += check_layer(geometry, layer, observed[place])
             if cache is not None:
                 found += _check_cache(layer, observed[place], cache[place])
         yield found
 
 
-def _check_layer(
+def check_layer(
     geometry: AttentionGeometry, layer: AttentionLayer, seen: Observation
 ) -> Iterator[_Finding]:
     """Check one layer of one input: weights, stages, logits and what is written."""
@@ -185,26 +237,40 @@ def _check_layer(
     made_v = layer.norm("value", layer.value.project(seen.x))
     yield _Finding("W_V x + b_V = v", "value", made_v, value)
     normed = layer.norm("key", projected)
+    positions = torch.arange(key.shape[1], device=key.device)
     if layer.key_norm is not None and seen.normed_key is not None:
         own = layer.key_norm.read(seen.normed_key, layer.n_kv_heads)
-        yield _Finding("the norm's own output", "normed", normed, own)
+        there = layer.rotate(normed, positions) if layer.late_norm else normed
+        yield _Finding("the norm's own output", "normed", there, own)
     length = query.shape[1]
-    positions = torch.arange(key.shape[1], device=key.device)
     yield _Finding("k as attended", "rotated", layer.rotate(normed, positions), key)
     scaled = layer.rotate(layer.norm("query", own_q), positions[:length])
     scaled = scaled * (layer.logit_scale / attended.scaling)
     yield _Finding("q as attended", "rotated", scaled, query)
     flat = torch.arange(query.shape[0] * length, device=key.device)
+    if geometry.causal:
+        yield _Finding("who is visible", "mask", *_compare_visible(layer, attended, length))
     weights = attended.weigh(flat // length, flat % length, causal=geometry.causal)
     grouped = torch.unflatten(torch.unflatten(weights, 0, (-1, length)), 2, (layer.n_kv_heads, -1))
     mixed = torch.einsum("bpkgc,bckd->bpkgd", grouped.to(value.dtype), value)
     heads = torch.unflatten(seen.heads_output, -1, (layer.n_heads, layer.d_value))
-    yield _Finding("softmax(q k) v = what W_O reads", "rotated", mixed.flatten(2, 3), heads)
+    yield _Finding("softmax(q k) v = what W_O reads", "rotated", mixed.flatten(2, 3), heads, True)
     blocks = layer.output_weights().to(heads.dtype)
     written = torch.einsum("bphd,hdm->bpm", heads, blocks)
     bias = getattr(layer.output_module, "bias", None)
     written = written if bias is None else written + bias
     yield _Finding("sum of W_O v = what is written", "output", written, seen.written)
+
+
+def _compare_visible(
+    layer: AttentionLayer, attended: Attended, length: int
+) -> tuple[Tensor, Tensor]:
+    """Return who sees whom in the first row, by the layer's window and by the model's own mask."""
+    places = torch.arange(attended.key.shape[2], device=attended.key.device)
+    back = places[:length, None] - places
+    ours = (back >= 0) & (back < (layer.window or len(places)))
+    own = attended.allow(torch.zeros_like(places[:length]), places[:length], causal=True)[:, 0]
+    return ours.float(), (own > torch.finfo(own.dtype).min / 2).float()
 
 
 def _check_cache(
@@ -222,7 +288,20 @@ def read_cache(
     """Run without any hook and return the model's own k and v per layer, if it keeps a cache."""
     if geometry.site == "encoder":
         return None
-    output = hf(**row, use_cache=True, past_key_values=_make_cache(hf))
+    return _find_cache(geometry, hf(**row, **_caching(hf)))
+
+
+def _caching(hf: nn.Module) -> dict[str, Any]:
+    """Return what lets a model keep a cache, if it is one that can."""
+    if "use_cache" not in inspect.signature(hf.forward).parameters:
+        return {}
+    return {"use_cache": True, "past_key_values": _make_cache(hf)}
+
+
+def _find_cache(geometry: AttentionGeometry, output: Any) -> list[tuple[Tensor, Tensor]] | None:
+    """Take a site's k and v per layer from a model's output, if it kept a cache."""
+    if geometry.site == "encoder":
+        return None
     cache = getattr(output, "past_key_values", None)
     if cache is None:
         return None
@@ -245,20 +324,9 @@ def _make_cache(hf: nn.Module) -> DynamicCache | None:
     """Return a cache that forgets nothing, or None where only the model can make its own."""
     config: Any = hf.config
     kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    if config.is_encoder_decoder or any("attention" not in kind for kind in kinds):
+    if config.is_encoder_decoder or not kinds.issubset(ATTENDING):
         return None
     return DynamicCache()
-
-
-def _check_logits(
-    hf: nn.Module, rows: Sequence[Inputs], outputs: Sequence[Any]
-) -> Iterator[list[_Finding]]:
-    with torch.inference_mode():
-        plain = [hf(**row)[0] for row in rows]
-    yield [
-        _Finding("logits with hooks = logits without", "all", ours[0], reference)
-        for ours, reference in zip(outputs, plain, strict=True)
-    ]
 
 
 def _check_padded(
@@ -269,21 +337,22 @@ def _check_padded(
     alone: Sequence[Sequence[Observation]],
     side: str,
     pad_token_id: int,
-) -> list[dict[str, Any]]:
+    outputs: Sequence[Tensor],
+) -> Iterator[list[_Finding]]:
     """Run all rows in one padded batch; k, v and what W_O reads must be those of each row alone."""
-    with torch.inference_mode():
-        outputs = [hf(**row)[0][0] for row in rows]
     check = f"in a {side}-padded batch = alone"
+    tolerance = accepted_difference(hf, max(map(_bound_logits, alone)))
     for padded in pad(hf, rows, side=side, pad_token_id=pad_token_id):
         batched, output = observe(hf, geometry, padded.inputs)
         ours = [padded.cut_output(output[0], row) for row in range(len(rows))]
-        if (
-            max(map(relative_difference, ours, outputs)) <= accepted_difference(hf)
-            or side == "right"
-        ):
-            return _judge(site, _check_rows(geometry, batched, alone, padded, check), hf)
+        pairs = zip(ours, outputs, strict=True)
+        far = max(relative_difference(own, output[0]) for own, output in pairs)
+        if far <= tolerance or side == "right":
+            yield from _check_rows(geometry, batched, alone, padded, check)
+            return
     note = "the model counts positions from the row's start: pad on the right"
-    return [_tell(site, check, "all", 0, float("nan"), accepted_difference(hf), note)]
+    nothing = torch.full((1,), float("nan"))
+    yield [_Finding(check, "all", nothing, nothing, note=note)]
 
 
 def _check_rows(
@@ -304,8 +373,8 @@ def _check_rows(
                 ours = getattr(together.attended, name).transpose(1, 2)
                 ours = padded.cut_keys(ours, row, site=geometry.site)
                 own = getattr(single.attended, name).transpose(1, 2)[0]
-                found.append(_Finding(check, stage, ours, own))
+                found.append(_Finding(check, stage, ours, own, True))
             if together.heads_output is not None and single.heads_output is not None:
                 ours = padded.cut_queries(together.heads_output, row, site=geometry.site)
-                found.append(_Finding(check, "output", ours, single.heads_output[0]))
+                found.append(_Finding(check, "output", ours, single.heads_output[0], True))
         yield found

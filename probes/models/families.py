@@ -29,6 +29,9 @@ class Family:
     ----------
     scale
         The module's attribute that scales the logits; a number where it is written in the code.
+    late_norm
+        Whether queries and keys are normed after the rotation. Where the norm has no weights, that
+        is the same as before it.
     rotates
         Whether a module with rotary positions uses them (some layers have none).
     """
@@ -46,6 +49,7 @@ class Family:
     positions: str = "rotary"
     pairing: Pairing = "half"
     scale: str | float = "scaling"
+    late_norm: bool = False
     rotates: Callable[[Any], bool] = lambda _: True
 
 
@@ -190,8 +194,12 @@ REFUSED: dict[str, str] = {
 }
 """Attention classes that are known, and why they cannot be addressed."""
 
-CROSS_ATTENTION = frozenset({"EncDecAttention", "encoder_attn"})
+CROSS_ATTENTION = frozenset({"EncDecAttention", "encoder_attn", "cross_attn"})
 """What families call the module whose keys and values come from the encoder."""
+
+
+ATTENDING = ("full_attention", "sliding_attention", "chunked_attention", "attention", "hybrid")
+"""What configs call the layers that attend."""
 
 
 def find_family(module: nn.Module) -> Family | None:

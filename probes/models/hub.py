@@ -14,7 +14,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model")
+_PATTERNS = (
+    *("*.json", "*.safetensors", "*.txt", "*.jinja"),
+    *("*.model", "*.spm", "*.tiktoken", "*.tokenizer", "*.codes"),
+)
+"""Everything but code and other frameworks' weights: a tokenizer lacks no file of its own."""
+
 _TIMEOUT = 10.0  # seconds, for each question to the hub
 
 

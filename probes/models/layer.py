@@ -44,6 +44,9 @@ class AttentionLayer:
     latent_modules
         With multi-head latent attention, the two modules whose outputs make up the shared latent
         that W_K and W_V read: the latent's norm, and the joint projection (its last coordinates).
+    late_norm
+        Whether the model norms queries and keys after it rotates them; only norms without weights
+        are read, for which the order does not matter.
     """
 
     index: int
@@ -63,6 +66,7 @@ class AttentionLayer:
     window: int | None = None
     source: int | None = None
     latent_modules: tuple[nn.Module, nn.Module] | None = None
+    late_norm: bool = False
 
     @property
     def n_heads(self) -> int:

@@ -9,36 +9,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
-from transformers import (
-    AutoConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from probes.errors import UnknownModelError, UnsupportedModelError, UsageError
+from probes.errors import UnknownModelError, UsageError
 from probes.files import hash_json
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
 from probes.models.cache import cache_folder
-from probes.models.conversion.saving import read_tokenizer_files
+from probes.models.checks import Check
 from probes.models.convert import prepare_bundled
 from probes.models.doctor import examine_model
 from probes.models.examine import refuse_unfaithful
-from probes.models.hashing import hash_weights, hash_weights_cached
+from probes.models.failures import failing_as_ours
+from probes.models.hashing import hash_weights_cached
 from probes.models.hub import HubProblem, fetch_snapshot
+from probes.models.identity import Identity
 from probes.models.model import Model
 from probes.models.quiet import quiet_transformers
 from probes.models.sites import read_sites
+from probes.models.tokenizers import load_tokenizer, refuse_slow
+from probes.models.weights import (
+    ADAPTER,
+    IMPLEMENTATIONS,
+    load_weights,
+    read_config,
+    refuse_absent,
+    refuse_broken_files,
+)
 
 
 def load_model(
-    name: str = DEFAULT_MODEL,
+    name: str | Path = DEFAULT_MODEL,
     *,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    attn: str | None = None,
     check: bool = True,
 ) -> Model:
     """Load a model with raw weights, in eval mode.
@@ -54,6 +60,8 @@ def load_model(
         Branch, tag or commit; only for names on the hub.
     device_map
         How to spread the weights over devices, as transformers takes it; instead of `device`.
+    attn
+        How the model attends, ``sdpa`` or ``eager``; transformers chooses unless told.
     check
         Whether to refuse a model for which `kvprobes doctor` finds that what is read is not what
         the model uses.
@@ -64,13 +72,18 @@ def load_model(
         If the name is none of the three, or the hub cannot be reached and has not been before.
     UnsupportedModelError
         If the attention cannot be addressed exactly or fails its examination, the tokenizer gives
-        no character offsets, or the weights are not safetensors.
+        no character offsets or does not know its words, or the weights are not safetensors, not
+        whole, or not all read.
     DownloadError, IntegrityError
         If a bundled model's package cannot be fetched or is not the expected one.
     UsageError
-        If the device does not exist, or a revision is given where there are none.
+        If the device does not exist, a revision is given where there are none, or `attn` is
+        unknown.
     """
     place = _check_device(device)
+    if attn not in (None, *IMPLEMENTATIONS):
+        raise UsageError(f"attn must be one of {', '.join(IMPLEMENTATIONS)}, not {attn!r}.")
+    name = str(name.absolute()) if isinstance(name, Path) else name
     bundled = find_bundled(name)
     if bundled is not None:
         folder, origin = prepare_bundled(bundled), bundled.origin
@@ -90,14 +103,19 @@ def load_model(
         )
     with warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")
-        config = _load_config(folder)
-        hf = _load_weights(folder, config, dtype, device_map)
-        tokenizer = _load_tokenizer(folder)
+        refuse_broken_files(folder)
+        config = read_config(folder)
+        hf, checks = load_weights(
+            folder, config, dtype=dtype, device_map=device_map, attn_implementation=attn
+        )
+        tokenizer, of_tokenizer = load_tokenizer(folder)
     origin = {"precision": f"{getattr(config, 'dtype', None) or 'unknown'}", **origin}
     files = folder.glob("*.safetensors")
     weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
-    hf = hf if device_map is not None else hf.to(place)
-    model = _assemble(hf, tokenizer, name, weights_hash, origin)
+    if device_map is None:
+        with failing_as_ours(f"Moving {name} to {device}", "Give another --device."):
+            hf = hf.to(place)
+    model = _assemble(hf, tokenizer, name, weights_hash, origin, (*of_tokenizer, *checks))
     if bundled is not None:
         model = replace(model, source_prefix=bundled.source_prefix)
     if check:
@@ -114,24 +132,27 @@ def build_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name
         If its attention cannot be addressed exactly or its tokenizer gives no character offsets.
     """
     origin = {"source": "memory", "precision": str(hf.dtype), "licence": "unknown"}
-    return _assemble(hf, tokenizer, name, hash_weights(hf), origin)
+    return _assemble(hf, tokenizer, name, None, origin)
 
 
 def _assemble(
     hf: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     name: str,
-    weights_hash: str,
+    weights_hash: str | None,
     origin: dict[str, str],
+    checks: tuple[Check, ...] = (),
 ) -> Model:
-    _check_tokenizer(tokenizer, name)
+    refuse_slow(tokenizer, name)
+    refuse_absent(hf)
     hf.eval()
     return Model(
         name=name,
         hf=hf,
         tokenizer=tokenizer,
         sites=read_sites(hf),
-        weights_hash=weights_hash,
+        identity=Identity(hf, weights_hash),
+        checks=checks,
         origin={**origin, "architecture": type(hf).__name__, "config_hash": _hash_config(hf)},
     )
 
@@ -143,92 +164,11 @@ def _hash_config(hf: PreTrainedModel) -> str:
     return hash_json({key: str(value) for key, value in config.items() if key not in passing})
 
 
-def _load_config(folder: Path) -> PreTrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UnsupportedModelError(
-            f"{folder / 'config.json'} describes a model that transformers "
-            f"{transformers.__version__} does not have itself, or is damaged: "
-            f"{str(error).splitlines()[0]} kvprobes never runs code that comes with a model. "
-            "Choose a model of an architecture that transformers has."
-        ) from error
-
-
-def _load_weights(
-    folder: Path,
-    config: PreTrainedConfig,
-    dtype: torch.dtype,
-    device_map: str | dict[str, Any] | None,
-) -> PreTrainedModel:
-    wanted = (config.architectures or ["no architecture"])[0]
-    architecture: Any = getattr(transformers, wanted, None)
-    is_known = isinstance(architecture, type) and issubclass(architecture, PreTrainedModel)
-    if not is_known:
-        raise UnsupportedModelError(
-            f"{folder / 'config.json'} names {wanted} as its architecture, which transformers "
-            f"{transformers.__version__} does not have itself; kvprobes never runs code that comes "
-            "with a model. Choose a model of an architecture that transformers has."
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise UnsupportedModelError(
-            f"{folder} holds no .safetensors file; kvprobes reads no pickled weights, since they "
-            "can run code. Convert them with a trusted copy of the model: "
-            "model.save_pretrained(folder) writes safetensors."
-        )
-    hf, report = architecture.from_pretrained(
-        folder,
-        config=config,
-        dtype=dtype,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **({} if device_map is None else {"device_map": device_map}),
-    )
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise UnsupportedModelError(
-            f"{folder} lacks {len(missing)} weights of {wanted}, which would be random: "
-            f"{', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}. Check that "
-            "'architectures' in config.json names the class that was saved."
-        )
-    return hf
-
-
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    try:
-        tokenizer = read_tokenizer_files(folder)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UnsupportedModelError(
-            f"{folder} holds no tokenizer that transformers can load ({error}). Save one beside "
-            "the weights: tokenizer.save_pretrained(folder)."
-        ) from error
-    _check_tokenizer(tokenizer, str(folder))
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token  # padding is masked anyway
-    tokenizer.padding_side = "right"
-    return tokenizer
-
-
-def _check_tokenizer(tokenizer: Any, name: str) -> None:
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UnsupportedModelError(
-            f"the tokenizer of {name!r} is a {type(tokenizer).__name__}, without character "
-            "offsets; kvprobes finds words among tokens by offsets only. Save the tokenizer as a "
-            "fast one (tokenizer.json) beside the weights."
-        )
-    if not tokenizer("word", add_special_tokens=False)["input_ids"]:
-        raise UnsupportedModelError(
-            f"the tokenizer of {name!r} knows no words; its files are missing or damaged. Save one "
-            "beside the weights: tokenizer.save_pretrained(folder)."
-        )
-
-
 def _check_device(device: str) -> torch.device:
     try:
         place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=place).cpu()  # nothing comes back from the meta device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
             f"device {device!r} cannot be used here: {str(error).splitlines()[0]} Give cpu, or a "
             "device that this torch build has."
@@ -243,6 +183,11 @@ def _is_folder(name: str) -> bool:
         return True
     if path.is_dir() or path.is_absolute() or name.startswith((".", "~")):
         what = "holds no config.json" if path.is_dir() else "is not a folder"
+        if (path / ADAPTER).is_file():
+            what = (
+                "holds an adapter without its base model; put the base model's files beside it, or "
+                "merge it: peft.AutoPeftModelForCausalLM.from_pretrained(folder).merge_and_unload()"
+            )
         raise UnknownModelError(_explain_unknown(name, f"{path.absolute()} {what}"))
     return False
 

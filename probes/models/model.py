@@ -12,7 +12,9 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.errors import UsageError
+from probes.models.checks import Check
 from probes.models.geometry import AttentionGeometry, Site
+from probes.models.identity import Identity
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -31,22 +33,25 @@ class Model:
     sites
         Where it attends: ``decoder`` for a causal model, ``encoder`` for one that sees both ways,
         and all three of ``encoder``, ``decoder`` and ``cross`` for an encoder-decoder.
-    weights_hash
-        sha256 over the sorted (name, dtype, shape, bytes) of the parameters.
+    identity
+        What `weights_hash` is taken from.
     origin
         Where the weights come from: source, package or folder, version, archive hash, precision,
         licence, and the hash of the config.
     source_prefix
         What the model wants before every sentence.
+    checks
+        What was found of the files it was loaded from.
     """
 
     name: str
     hf: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     sites: Mapping[Site, AttentionGeometry]
-    weights_hash: str
+    identity: Identity
     origin: dict[str, str]
     source_prefix: str = ""
+    checks: tuple[Check, ...] = ()
 
     @property
     def geometry(self) -> AttentionGeometry:
@@ -72,6 +77,15 @@ class Model:
         raise UsageError(
             f"{self.name} attends at {', '.join(self.sites)}; there is no site {site!r}."
         )
+
+    @property
+    def weights_hash(self) -> str:
+        """The sha256 of the parameters as they are now: sorted (name, dtype, shape, bytes).
+
+        Buffers and hooks that were changed or added since the model was loaded, and
+        parametrisations, make it another one.
+        """
+        return self.identity.now()
 
     @property
     def trunk(self) -> nn.Module:

@@ -13,7 +13,10 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.errors import UnsupportedModelError
 from probes.models.columns import cut_columns
+from probes.models.derive import derive_families
+from probes.models.failures import failing_as_ours
 from probes.models.families import (
+    ATTENDING,
     CROSS_ATTENTION,
     REFUSED,
     Family,
@@ -43,15 +46,16 @@ def read_sites(hf: PreTrainedModel) -> Mapping[Site, AttentionGeometry]:
         If any layer's attention cannot be addressed exactly: it names the architecture, what is
         missing and the families that work.
     """
-    named = {name: module for name, module in hf.named_modules() if find_family(module)}
-    _refuse_strangers(hf, named)
+    families = {name: own for name, module in hf.named_modules() if (own := find_family(module))}
+    families = _add_derived(hf, families)
+    named = {name: module for name, module in hf.named_modules() if name in families}
     sites: dict[Site, dict[str, nn.Module]] = {}
     for name, module in named.items():
         sites.setdefault(_find_site(hf, name, module), {})[name] = module
     if "cross" in sites and "encoder" not in sites:
         raise refuse(hf, "it has cross-attention layers without an encoder of its own")
     order: tuple[Site, ...] = ("encoder", "decoder", "cross")
-    return {site: _read_site(hf, site, sites[site]) for site in order if site in sites}
+    return {site: _read_site(hf, site, sites[site], families) for site in order if site in sites}
 
 
 def refuse(hf: nn.Module, reason: str) -> UnsupportedModelError:
@@ -62,31 +66,60 @@ def refuse(hf: nn.Module, reason: str) -> UnsupportedModelError:
     )
 
 
-def _refuse_strangers(hf: PreTrainedModel, named: Mapping[str, nn.Module]) -> None:
-    """Refuse a model that attends anywhere in a way that is not known."""
-    known = set(named)
-    strangers = sorted(
-        {
-            type(module).__name__
-            for name, module in hf.named_modules()
-            if "Attention" in type(module).__name__
-            and name not in known
-            and not any(other.startswith(f"{name}.") for other in known)
-        }
-    )
-    for stranger in strangers:
-        if stranger in REFUSED:
-            raise refuse(hf, REFUSED[stranger])
-    if strangers:
-        raise refuse(
-            hf,
-            f"its attention ({', '.join(strangers)}) has not been checked to give q, k and v "
-            "exactly",
-        )
+def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, Family]:
+    """Add the families of classes that are not listed, in the model's order; refuse what cannot be.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model attends anywhere in a way that cannot be read.
+    """
+    strangers = {
+        name: module
+        for name, module in hf.named_modules()
+        if "Attention" in type(module).__name__
+        and name not in families
+        and not any(other.startswith(f"{name}.") for other in families)
+        and _attends(hf, name)
+    }
+    for stranger in strangers.values():
+        if (reason := REFUSED.get(type(stranger).__name__)) is not None:
+            raise refuse(hf, reason)
     if getattr(hf.config.get_text_config(), "clip_qkv", None) is not None:
         raise refuse(hf, "it clips queries, keys and values (clip_qkv), which no weights tell")
-    if not named:
+    outer = {name for name in strangers for other in strangers if other.startswith(f"{name}.")}
+    strangers = {name: module for name, module in strangers.items() if name not in outer}
+    if strangers:
+        if hf.main_input_name != "input_ids":
+            raise refuse(hf, f"it reads {hf.main_input_name}, with which it cannot be tried here")
+
+        def read(name: str, family: Family) -> AttentionLayer:
+            module = hf.get_submodule(name)
+            return _LayerReader(hf, family, name, module, _find_site(hf, name, module), []).read()
+
+        def hides(name: str) -> bool:
+            module = hf.get_submodule(name)
+            return _find_site(hf, name, module) == "decoder" and _is_causal(hf, module)
+
+        with failing_as_ours("Trying the model on a short input", "Check config.json."):
+            derived, reasons = derive_families(hf, strangers, read, hides)
+        for name, reason in reasons.items():
+            raise refuse(
+                hf, f"its attention ({type(strangers[name]).__name__}) was tried: {reason}"
+            )
+        families = families | derived
+    if not families:
         raise refuse(hf, "it has no attention modules")
+    return {name: families[name] for name, _ in hf.named_modules() if name in families}
+
+
+def _attends(hf: PreTrainedModel, name: str) -> bool:
+    """Return whether a module's layer attends, by the config; hybrids have layers that do not."""
+    kinds = getattr(hf.config.get_text_config(), "layer_types", None)
+    digits = [int(part) for part in name.split(".") if part.isdigit()]
+    if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
+        return True
+    return kinds[digits[0]] in ATTENDING
 
 
 def _find_site(hf: PreTrainedModel, name: str, module: nn.Module) -> Site:
@@ -107,20 +140,21 @@ def _is_causal(hf: PreTrainedModel, module: nn.Module) -> bool:
 
 
 def _read_site(
-    hf: PreTrainedModel, site: Site, modules: Mapping[str, nn.Module]
+    hf: PreTrainedModel,
+    site: Site,
+    modules: Mapping[str, nn.Module],
+    families: Mapping[str, Family],
 ) -> AttentionGeometry:
     layers: list[AttentionLayer] = []
     for name, module in modules.items():
-        family = find_family(module)
-        assert family is not None  # noqa: S101 - for the type checker: found by this very function
-        layers.append(_LayerReader(hf, family, name, module, site, layers).read())
+        layers.append(_LayerReader(hf, families[name], name, module, site, layers).read())
     numbers = [layer.index for layer in layers]
     if numbers != sorted(set(numbers)):
         raise refuse(hf, "its attention modules are not numbered in order, one a layer")
     n_layers = _count_layers(hf, site)
     if len(layers) > n_layers or numbers[-1] >= n_layers:
         raise refuse(hf, f"it has {len(layers)} attention modules in {n_layers} layers")
-    module, family = layers[0].module, find_family(layers[0].module)
+    module, family = layers[0].module, families[layers[0].name]
     config = hf.config.get_text_config()
     width = next(int(getattr(config, name)) for name in _WIDTHS if hasattr(config, name))
     return AttentionGeometry(
@@ -132,8 +166,8 @@ def _read_site(
     )
 
 
-def _name_positions(family: Family | None, layers: list[AttentionLayer]) -> str:
-    positions = family.positions if family else ""
+def _name_positions(family: Family, layers: list[AttentionLayer]) -> str:
+    positions = family.positions
     turning = [layer for layer in layers if layer.rotation is not None]
     if turning and all(layer.rotation.d_rotary < layer.d_head for layer in turning):  # type: ignore[union-attr]
         return "partial rotary"
@@ -166,7 +200,12 @@ class _LayerReader:
         self.module: Any = module
         self.before = before
         self.config: Any = getattr(module, "config", hf.config.get_text_config())
-        self.d_head = next(int(getattr(module, n)) for n in _D_HEAD if hasattr(module, n))
+        self.d_head = next(
+            int(getattr(owner, n))
+            for owner in (module, self.config)
+            for n in _D_HEAD
+            if getattr(owner, n, None)
+        )
 
     def read(self) -> AttentionLayer:
         source = self._find_source()
@@ -197,6 +236,7 @@ class _LayerReader:
             softcap=getattr(self.module, "attn_logit_softcapping", None),
             window=self._window(),
             source=source,
+            late_norm=self.family.late_norm,
             latent_modules=(
                 (self.module.kv_a_layernorm, self.module.kv_a_proj_with_mqa)
                 if self.family.layout == "latent"
@@ -215,6 +255,9 @@ class _LayerReader:
     def _number(self) -> int:
         digits = [part for part in self.name.split(".") if part.isdigit()]
         return int(digits[0]) if digits else 0
+
+    def _kind(self) -> str:
+        return str(self.config.layer_types[self._number()])
 
     def _find_source(self) -> int | None:
         if not getattr(self.module, "is_kv_shared_layer", False):
@@ -313,12 +356,13 @@ class _LayerReader:
         module, config = self.module, self.config
         if type(module).__name__ == "GPTNeoSelfAttention":
             return int(config.window_size) if module.attention_type == "local" else None
-        if getattr(module, "is_sliding", True) is False:
+        kinds = getattr(config, "layer_types", None)  # by which the model chooses a layer's mask
+        if getattr(module, "is_sliding", True) is False or (
+            kinds and "sliding" not in self._kind()
+        ):
             return None
         window = getattr(module, "sliding_window", getattr(config, "sliding_window", None))
-        if window is None:
-            return None
-        return int(window)
+        return int(window) if window else None  # Qwen2-MoE calls no window 0
 
     def _rotation(self) -> Rotation | None:
         if self.family.positions != "rotary" or not self.family.rotates(self.module):
@@ -329,7 +373,7 @@ class _LayerReader:
         pairing = self.family.pairing
         if pairing == "interleaved_to_half" and not self.config.rope_interleave:
             pairing = "half"
-        kind = self.config.layer_types[self._number()] if layered else None
+        kind = self._kind() if layered else None
         return Rotation.wrap(owner, pairing=pairing, start=start, layer_type=kind)
 
     def _find_rotary(self) -> nn.Module:

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from probes.errors import UnsupportedModelError
 from probes.models.geometry import AttentionGeometry
 from probes.models.layer import AttentionLayer
-
-IMPLEMENTATIONS = ("sdpa", "eager")
+from probes.models.weights import IMPLEMENTATIONS
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Attended:
         causal
             Whether a missing mask hides the future.
         """
-        allowed = self._allowed(row, position, causal=causal)
+        allowed = self.allow(row, position, causal=causal)
         return attention_weights(
             self.query[row, :, position],
             self.key[row],
@@ -77,7 +76,7 @@ class Attended:
         """
         n_kv_heads, length = self.key.shape[1], self.query.shape[2]
         position = torch.arange(length, device=self.query.device)
-        allowed = self._allowed(torch.full_like(position, row), position, causal=causal)
+        allowed = self.allow(torch.full_like(position, row), position, causal=causal)
         query = torch.unflatten(self.query[row].float(), 0, (n_kv_heads, -1))
         products = (query @ self.key[row, :, None].float().mT).flatten(0, 1)
         return _soften(
@@ -112,7 +111,7 @@ class Attended:
         z = self.scaling * torch.einsum("qkgd,qkd->qkg", grouped, keys).flatten(1)
         return 1 - torch.tanh(z / self.softcap).square()
 
-    def _allowed(self, row: Tensor, position: Tensor, *, causal: bool) -> Tensor:
+    def allow(self, row: Tensor, position: Tensor, *, causal: bool) -> Tensor:
         """Return what is added to the logits, [query, #head, context]."""
         context = self.key.shape[2]
         if self.mask is None:

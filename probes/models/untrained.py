@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import chain
 
 import torch
 
@@ -25,5 +26,10 @@ def untrain(model: Model, *, seed: int = 0) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         hf = type(model.hf)(config)
-    hf = hf.to(device=model.device, dtype=model.hf.dtype)
+    hf = hf.to(device=model.device)
+    own = dict(chain(model.hf.named_parameters(), model.hf.named_buffers()))
+    for name, tensor in chain(hf.named_parameters(), hf.named_buffers()):
+        tensor.data = tensor.data.to(
+            own.get(name, tensor).dtype
+        )  # rotary frequencies stay in float32
     return build_model(hf, model.tokenizer, name=f"{model.name}, untrained (seed {seed})")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from probes.errors import AlignmentError
+from probes.spelling import fold
 
 
 @runtime_checkable
@@ -18,15 +20,22 @@ class Tokenizer(Protocol):
     def __call__(self, texts: list[str], **options: Any) -> Mapping[str, Any]:
         """Tokenise texts: ids and, if asked for, character offsets and marks of specials."""
 
+    def decode(self, ids: list[int]) -> Any:
+        """Return the text that ids stand for."""
+
 
 @dataclass(frozen=True)
 class Tokens:
-    """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0)."""
+    """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0).
+
+    ``spell`` returns what some of the ids spell; without it, spelling is not checked.
+    """
 
     text: str
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     special: tuple[bool, ...]
+    spell: Callable[[tuple[int, ...]], str] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,18 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
         padding=False,
         truncation=False,
     )
+
+    @cache
+    def spell(ids: tuple[int, ...]) -> str:
+        return str(tokenizer.decode(list(ids)))
+
     return [
         Tokens(
             text=text,
             ids=tuple(ids),
             offsets=tuple((int(start), int(end)) for start, end in offsets),
             special=tuple(bool(flag) for flag in special),
+            spell=spell,
         )
         for text, ids, offsets, special in zip(
             texts,
@@ -84,7 +99,8 @@ def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
     Raises
     ------
     AlignmentError
-        If the span is empty or outside the text, no token covers it, or a token straddles its edge.
+        If the span is empty or outside the text, no token covers it, a token straddles its edge, or
+        the tokens do not spell the word (it became "<unk>", or lost letters).
     """
     start, end = span
     word = tokens.text[start:end]
@@ -107,4 +123,8 @@ def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
         raise AlignmentError(
             f"the tokens of {word!r} also hold {outside.strip()!r} of its neighbours"
         )
+    if tokens.spell is not None:
+        spelt = tokens.spell(tokens.ids[first : last + 1])
+        if fold(spelt) != fold(word):
+            raise AlignmentError(f"the tokens of {word!r} do not spell it, but {spelt!r}")
     return TokenSpan(first, last)

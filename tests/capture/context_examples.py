@@ -58,6 +58,7 @@ class JoiningTokenizer:
     def __init__(self, word: str) -> None:
         self.word, self.own = word, tiny_tokenizer()
         self.convert_ids_to_tokens = self.own.convert_ids_to_tokens
+        self.decode = self.own.decode
 
     def __call__(self, texts: list[str], **options: object) -> object:
         encoded = self.own(texts, **options)

@@ -155,7 +155,7 @@ def test_attention_that_is_not_what_the_mask_says(monkeypatch):
     """Weights computed over the padding too show against those of a sequence alone."""
     model = tiny_model("bert")
     monkeypatch.setattr(
-        "probes.models.tap.Attended._allowed",
+        "probes.models.tap.Attended.allow",
         lambda self, row, position, **_: torch.zeros(len(row), 1, self.key.shape[2]),
     )
     text = refuse(model, "attention in a padded batch equals that alone")

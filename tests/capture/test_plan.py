@@ -155,6 +155,7 @@ def test_losses_are_told_and_located_as_missing():
 
         is_fast = True
         convert_ids_to_tokens = staticmethod(TOKENIZER.convert_ids_to_tokens)
+        decode = staticmethod(TOKENIZER.decode)
 
         def __call__(self, texts, **options):
             encoded = TOKENIZER(texts, **options)

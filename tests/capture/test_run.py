@@ -280,7 +280,9 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
     done = [path.stem for path in (tmp_path / "nan" / "shards").glob("*.safetensors")]
     assert 0 < len(done) < 5
     whole, found = hash_folder(store.folder), hash_folder(tmp_path / "nan")
-    assert found.items() <= whole.items()
+    # The hook makes it another model, whose identity stands in the JSON files.
+    numbers = {name: sha for name, sha in found.items() if not name.endswith(".json")}
+    assert numbers.items() <= whole.items()
 
 
 def test_an_unfaithful_model_stores_nothing(plan, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from docs.write_models import PAGE
 from probes.errors import UnsupportedModelError
 from probes.models import examine_model, load_model, refuse_unfaithful
-from probes.models.examine import examine
+from probes.models.examine import TOLERANCE, examine
 from probes.models.sites import read_sites
 from tests.architectures import MATRIX, build_hf, example_inputs
 from tests.tiny import tiny_model
@@ -107,6 +107,19 @@ def test_numbers_that_only_some_families_have():
     assert set(read_sites(build_hf("t5"))) == {"encoder", "decoder", "cross"}
 
 
+def test_a_layer_without_a_window_has_none():
+    """Qwen2-MoE's config calls it 0 when it is not used."""
+    hf = build_hf("qwen2_moe", use_sliding_window=False, layer_types=["full_attention"] * 3)
+    geometry = read_sites(hf)["decoder"]
+    assert hf.config.sliding_window == 0
+    assert [layer.window for layer in geometry.layers] == [None] * 3
+    assert geometry.window is None
+
+
+def test_another_window_than_the_mask_has():
+    fail(break_layer(tiny_model("llama"), window=3), "who is visible")
+
+
 def break_layer(model, **changes):
     geometry = model.geometry
     layers = list(geometry.layers)
@@ -183,7 +196,23 @@ def test_half_precision_has_its_own_tolerance():
     model.hf.bfloat16()
     table = examine_model(model)
     assert table["passed"].all()
-    assert table["tolerance"].min() > 0.01
+    assert table.loc[table["part"] == "attention", "tolerance"].min() > 0.01
+
+
+def test_large_logits_are_rounded_and_still_tell_another_scale():
+    """Key biases as Qwen2.5 has them: rounding takes 1e-4 of logits of about 1,000."""
+    model = tiny_model("qwen2", n_layers=2)
+    with torch.no_grad():
+        for layer in model.hf.model.layers:
+            bias = layer.self_attn.k_proj.bias.unflatten(0, (2, 8))
+            bias[:, [3, 7]] = 2000.0  # the pair that turns slowest: nearly the same for all keys
+    table = examine_model(model)
+    attention = table[table["part"] == "attention"].set_index("check")
+    assert attention["passed"].all()
+    assert attention["difference"].max() > TOLERANCE
+    assert attention["tolerance"].max() < 1e-2
+    assert attention.loc["W_K x + b_K = k", "tolerance"] == TOLERANCE
+    fail(break_layer(model, logit_scale=0.34), "q as attended")
 
 
 def test_loading_refuses_what_the_examination_refuses(tmp_path, monkeypatch):

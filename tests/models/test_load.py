@@ -12,7 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from probes.errors import UnknownModelError, UnsupportedModelError, UsageError
 from probes.models import load_model
-from probes.models.load import _check_tokenizer
+from probes.models.tokenizers import refuse_slow
 from tests.tiny import tiny_model, tiny_tokenizer
 
 
@@ -169,7 +169,7 @@ def test_a_slow_tokenizer_is_refused():
     from transformers import CanineTokenizer
 
     with pytest.raises(UnsupportedModelError, match="CanineTokenizer, without character offsets"):
-        _check_tokenizer(CanineTokenizer(), "slow")
+        refuse_slow(CanineTokenizer(), "slow")
 
 
 def test_an_unsupported_architecture_is_refused(tmp_path):

@@ -7,6 +7,8 @@ import json
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
 
 from probes.errors import UnsupportedModelError
 from probes.models import bridge, build_model
@@ -90,8 +92,43 @@ def test_weights_hash_sees_every_change_and_nothing_else():
     assert hash_weights(model.hf) == model.weights_hash
     with torch.no_grad():
         model.hf.model.layers[1].mlp.up_proj.weight[3, 4] += 1e-3
-    assert hash_weights(model.hf) != model.weights_hash
-    assert hash_weights(model.hf.to(torch.bfloat16)) != model.weights_hash
+    changed = hash_weights(model.hf)
+    assert changed == model.weights_hash != tiny_model().weights_hash
+    assert hash_weights(model.hf.to(torch.bfloat16)) != changed
+    assert model.weights_hash != changed
+
+
+def test_the_hash_is_of_what_is_in_memory_now():
+    model = tiny_model()
+    plain, attention = model.weights_hash, model.hf.model.layers[1].self_attn
+    handle = attention.k_proj.register_forward_hook(lambda _module, _args, out: 2 * out)
+    doubled = model.weights_hash
+    handle.remove()
+    handle = attention.k_proj.register_forward_hook(lambda _module, _args, out: 3 * out)
+    assert len({plain, doubled, model.weights_hash}) == 3
+    handle.remove()
+    assert model.weights_hash == plain
+
+    class Halve(nn.Module):
+        def forward(self, weight):
+            return weight / 2
+
+    parametrize.register_parametrization(attention.k_proj, "weight", Halve())
+    assert model.weights_hash not in (plain, doubled)
+    parametrize.remove_parametrizations(attention.k_proj, "weight", leave_parametrized=False)
+    assert model.weights_hash == plain
+    model.hf.model.rotary_emb.inv_freq[1] += 0.5
+    assert model.weights_hash != plain
+
+
+def test_the_hash_sees_weights_that_change_places_behind_autograd():
+    model = tiny_model()
+    weight = model.hf.model.layers[0].self_attn.k_proj.weight
+    plain = model.weights_hash
+    weight.data = weight.data.flip(0)
+    flipped = model.weights_hash
+    weight.data.zero_()
+    assert len({plain, flipped, model.weights_hash}) == 3
 
 
 def test_config_hash_tells_models_with_the_same_weights_apart():

@@ -15,3 +15,13 @@ def test_untrained_weights_follow_the_seed_and_leave_the_random_state_alone():
     assert len({model.weights_hash, once.weights_hash, other.weights_hash}) == 3
     assert once.origin["config_hash"] == model.origin["config_hash"]
     assert once.geometry.n_kv_heads == model.geometry.n_kv_heads
+
+
+def test_half_precision_does_not_round_the_rotary_frequencies():
+    model = tiny_model("llama")
+    model.hf.to(torch.bfloat16)
+    exact = tiny_model("llama").hf.model.rotary_emb.inv_freq
+    model.hf.model.rotary_emb.inv_freq = exact.clone()  # as from_pretrained leaves it
+    hf = untrain(model).hf
+    assert hf.dtype == torch.bfloat16
+    assert torch.equal(hf.model.rotary_emb.inv_freq, exact)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from analyses import list_questions
@@ -415,12 +416,18 @@ def test_doctor_prints_every_check_and_the_geometry(model_folder):
     listed = runner.invoke(app, ["doctor", str(model_folder), "--json"])
     checks = json.loads(listed.stdout)
     assert all(check["passed"] for check in checks)
-    assert {check["site"] for check in checks} == {"decoder"}
+    parts = [check["part"] for check in checks]
+    assert list(dict.fromkeys(parts)) == ["tokenizer", "checkpoint", "attention"]
+    assert {check["site"] for check in checks if check["part"] == "attention"} == {"decoder"}
+    order = [result.output.index(f"\n{part}\n") for part in ("checkpoint", "attention")]
+    assert order == sorted(order)
+    assert "ok    a known text comes back" in result.output
 
 
 def test_doctor_exits_with_the_reason(model_folder, monkeypatch):
     # The package's attribute of this name is the function, so the module is asked for by its name.
-    monkeypatch.setattr(sys.modules["probes.models.examine"], "TOLERANCE", -1.0)
+    for name in ("TOLERANCE", "ROUNDING"):
+        monkeypatch.setattr(sys.modules["probes.models.examine"], name, -1.0)
     result = runner.invoke(app, ["doctor", str(model_folder)])
     assert result.exit_code == 1
     assert "DIFFERS" in result.output
@@ -435,6 +442,43 @@ def test_doctor_on_an_architecture_that_is_refused(tmp_path):
     result = runner.invoke(app, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
     assert "inside its own forward pass" in result.output
+
+
+def test_a_model_is_loaded_as_told_and_later_as_it_was_captured(
+    model_folder, tmp_path, monkeypatch
+):
+    asked = []
+    real = sys.modules["probes.models.load"].load_model
+    monkeypatch.setattr(
+        "probes.models.load.load_model",
+        lambda name, **how: [asked.append(how), real(name, **how)][1],
+    )
+    out = ["--model", str(model_folder), "--out", str(tmp_path / "out")]
+    how = ["--dtype", "bfloat16", "--attn", "eager"]
+    command = ["capture", *out, *PAIRS, *how, "--json"]
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["identity"]["compute_dtype"] == "bfloat16"
+    assert asked[-1] == {"device": "cpu", "dtype": torch.bfloat16, "attn": "eager"}
+    result = runner.invoke(app, ["analyse", "weights", *out])
+    assert result.exit_code == 0, result.output
+    assert asked[-1] == {"device": "cpu", "dtype": torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--revision", "v2"], "revision='v2' was given, but"),
+        (["--dtype", "int8"], "dtype must be one of float32, bfloat16, float16, not 'int8'"),
+        (["--attn", "flash"], "attn must be one of sdpa, eager, not 'flash'"),
+        (["--device-map", "{0"], "is not JSON"),
+        (["--device-map", "nowhere"], "Give a --device-map"),
+    ],
+)
+def test_ways_to_load_that_there_are_not(options, told, model_folder):
+    result = runner.invoke(app, ["doctor", str(model_folder), *options])
+    assert result.exit_code == 1
+    assert told in result.stderr
 
 
 def test_capture_of_running_text(model_folder, tmp_path):
