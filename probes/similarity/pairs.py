@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_indices, require_same_shape
+from probes.stats.rounding import computing_dtype, tolerance
 
 _BYTES = 4 * 2**20  # per gathered tensor: it and its partner stay in the cache
 
@@ -45,8 +48,14 @@ def pair_cosines(
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    directions = _direction(coordinates)  # once an occurrence, not once a pair
-    return _over_pairs(directions, left, right, lambda x, y: (x * y).sum(dim=-1).clamp(-1, 1))
+    # Once an occurrence, not once a pair; half precision would tell equal directions apart.
+    directions = _direction(coordinates.to(computing_dtype(coordinates.dtype)))
+    nothing = tolerance(directions.dtype)
+
+    def compare(x: Tensor, y: Tensor) -> Tensor:
+        return hardshrink((x * y).sum(dim=-1).clamp(-1, 1), nothing)  # of orthogonal ones 0
+
+    return _over_pairs(directions, left, right, compare).to(coordinates.dtype)
 
 
 def pair_distances(
@@ -79,7 +88,22 @@ def pair_distances(
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    return _over_pairs(coordinates, left, right, lambda x, y: (x - y).norm(dim=-1))
+    vectors = coordinates.to(computing_dtype(coordinates.dtype))
+    limits = torch.finfo(vectors.dtype)
+    largest = float(vectors.abs().max()) if vectors.numel() else 1.0
+    is_usual = limits.tiny**0.25 < largest < limits.max**0.25
+
+    def compare(x: Tensor, y: Tensor) -> Tensor:
+        gap = x - y
+        length: Tensor
+        if is_usual:
+            length = gap.norm(dim=-1)
+            return length
+        size = gap.abs().amax(-1, keepdim=True)  # squares of tiny or huge numbers are 0 or infinite
+        length = (gap / torch.where(size > 0, size, 1.0)).norm(dim=-1) * size[..., 0]
+        return length
+
+    return _over_pairs(vectors, left, right, compare).to(coordinates.dtype)
 
 
 def average_pairs(
