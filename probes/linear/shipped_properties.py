@@ -32,7 +32,7 @@ TREEBANK = {
     "deprel": "dependency relation",
     "head_distance": "distance to syntactic head",
 }
-PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives"}
+PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives", "x": "words"}
 SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
 
 

@@ -68,7 +68,7 @@ def test_words_are_captured_as_the_pairs_were_and_then_reused(session, tmp_path)
         assert identity[name] == session.store.manifest["identity"][name]
     assert len(found["relations"].table("pairs")) == 6 * 4
     human = found["my-scores"].table("pairs")
-    assert human["pos"].tolist() == ["a", "n", "v", "n"]
+    assert human["pos"].tolist() == ["x"] * 4
     assert human["score"].tolist() == [1, 7, 5, 6]
 
     said: list[str] = []
