@@ -37,6 +37,7 @@ class CaptureOptions:
     human: tuple[Path, ...] = ()
     scheduler: str | None = None
     workers: int = 2
+    skip_bad_rows: bool = False
 
     @property
     def folder(self) -> ResultFolder:

@@ -38,7 +38,12 @@ def capture_pairs(
     usual = ("compound_pairs", DEFAULT_TEMPLATES)
     if bundled is not None and bundled.tables is not None:
         usual = bundled.tables
-    pairs = load_pairs(options.pairs or usual[0], limit=options.limit, seed=options.seed)
+    pairs = load_pairs(
+        options.pairs or usual[0],
+        limit=options.limit,
+        seed=options.seed,
+        skip=session.say if options.skip_bad_rows else None,
+    )
     templates = choose_templates(options.templates or usual[1])
     model = session.load()
     stores = []

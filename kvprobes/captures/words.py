@@ -36,6 +36,7 @@ def capture_words(
     human: Sequence[Path] = (),
     limit: int | None = None,
     keep: bool = False,
+    skip_bad_rows: bool = False,
     batch_size: int = 128,
     cluster: Cluster = IN_PROCESS,
     overwrite: bool = False,
@@ -49,6 +50,8 @@ def capture_words(
     ----------
     limit
         At most so many pairs of each relation, and of each table of human scores.
+    skip_bad_rows
+        Leave out rows of tables of human scores that have faults, and say which.
     keep
         Go on with the words that a capture was begun with, if the tables hold them all.
     cluster
@@ -77,7 +80,8 @@ def capture_words(
         )
     # All are read first, so that a fault in one is told before anything takes time.
     tables = {WORDS: load_relations(limit=limit)} | {
-        HUMAN + name: _read_scores(path, limit, session.say) for name, path in given.items()
+        HUMAN + name: _read_scores(path, limit, session.say, skip_bad_rows)
+        for name, path in given.items()
     }
     all_templates = load_word_templates(count=TEMPLATES)
     for name, pairs in tables.items():
@@ -109,8 +113,10 @@ def capture_words(
         )
 
 
-def _read_scores(path: Path, limit: int | None, say: Callable[[str], None]) -> pd.DataFrame:
-    scores = read_human_scores(path, say=say)
+def _read_scores(
+    path: Path, limit: int | None, say: Callable[[str], None], skip_bad_rows: bool
+) -> pd.DataFrame:
+    scores = read_human_scores(path, say=say, skip=say if skip_bad_rows else None)
     if limit is None:
         return scores
     return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)

@@ -30,7 +30,8 @@ def pair_cosines(
     Parameters
     ----------
     coordinates
-        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+        [occurrence, d] or [head, occurrence, d], from
+        :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
     left, right
         Which occurrences make each pair.
 
@@ -43,7 +44,8 @@ def pair_cosines(
     Raises
     ------
     UsageError
-        If `left` and `right` differ in length or point outside the occurrences.
+        If `left` and `right` differ in length or point outside the occurrences, or the coordinates
+        have other axes.
     NonFiniteError
         If a coordinate is NaN or infinite.
     """
@@ -71,7 +73,8 @@ def pair_distances(
     Parameters
     ----------
     coordinates
-        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+        [occurrence, d] or [head, occurrence, d], from
+        :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
     left, right
         Which occurrences make each pair.
 
@@ -83,7 +86,8 @@ def pair_distances(
     Raises
     ------
     UsageError
-        If `left` and `right` differ in length or point outside the occurrences.
+        If `left` and `right` differ in length or point outside the occurrences, or the coordinates
+        have other axes.
     NonFiniteError
         If a coordinate is NaN or infinite.
     """
@@ -134,10 +138,11 @@ def _direction(vectors: Tensor) -> Tensor:
 
 
 def _check(coordinates: Tensor, left: Tensor, right: Tensor) -> None:
-    if coordinates.ndim < 2 or coordinates.shape[-1] == 0:
+    if coordinates.ndim not in (2, 3) or coordinates.shape[-1] == 0:
         raise UsageError(
-            f"The coordinates have shape {tuple(coordinates.shape)}; expected [*head, occurrence, "
-            "d] with d above 0."
+            f"The coordinates have shape {tuple(coordinates.shape)}; expected [occurrence, d] or "
+            "[head, occurrence, d], with d above 0. Of a model's cache [batch, position, head, d] "
+            "put the heads in front and choose the occurrences: cache[0].transpose(0, 1)."
         )
     require_same_shape("left", left, "right", right)
     require_indices("left", left, coordinates.shape[-2])

@@ -30,6 +30,7 @@ NUMERIC = (
 )
 APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
+LONGEST = 100
 JOINERS = "\u200c\u200d\u00b7\u05f3\u05f4\u30fb"
 """Signs inside words: zero-width (non-)joiner, middle dots, geresh and gershayim."""
 
@@ -109,6 +110,8 @@ def find_fault(word: object) -> str | None:
         return f"is a {type(word).__name__}, not text"
     if not word:
         return "is empty"
+    if len(word) > LONGEST:
+        return f"has {len(word)} letters: at most {LONGEST} are allowed"
     if word != word.strip():
         return "begins or ends with white space"
     for here, after in zip(word, word[1:] + " ", strict=True):

@@ -6,7 +6,6 @@ their words are an event. A word may come any number of times, and one more ofte
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -18,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from probes.errors import TableError
+from probes.files import parse_json
 from probes.words.fields import Span, joins_words
 from probes.words.pairs import compose
 from probes.words.tables import (
@@ -199,8 +199,8 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise TableError(f"{path}, line {number}, is not JSON: {error}.") from error
         if not isinstance(row, dict):
             raise TableError(

@@ -214,7 +214,7 @@ def leave_out(
     rows = {problem.row - 2 for problem in found}
     if rows:
         skip(
-            f"{len(rows)} rows of {name} are left out (row 1 is the header):\n"
+            f"{name}: {len(rows)} row{'s' * (len(rows) > 1)} left out (row 1 is the header):\n"
             f"{_list_problems(found, len(found))}"
         )
     kept = frame[~frame.index.isin(rows)]

@@ -93,7 +93,7 @@ def test_rows_with_faults_can_be_left_out(tmp_path: Path) -> None:
     found = read_human_scores(write(tmp_path, text), skip=said.append)
     assert found["w1"].tolist() == ["sun", "old"]
     assert "row 4 of" in said[0]
-    assert "2 rows of" in said[1]
+    assert ": 2 rows left out" in said[1]
     assert "row 3, column score: 'high'" in said[1]
     assert "row 5, column word1: 'st4r'" in said[1]
 

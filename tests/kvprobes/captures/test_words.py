@@ -54,7 +54,8 @@ def captured(model_folder, tmp_path_factory):
 
 def write_scores(folder: Path) -> Path:
     path = folder / "My Scores.csv"
-    path.write_text("word1,word2,score\nold,new,1\nsun,moon,7\nrun,walk,5\nlaw,order,6\n")
+    rows = ["old,new,1,a,en", "sun,moon,7,n,en", "run,walk,5,v,en", "law,order,6,n,en"]
+    path.write_text("\n".join(["word1,word2,score,pos,language", *rows, ""]))
     return path
 
 
@@ -68,7 +69,7 @@ def test_words_are_captured_as_the_pairs_were_and_then_reused(session, tmp_path)
         assert identity[name] == session.store.manifest["identity"][name]
     assert len(found["relations"].table("pairs")) == 6 * 4
     human = found["my-scores"].table("pairs")
-    assert human["pos"].tolist() == ["x"] * 4
+    assert human["pos"].tolist() == ["a", "n", "v", "n"]
     assert human["score"].tolist() == [1, 7, 5, 6]
 
     said: list[str] = []
@@ -145,3 +146,17 @@ def test_scores_cannot_go_by_the_name_of_the_relations(session, tmp_path):
     with pytest.raises(UsageError, match="another name"):
         capture_words(session, human=[path], limit=2)
     assert not session.folder.capture_named("words").exists()
+
+
+def test_rows_with_faults_are_left_out_on_request(session, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("word1,word2,score,pos\nsun,moon,7,n\nst4r,moon,1,n\nlaw,order,2,n\n")
+    with pytest.raises(TableError, match="row 3, column word1"):
+        capture_words(session, human=[path], limit=2)
+    said: list[str] = []
+    session.say = said.append
+    capture_words(session, human=[path], limit=2, skip_bad_rows=True)
+    capture = find_word_captures(session.folder)["bad"]
+    assert capture.table("pairs")["w1"].tolist() == ["sun", "law"]
+    assert set(capture.table("templates")["pos"]) == {"n"}
+    assert any(": 1 row left out" in line and "row 3, column word1" in line for line in said)
