@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -21,12 +22,16 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Tokens:
-    """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0)."""
+    """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0).
+
+    ``most`` is how many tokens the model takes.
+    """
 
     text: str
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     special: tuple[bool, ...]
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
             ids=tuple(ids),
             offsets=tuple((int(start), int(end)) for start, end in offsets),
             special=tuple(bool(flag) for flag in special),
+            most=float(getattr(tokenizer, "model_max_length", math.inf)),
         )
         for text, ids, offsets, special in zip(
             texts,
@@ -84,13 +90,18 @@ def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
     Raises
     ------
     AlignmentError
-        If the span is empty or outside the text, no token covers it, or a token straddles its edge.
+        If the span is empty or outside the text, no token covers it, a token straddles its edge, or
+        the text has more tokens than the model takes.
     """
     start, end = span
     word = tokens.text[start:end]
     if not 0 <= start < end <= len(tokens.text):
         raise AlignmentError(
             f"the span {span} lies outside the text of {len(tokens.text)} characters"
+        )
+    if len(tokens.ids) > tokens.most:
+        raise AlignmentError(
+            f"its sentence has {len(tokens.ids)} tokens, and the model takes {tokens.most:.0f}"
         )
     covering = [
         index

@@ -12,6 +12,8 @@ import pytest
 from analyses import find_question
 from kvprobes.captures import words as word_captures
 from kvprobes.captures.find import find_word_captures, suits_words
+from kvprobes.captures.options import CaptureOptions
+from kvprobes.captures.pairs import capture_pairs
 from kvprobes.captures.words import capture_words
 from kvprobes.session import Session
 from probes.capture import CaptureSettings, capture, open_store, plan_capture
@@ -160,3 +162,10 @@ def test_rows_with_faults_are_left_out_on_request(session, tmp_path):
     assert capture.table("pairs")["w1"].tolist() == ["sun", "law"]
     assert set(capture.table("templates")["pos"]) == {"n"}
     assert any(": 1 row left out" in line and "row 3, column word1" in line for line in said)
+
+
+def test_too_few_pairs_are_told_before_the_capture(model_folder, tmp_path):
+    said: list[str] = []
+    options = CaptureOptions(str(model_folder), "seed_pairs", "1", out=tmp_path / "few", limit=3)
+    capture_pairs(Session(options.folder, model=options.model, say=said.append), options)
+    assert said[0].startswith("3 distinct pairs of words are few")
