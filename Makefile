@@ -4,13 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint types check-format bench constraints clean
+.PHONY: run test fuzz mutants lint types check-format bench constraints clean
 
 run: $(READY)
 	$(BIN)/kvprobes run
 
 test: lint types
 	$(BIN)/python -m pytest $(PYTEST)
+
+# Damaged and hostile files for every reader; only errors of ours may come.
+fuzz: $(READY)
+	KVPROBES_FUZZ=10000 $(BIN)/python -m pytest $(PYTEST) tests/test_fuzz.py
+
+# Break the code a line at a time, and see that the tests notice (hours; not CI).
+mutants: $(READY)
+	$(BIN)/python -m benchmarks.mutants $(MUTANTS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.shared.style import house_style
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, read_if_whole, replacing, write_json, write_parquet
+from probes.files import hash_file, parse_json, read_if_whole, replacing, write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from analyses.shared.question import Question
     from analyses.shared.section import Section
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FORMAT = 2
 """Of the tables: raised when a column or a word in one gets another name or meaning."""
 
@@ -75,7 +75,7 @@ class ResultFolder:
     def read_left_out(self, question: str) -> str | None:
         """Return why a question was left out; None if it was not."""
         try:
-            noted = json.loads(self.left_out_path(question).read_text(encoding="utf-8"))
+            noted = parse_json(self.left_out_path(question).read_text(encoding="utf-8"))
             return str(noted["reason"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -92,7 +92,8 @@ class ResultFolder:
             path = self.table_path(question, name)
             write_parquet(path, table)
             with replacing(path.with_suffix(".csv")) as temporary:
-                pyarrow.csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), temporary)
+                guarded = pa.Table.from_pandas(guard_cells(table), preserve_index=False)
+                pyarrow.csv.write_csv(guarded, temporary)
             files[path.name] = hash_file(path)
         write_json(
             self.manifest_path(question),
@@ -139,7 +140,7 @@ class ResultFolder:
         """
         path = self.manifest_path(question)
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise StoreError(
                 f"{self.path} holds no tables of {question!r}. Run `kvprobes analyse {question}` "
@@ -185,6 +186,18 @@ class ResultFolder:
                 for suffix, metadata in undated.items():
                     with replacing(self.figure_path(question, name, suffix)) as temporary:
                         figure.savefig(temporary, metadata=metadata)
+
+
+def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before text that a spreadsheet would run as a formula (OWASP)."""
+
+    def guard(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+
+    texts = [
+        str(name) for name in table if table[name].dtype == object or table[name].dtype == "str"
+    ]
+    return table.assign(**{name: table[name].map(guard) for name in texts}).rename(columns=guard)
 
 
 def _versions() -> dict[str, str]:

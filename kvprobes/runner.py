@@ -216,6 +216,7 @@ def run(
             capture_words(
                 session,
                 human=options.human,
+                skip_bad_rows=options.skip_bad_rows,
                 limit=options.limit,
                 batch_size=options.batch_size,
                 cluster=cluster,

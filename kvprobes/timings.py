@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from probes.errors import StoreError
-from probes.files import write_json
+from probes.files import parse_json, write_json
 from probes.models.cache import cache_folder
 
 FILE = "timings.json"
@@ -14,7 +12,7 @@ FILE = "timings.json"
 def read_timings() -> dict[str, float]:
     """Return question -> seconds; empty where nothing has been computed yet."""
     try:
-        found = json.loads((cache_folder() / FILE).read_text(encoding="utf-8"))
+        found = parse_json((cache_folder() / FILE).read_text(encoding="utf-8"))
         return {str(name): float(seconds) for name, seconds in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -9,6 +9,10 @@ class UsageError(KvprobesError):
     """An argument is out of range or two arguments contradict each other."""
 
 
+class SettingError(UsageError, ValueError):
+    """A setting or argument of an estimator is none; scikit-learn expects a ValueError."""
+
+
 class UnknownModelError(KvprobesError):
     """A model name is neither bundled, nor a folder, nor reachable on a hub."""
 

@@ -58,7 +58,8 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A path may hold bytes that are no UTF-8; they are written as escapes.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -94,6 +95,20 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; whatever is wrong with it is a ValueError.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, or nested more deeply than Python can follow.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def read_if_whole(path: Path, **expected: Any) -> dict[str, Any] | None:
     """Read a manifest whose ``files`` are the names and hashes of files beside it.
 
@@ -107,7 +122,7 @@ def read_if_whole(path: Path, **expected: Any) -> dict[str, Any] | None:
     None if there is none, it says something else, or a file is missing or damaged.
     """
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         whole = all(
             manifest[name] == json.loads(json.dumps(content)) for name, content in expected.items()
         ) and all(
@@ -121,7 +136,7 @@ def read_if_whole(path: Path, **expected: Any) -> dict[str, Any] | None:
 def hash_json(content: Any) -> str:
     """Return the hex sha256 of `content` as canonical JSON (sorted keys, no spaces)."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

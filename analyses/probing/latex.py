@@ -36,7 +36,7 @@ def to_latex(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
     for name, values in controls.items():
         table[name] = [f"{100 * value:.1f}" if value == value else "--" for value in values]
     table.index.name = table.columns.name = None
-    written = table.style.to_latex(
+    written = table.style.format_index(escape="latex").to_latex(
         hrules=True, column_format="l" + "r" * len(table.columns), position_float="centering"
     )
     return {"summary": written}

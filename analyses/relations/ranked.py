@@ -71,7 +71,8 @@ def rank_pairs(
 def _rank_by_stratum(
     pairs: Similarities, references: dict[str, Similarities], stratum: NDArray[np.object_]
 ) -> Similarities:
-    ranked = {"keys": torch.empty_like(pairs.keys), "values": torch.empty_like(pairs.values)}
+    sides = {"keys": pairs.keys, "values": pairs.values}
+    ranked = {name: torch.full_like(side, torch.nan) for name, side in sides.items()}
     for kind, reference in references.items():
         mine = torch.from_numpy(np.flatnonzero(stratum == kind))
         for part, out in ranked.items():

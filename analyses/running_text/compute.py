@@ -6,9 +6,9 @@ heads and a random slice of x. No activation is stored, so the text may be of an
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -161,9 +161,13 @@ def _measure_without_each(folded: list[CrossMoments]) -> dict[str, np.ndarray]:
 
 def _join(moments: list[CrossMoments]) -> CrossMoments:
     """Put the heads of several moments of the same tokens one after another."""
-    names = [field.name for field in fields(CrossMoments) if field.name != "count"]
-    joined = {name: torch.cat([getattr(part, name) for part in moments]) for name in names}
-    return CrossMoments(moments[0].count, **joined)
+    first = moments[0]
+    joined: dict[str, Any] = {
+        field.name: torch.cat([getattr(part, field.name) for part in moments])
+        for field in fields(CrossMoments)
+        if isinstance(getattr(first, field.name), Tensor)
+    }
+    return replace(first, **joined)
 
 
 def _tabulate_means(layers: list[Measured]) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from kvprobes.results import ResultFolder
 from probes.capture.store import Store, open_store
 from probes.errors import StoreError, TableError
+from probes.files import parse_json
 from probes.words.fields import is_unspaced
 
 SITES = ("encoder", "decoder", "cross")
@@ -117,7 +117,7 @@ def read_capture_manifest(folder: ResultFolder) -> dict[str, Any]:
     """
     path = folder.capture / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -91,6 +91,7 @@ class CaptureOptions:
     scheduler: str | None = None
     workers: int = 2
     loading: Loading = Loading()
+    skip_bad_rows: bool = False
 
     @property
     def folder(self) -> ResultFolder:

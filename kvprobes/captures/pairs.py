@@ -29,6 +29,7 @@ def capture_pairs(
     KvprobesError
         For whatever is wrong with the model, the tables, the folder or the cluster.
     """
+    from probes.capture.located import FEWEST_PAIRS
     from probes.capture.run import CaptureSettings, capture
     from probes.models.bundled import find_bundled
     from probes.words.pairs import load_pairs
@@ -38,7 +39,18 @@ def capture_pairs(
     usual = ("compound_pairs", DEFAULT_TEMPLATES)
     if bundled is not None and bundled.tables is not None:
         usual = bundled.tables
-    pairs = load_pairs(options.pairs or usual[0], limit=options.limit, seed=options.seed)
+    pairs = load_pairs(
+        options.pairs or usual[0],
+        limit=options.limit,
+        seed=options.seed,
+        skip=session.say if options.skip_bad_rows else None,
+    )
+    distinct = {frozenset(words) for words in zip(pairs["m1"], pairs["m2"], strict=True)}
+    if len(distinct) < FEWEST_PAIRS:
+        session.say(
+            f"{len(distinct)} distinct pairs of words are few: questions about pairs need at least "
+            f"{FEWEST_PAIRS}, and will be left out"
+        )
     templates = choose_templates(options.templates or usual[1])
     model = session.load()
     stores = []

@@ -6,7 +6,7 @@ human scores. Each is a store like the main one, of the same model and settings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from analyses.shared.word_pairs import RELATIONS
 from kvprobes.captures.find import HUMAN, WORDS, suits_words
-from probes.capture.plan_words import list_words, plan_words
+from probes.capture.plan_words import plan_words
 from probes.capture.run import CaptureSettings, capture, hash_table
 from probes.capture.store import Store, open_store
 from probes.cluster import IN_PROCESS, Cluster
@@ -36,6 +36,7 @@ def capture_words(
     human: Sequence[Path] = (),
     limit: int | None = None,
     keep: bool = False,
+    skip_bad_rows: bool = False,
     batch_size: int = 128,
     cluster: Cluster = IN_PROCESS,
     overwrite: bool = False,
@@ -49,6 +50,8 @@ def capture_words(
     ----------
     limit
         At most so many pairs of each relation, and of each table of human scores.
+    skip_bad_rows
+        Leave out rows of tables of human scores that have faults, and say which.
     keep
         Go on with the words that a capture was begun with, if the tables hold them all.
     cluster
@@ -69,7 +72,6 @@ def capture_words(
             f"the relations are between English words, and {main.folder} is a capture of words in "
             "another script. Capture English pairs to compare relations and meaning."
         )
-    vocabulary = pd.DataFrame(list_words(load_relations()), columns=["pos", "word"])
     given = find_gensim_tables() | {name_human_table(path): path for path in human}
     if RELATIONS in given:
         raise UsageError(
@@ -78,13 +80,15 @@ def capture_words(
         )
     # All are read first, so that a fault in one is told before anything takes time.
     tables = {WORDS: load_relations(limit=limit)} | {
-        HUMAN + name: _read_scores(path, vocabulary, limit) for name, path in given.items()
+        HUMAN + name: _read_scores(path, limit, session.say, skip_bad_rows)
+        for name, path in given.items()
     }
-    templates = load_word_templates(count=TEMPLATES)
+    all_templates = load_word_templates(count=TEMPLATES)
     for name, pairs in tables.items():
         folder = session.folder.capture_named(name)
         if keep:
             pairs = _keep_begun(folder, pairs)
+        templates = all_templates[all_templates["pos"].isin(pairs["pos"])].reset_index(drop=True)
         if not overwrite and _is_finished(folder, main, pairs, templates):
             session.say(f"Reusing the finished capture in {folder}")
             continue
@@ -109,8 +113,10 @@ def capture_words(
         )
 
 
-def _read_scores(path: Path, vocabulary: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    scores = read_human_scores(path, vocabulary)
+def _read_scores(
+    path: Path, limit: int | None, say: Callable[[str], None], skip_bad_rows: bool
+) -> pd.DataFrame:
+    scores = read_human_scores(path, say=say, skip=say if skip_bad_rows else None)
     if limit is None:
         return scores
     return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)

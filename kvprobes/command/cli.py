@@ -11,7 +11,7 @@ import typer
 from analyses import find_question
 from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, Loading, TextOptions
 from kvprobes.command import options as given
-from kvprobes.command.errors import explaining_errors, say
+from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.questions import (
     add_command,
     answer_question,
@@ -46,6 +46,7 @@ def run(
     limit: given.Limit = None,
     human: given.Human = None,
     overwrite: given.Overwrite = False,
+    skip_bad_rows: given.SkipBadRows = False,
     key_stage: given.Stage = DEFAULT_STAGE,
     scheduler: given.Scheduler = None,
     workers: given.Workers = 2,
@@ -62,7 +63,9 @@ def run(
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
     loading = Loading(revision, dtype, device_map, attn)
-    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers, loading)
+    options = CaptureOptions(
+        *where, tuple(human or ()), scheduler, workers, loading, skip_bad_rows=skip_bad_rows
+    )
     with explaining_errors():
         folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
         _print_result(folder, as_json)
@@ -79,6 +82,7 @@ def capture(
     seed: given.Seed = 0,
     limit: given.Limit = None,
     overwrite: given.Overwrite = False,
+    skip_bad_rows: given.SkipBadRows = False,
     key_stage: given.Stage = DEFAULT_STAGE,
     treebank: given.Treebank = None,
     text: given.RunningText = None,
@@ -106,7 +110,9 @@ def capture(
     from kvprobes.session import Session
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    options = CaptureOptions(*where, scheduler=scheduler, workers=workers)
+    options = CaptureOptions(
+        *where, scheduler=scheduler, workers=workers, skip_bad_rows=skip_bad_rows
+    )
     with explaining_errors():
         _refuse_mixed(text, treebank, pairs, templates)
         loading = Loading(revision, dtype, device_map, attn)
@@ -161,7 +167,7 @@ def pair(
             return
         print_heads(heads, f"{first} / {second} before {head}")
         for path in sorted((folder.path / "figures").glob("*.png")):
-            typer.echo(path)
+            tell(path)
 
 
 @app.command()
@@ -176,7 +182,7 @@ def compare(
 
     with explaining_errors():
         for path in write_comparison([ResultFolder(folder) for folder in folders], out):
-            typer.echo(path)
+            tell(path)
 
 
 add_command(app, find_question("substitution"), name="substitute", preset="quick")
@@ -203,7 +209,7 @@ def tie(
         if shipped:
             copy_shipped(folder)
             for sentence in folder.describe(question).answer:
-                typer.echo(sentence)
+                tell(sentence)
             return
         answer_question(
             question,
@@ -287,10 +293,10 @@ def _print_result(folder: ResultFolder, as_json: bool) -> None:
         typer.echo(json.dumps(result, indent=2))
         return
     for told in result["answers"].values():
-        typer.echo(f"\n{told['asks']}")
+        tell(f"\n{told['asks']}")
         for sentence in told["answer"]:
-            typer.echo(f"  {sentence}")
-    typer.echo(f"\nReport: {result['report']}")
+            tell(f"  {sentence}")
+    tell(f"\nReport: {result['report']}")
 
 
 if __name__ == "__main__":

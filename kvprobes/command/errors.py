@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,22 +11,59 @@ import typer
 
 from probes.errors import KvprobesError
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 @contextmanager
 def explaining_errors() -> Iterator[None]:
-    """Print an error of ours and exit 1; exit 130 on Ctrl-C. Anything else is a bug, and shows."""
+    """Print an error of ours, or of the machine, and exit 1; exit 130 on Ctrl-C.
+
+    Anything else is a bug, and shows.
+    """
     try:
         yield
     except KvprobesError as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
+        _fail(str(error), error)
+    except MemoryError as error:
+        _fail(
+            "there is not enough memory. What was finished is kept: run the same command again "
+            "with a smaller --batch-size, or where more memory is.",
+            error,
+        )
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        _fail(
+            f"could not read or write{where}: {error.strerror or error}. Check that there is room, "
+            "and that you may write there; then run the same command again.",
+            error,
+        )
     except KeyboardInterrupt as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would abort what ends now
         typer.echo(
             "\nInterrupted. Nothing is lost: the same command goes on where it stood.", err=True
         )
         raise typer.Exit(130) from error
 
 
+def show(text: str) -> str:
+    r"""Return a text with its control signs spelled out, since a file's may steer a terminal.
+
+    >>> print(show("\x1b[31mred, \u202eback"))
+    \x1b[31mred, \u202eback
+    """
+    return CONTROL.sub(lambda sign: sign[0].encode("unicode_escape").decode(), text)
+
+
+def tell(result: object) -> None:
+    """Print a line of a result."""
+    typer.echo(show(str(result)))
+
+
 def say(message: str) -> None:
     """Print what is being done, apart from results."""
-    typer.echo(message, err=True)
+    typer.echo(show(message), err=True)
+
+
+def _fail(told: str, error: BaseException) -> None:
+    typer.secho(f"Error: {show(told)}", fg="red", err=True)
+    raise typer.Exit(1) from error

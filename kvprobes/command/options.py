@@ -76,6 +76,13 @@ Attn = Annotated[
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave out rows of the tables of pairs that have faults, and list them.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
 Stage = Annotated[
     KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")

@@ -6,8 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
+import rich.console
 from rich.table import Table
+
+from kvprobes.command.errors import show
+
+
+class Console(rich.console.Console):
+    """A console on which no word of a file steers the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Any:
+        """Turn text into what is printed, its control signs spelled out."""
+        return super().render_str(show(text), **options)
 
 
 def print_models(listed: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ from analyses.shared.question import Question
 from analyses.shared.settings import SettingField, list_settings
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.command import options as given
-from kvprobes.command.errors import explaining_errors, say
+from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.parsing import ExplainingCommand, ExplainingGroup
 from kvprobes.command.settings import gather_settings
 from kvprobes.timings import read_timings
@@ -141,9 +141,9 @@ def answer_question(
             typer.echo(json.dumps({"folder": str(folder.path), **manifest}, indent=2))
             return
         for sentence in found.section.answer:
-            typer.echo(sentence)
+            tell(sentence)
         for file in sorted(folder.path.glob(f"*/{question.name}.*")):
-            typer.echo(file)
+            tell(file)
 
 
 def list_command(as_json: given.Json = False) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from probes.errors import StoreError
+from probes.files import write_text
 
 LOCK, HOLDER = ".lock", ".holder"
 
@@ -45,7 +46,7 @@ def holding(folder: Path) -> Iterator[None]:
     try:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
         who = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
-        (folder / HOLDER).write_text(who, encoding="utf-8")
+        write_text(folder / HOLDER, who)  # a link in its place is replaced, not followed
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)

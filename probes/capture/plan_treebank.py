@@ -67,6 +67,8 @@ def plan_treebank(
         asks: list[tuple[int, int, int]] = []
         for row in rows.to_dict("records"):
             try:
+                if row.get("lost"):
+                    raise AlignmentError(str(row["lost"]))
                 span = align(tokens, (int(row["start"]), int(row["end"])))
             except AlignmentError as error:
                 told = {"modifier": str(row["word"]), "sentence": tokens.text}

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, write_json, write_parquet, write_tensors
+from probes.files import hash_file, hash_json, parse_json, write_json, write_parquet, write_tensors
 
 FORMAT = 3
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
@@ -125,7 +125,7 @@ class Store:
     def _is_whole(self, shard: int) -> bool:
         path, marker = self.shard_path(shard), self.marker_path(shard)
         try:
-            done = json.loads(marker.read_text(encoding="utf-8"))
+            done = parse_json(marker.read_text(encoding="utf-8"))
             if (path.stat().st_size, self.identity_hash) != (done["bytes"], done["identity"]):
                 return False
             return bool(hash_file(path) == done["sha256"])
@@ -212,7 +212,7 @@ def open_store(folder: Path) -> Store:
     """
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_text(encoding="utf-8"))
         written = manifest["identity"]["format"]
     except FileNotFoundError as error:
         raise StoreError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from probes.capture.batch import join_rows
 from probes.errors import UnsupportedModelError
-from probes.files import hash_json, write_json
+from probes.files import hash_json, parse_json, write_json
 from probes.models.model import Model
 from probes.models.tap import Attended, Listener, listening
 from probes.progress import progress_bar
@@ -94,7 +93,7 @@ def _translate_part(
     path = None if folder is None else folder / f"{number:05d}.json"
     if path is not None and path.is_file():
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = parse_json(path.read_text(encoding="utf-8"))
             if kept["identity"] == identity:
                 return [tuple(ids) for ids in kept["ids"]]
         except (OSError, ValueError, KeyError, TypeError):

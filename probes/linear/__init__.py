@@ -8,6 +8,7 @@ bits.
 import lazy_loader as lazy
 
 _submodules = [
+    "classes",
     "control",
     "cross_validation",
     "description_length",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.linear.classes import number_classes, to_tensor
 
 
 def draw_control_labels(
-    labels: Shaped[Tensor, "occurrence"],
+    labels: Any,
     words: Int[Tensor, "occurrence"],
     *,
     count: int,
@@ -27,7 +30,7 @@ def draw_control_labels(
     Parameters
     ----------
     labels
-        Whole numbers (classes) or floating-point numbers.
+        Classes, as integers from 0, or floating-point numbers.
     words
         The word of each occurrence.
     count
@@ -36,8 +39,12 @@ def draw_control_labels(
     Raises
     ------
     UsageError
-        If the two lists differ in length or there is no occurrence.
+        If the two lists differ in length, there is no occurrence, a class is negative, or no task
+        is asked for.
     """
+    if count < 1:
+        raise UsageError(f"count is {count}; ask for at least 1 control task.")
+    labels = to_tensor(labels)
     if labels.shape != words.shape or len(labels) == 0:
         raise UsageError(
             f"labels have shape {tuple(labels.shape)} and words {tuple(words.shape)}; give one of "
@@ -49,9 +56,10 @@ def draw_control_labels(
         size = torch.bincount(word, minlength=n_words)
         own = torch.zeros(n_words, dtype=labels.dtype).index_add_(0, word, labels) / size
     else:
-        n_classes = int(labels.max()) + 1
-        counts = torch.bincount(word * n_classes + labels, minlength=n_words * n_classes)
-        own = counts.reshape(n_words, n_classes).argmax(1)
+        classes = number_classes(labels)
+        cells = word * classes.size + classes.number
+        counts = torch.bincount(cells, minlength=n_words * classes.size)
+        own = classes.labels[counts.reshape(n_words, -1).argmax(1)]
     random = np.random.default_rng(seed)
     orders = [torch.from_numpy(random.permutation(n_words)) for _ in range(count)]
     return torch.stack([own[order][word] for order in orders])

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.linear.logistic import LogisticFit, LogisticProblem, solve_path, split_heads
+from probes.stats.checks import require_one_each
 from probes.stats.folds import Splits
 from probes.stats.ridge import read_penalties
 
@@ -37,8 +38,9 @@ def cross_validate_logistic(
         Classes, -1 where no fold tests the occurrence; relative penalties. On the CPU; what is
         large is computed where x is.
     """
+    require_one_each(x, labels.shape[1], len(splits.cell))
     grid = read_penalties(penalties).to(x.device)
-    labels = labels.to(x.device)
+    labels = labels.long().to(x.device)
     rows = x.reshape(-1, *x.shape[-2:])
     parts = [
         _cross_validate(block, labels, n_classes, splits, grid, tolerance)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.linear.classes import number_classes
 from probes.linear.cross_validation import TOLERANCE
 from probes.linear.logistic import LogisticProblem, solve_path, split_heads
+from probes.stats.checks import require_one_each
 from probes.stats.ridge import read_penalties
 
 FRACTIONS = (0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
@@ -58,7 +61,7 @@ class DescriptionLength:
 
 def describe_online(
     x: Float[Tensor, "*head occurrence d"],
-    labels: Int[Tensor, "task occurrence"],
+    labels: Any,
     words: Int[Tensor, "occurrence"],
     *,
     penalties: Sequence[float],
@@ -77,19 +80,27 @@ def describe_online(
     Parameters
     ----------
     labels
-        Classes 0, 1, ..., the greatest anywhere says how many there are.
+        [task, occurrence], classes (see `probes.linear.classes.number_classes`); a code is for
+        those that occur in any of the sets.
     fractions
         Of the occurrences, where blocks end; rising, the last 1.
 
     Raises
     ------
     UsageError
-        If fractions do not rise to 1 or the first block is empty.
+        If fractions do not rise to 1, the first block is empty, lists differ in length, or there
+        are fewer than 2 classes.
     """
     if list(fractions) != sorted(set(fractions)) or not fractions or fractions[-1] != 1:
         raise UsageError(f"The fractions are {list(fractions)}; give rising ones, the last 1.")
+    classes = number_classes(labels)
+    labels, n_classes = classes.number, classes.size
+    if labels.ndim != 2:
+        raise UsageError(f"The labels have shape {tuple(labels.shape)}; give [task, occurrence].")
+    if n_classes < 2:
+        raise UsageError("All labels are equal: there is nothing to send. Give 2 classes or more.")
+    require_one_each(x, labels.shape[1], len(words))
     order, ends = _order(words, fractions, seed)
-    n_classes = int(labels.max()) + 1
     n = len(words)
     head = x.shape[:-2]
     x = x.reshape(-1, *x.shape[-2:])[:, order]

@@ -10,13 +10,16 @@ compare the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.linear.classes import number_classes, to_tensor
 from probes.stats.checks import require_finite
+from probes.stats.rounding import rounding_variance
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Eraser:
 
 def fit_eraser(
     x: Float[Tensor, "*head occurrence d"],
-    labels: Int[Tensor, "occurrence"] | Float[Tensor, "occurrence column"],
+    labels: Any,
 ) -> Eraser:
     """Fit the least change of x after which nothing linear tells the labels.
 
@@ -58,7 +61,8 @@ def fit_eraser(
         The vectors to erase from. Those the erasure is to hold for: on other vectors of the same
         kind a little is left, the less the more there are here.
     labels
-        Classes 0, 1, ..., or numbers [occurrence, column] with which no correlation is to be left.
+        Classes (see `probes.linear.classes.number_classes`), or numbers [occurrence, column] with
+        which no correlation is to be left.
 
     Returns
     -------
@@ -68,22 +72,25 @@ def fit_eraser(
     Raises
     ------
     UsageError
-        If shapes disagree or there are fewer than 2 occurrences.
+        If shapes disagree, there are fewer than 2 occurrences, or a label is no class.
     NonFiniteError
         If an input is NaN or infinite.
     """
     require_finite("the inputs", x)
     n, d = x.shape[-2:]
+    labels = to_tensor(labels)
     if n < 2 or len(labels) != n:
         raise UsageError(f"{len(labels)} labels for {n} vectors; give one each, for 2 or more.")
     labels = labels.to(x.device)
-    z = labels if labels.ndim == 2 else torch.nn.functional.one_hot(labels)
+    z = labels if labels.ndim == 2 else torch.nn.functional.one_hot(number_classes(labels).number)
     mean = x.double().mean(-2)
     centred = x.double() - mean[..., None, :]
     target = z.double() - z.double().mean(0)
     eigenvalues, axes = torch.linalg.eigh(centred.mT @ centred / n)
     # Directions in which x never varies hold nothing, and must not be blown up.
-    real = eigenvalues > eigenvalues[..., -1:] * d * torch.finfo(torch.float64).eps
+    computed = eigenvalues[..., -1:] * d * torch.finfo(torch.float64).eps
+    stored = rounding_variance(x.double().square().mean(-2), x.dtype)[..., None]
+    real = eigenvalues > torch.maximum(computed, stored)
     root = torch.where(real, eigenvalues.clamp(min=0).sqrt(), 0.0)
     inverse = torch.where(real, 1 / root, 0.0)
     whiten = (axes * inverse[..., None, :]) @ axes.mT

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probes.linear.classes import read_positive, refuse_settings
 from probes.linear.logistic import LogisticProblem
 from probes.linear.ridge import fit_ridge
 
@@ -30,7 +31,7 @@ class RidgeProbe(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: igno
     Parameters
     ----------
     alphas
-        Penalties to choose from, as scikit-learn counts them; one alone is simply used.
+        Penalties to choose from, as scikit-learn counts them, or a single one.
 
     Attributes
     ----------
@@ -43,8 +44,9 @@ class RidgeProbe(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: igno
     def __init__(self, alphas: Any = ALPHAS) -> None:
         self.alphas = alphas
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> RidgeProbe:
+    def fit(self, X: Any, y: Any, groups: Any = None, **others: Any) -> RidgeProbe:
         """Fit; `groups` says what is left out together (by default, every row by itself)."""
+        refuse_settings("RidgeProbe", others)
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         columns = np.asarray(y, dtype=np.float64).reshape(len(X), -1)
         weights, intercept, self.alpha_ = fit_ridge(X, columns, self.alphas, groups)
@@ -79,8 +81,9 @@ class RidgeClassifierProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def __init__(self, alphas: Any = ALPHAS) -> None:
         self.alphas = alphas
 
-    def fit(self, X: Any, y: Any, groups: Any = None) -> RidgeClassifierProbe:
+    def fit(self, X: Any, y: Any, groups: Any = None, **others: Any) -> RidgeClassifierProbe:
         """Fit; `groups` says what is left out together (by default, every row by itself)."""
+        refuse_settings("RidgeClassifierProbe", others)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -123,8 +126,10 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.tol = tol
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: Any) -> LogisticProbe:
+    def fit(self, X: Any, y: Any, **others: Any) -> LogisticProbe:
         """Fit."""
+        refuse_settings("LogisticProbe", others)
+        strength = read_positive("C", self.C)
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -133,7 +138,7 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             torch.from_numpy(np.array(X)), torch.from_numpy(labels.reshape(1, -1)), n_classes
         )
         # Two weight vectors that mirror each other cost half of what their difference does.
-        penalty = torch.tensor([(2 if n_classes == 2 else 1) / self.C], dtype=torch.float64)
+        penalty = torch.tensor([(2 if n_classes == 2 else 1) / strength], dtype=torch.float64)
         fit = problem.solve(penalty, tolerance=self.tol, max_steps=self.max_iter)
         if not bool(fit.converged.all()):
             warnings.warn(

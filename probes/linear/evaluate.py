@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from probes.errors import UsageError
+from probes.linear.classes import number_classes, to_tensor
 from probes.linear.cross_validation import cross_validate_logistic
 from probes.linear.resampled import WordScore, sum_by_unit
 from probes.linear.ridge import cross_validate_ridge
 from probes.naming import require_known
+from probes.stats.checks import require_one_each, require_same_shape
 from probes.stats.folds import Splits
 from probes.stats.ridge import read_penalties
 
@@ -63,11 +65,11 @@ class Probing:
 
 def probe_labels(
     x: Float[Tensor, "*head occurrence d"],
-    labels: Int[Tensor, "occurrence"],
+    labels: Any,
     *,
     splits: Splits,
     units: Int[Tensor, "occurrence"],
-    controls: Int[Tensor, "control occurrence"] | None = None,
+    controls: Shaped[Tensor, "control occurrence"] | None = None,
     probe: Probe = "ridge",
     penalties: Sequence[float] = PENALTIES,
 ) -> Probing:
@@ -82,7 +84,7 @@ def probe_labels(
         What the probes read. Multiplied by one number or rotated, it gives the same answers;
         penalised probes do depend on other changes of basis.
     labels
-        Classes 0, 1, ...
+        The class of each occurrence; see `probes.linear.classes.number_classes`.
     splits
         Which occurrences train and which test.
     units
@@ -100,11 +102,13 @@ def probe_labels(
         If an input is NaN or infinite.
     """
     require_known("probe", probe, get_args(Probe))
+    labels = to_tensor(labels)
     _check(x, labels, splits, units, penalties)
-    n_classes = int(labels.max()) + 1
-    if n_classes < 2 or int(labels.min()) < 0:
-        raise UsageError("The labels are of one class, or negative; give classes 0, 1 and on.")
-    tasks = labels[None] if controls is None else torch.cat([labels[None], controls])
+    classes = number_classes(_join(labels, controls))
+    tasks, n_classes = classes.number, classes.size
+    labels = tasks[0]
+    if bool((labels == labels[0]).all()):
+        raise UsageError("The labels are of one class; give at least 2.")
     if probe == "ridge":
         one_hot = torch.nn.functional.one_hot(tasks, n_classes).double()
         scores, penalty = cross_validate_ridge(x, one_hot, splits, penalties)
@@ -150,8 +154,7 @@ def probe_numbers(
     _check(x, numbers, splits, units, penalties)
     if bool((numbers == numbers[0]).all()):
         raise UsageError("The numbers are all equal; there is nothing to predict.")
-    tasks = numbers[None] if controls is None else torch.cat([numbers[None], controls])
-    tasks = tasks.double()
+    tasks = _join(numbers, controls).double()
     predicted, penalty = cross_validate_ridge(x, tasks[..., None], splits, penalties)
     tested = splits.tested()
     level = torch.zeros_like(tasks)
@@ -169,6 +172,14 @@ def probe_numbers(
         else _score(explained[..., 1:, None, :], around[1:, None], units),
         penalty=penalty,
     )
+
+
+def _join(labels: Tensor, controls: Tensor | None) -> Tensor:
+    """Put the labels before those of their controls."""
+    if controls is None:
+        return labels[None]
+    require_same_shape("a control", controls[0], "the labels", labels)
+    return torch.cat([labels[None], controls])
 
 
 def _outer_rows(splits: Splits) -> Iterator[tuple[Tensor, Tensor]]:
@@ -201,11 +212,7 @@ def _score_by_class(right: Tensor, count: Tensor, labels: Tensor, units: Tensor)
 def _check(
     x: Tensor, labels: Tensor, splits: Splits, units: Tensor, penalties: Sequence[float]
 ) -> None:
-    n = x.shape[-2]
-    lengths = (len(labels), len(splits.cell), len(units))
-    if set(lengths) != {n}:
-        raise UsageError(
-            f"x has {n} occurrences, but labels, splits and units {lengths}; give one of each for "
-            "every occurrence."
-        )
+    require_one_each(x, len(labels), len(splits.cell), len(units))
+    if int(units.min()) < 0:
+        raise UsageError(f"A unit is {int(units.min())}; number what is resampled from 0.")
     splits.require_training(choose=len(read_penalties(penalties)) > 1)

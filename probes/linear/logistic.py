@@ -107,6 +107,7 @@ class LogisticProblem:
                 f"x has shape {tuple(x.shape)} and the labels {tuple(labels.shape)}; give one "
                 "label for each of at least one occurrence."
             )
+        labels = labels.long()
         if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
             raise UsageError(
                 f"The labels lie in {int(labels.min())}..{int(labels.max())}; with {n_classes} "

@@ -8,7 +8,7 @@ import torch
 
 from probes.capture.located import LocatedPairs
 from probes.errors import TableError
-from probes.linear.properties import MIN_WORDS, Property, number_groups
+from probes.linear.properties import MIN_WORDS, Property, number_groups, require_single_cells
 from probes.words.tables import require_columns
 
 
@@ -41,6 +41,7 @@ def label_pairs(
     """
     require_columns("the pairs", pairs.table, (column,))
     label = pairs.table[column]
+    require_single_cells(name, label)
     members = torch.stack([pairs.left, pairs.right], -1).numpy()
     found = (members >= 0).all(-1) & (members[..., 0] != members[..., 1])
     is_number = pd.api.types.is_float_dtype(label)

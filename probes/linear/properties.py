@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Int, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from probes.errors import TableError
@@ -75,7 +77,7 @@ class Property:
 def label_occurrences(
     name: str,
     occurrences: pd.DataFrame,
-    labels: pd.Series,
+    labels: pd.Series | NDArray[Any],
     *,
     split_by: Sequence[str] = ("word", "head"),
     min_words: int = MIN_WORDS,
@@ -92,8 +94,8 @@ def label_occurrences(
         Columns that no fold may split; those that are missing or empty do not count, as the head
         noun in a causal model, whose words do not see it.
     labels
-        In the order of `occurrences`. Floating-point numbers are predicted as numbers, anything
-        else as classes; missing values and "" are left out.
+        A column or an array, in the order of `occurrences`. Floating-point numbers are predicted as
+        numbers, anything else as classes; missing values and "" are left out.
     min_words, max_classes
         Classes of fewer words are left out, and of the rest all but the commonest.
 
@@ -102,10 +104,12 @@ def label_occurrences(
     TableError
         If fewer than 2 classes, or fewer than `min_words` words with numbers that differ, remain.
     """
+    labels = pd.Series(labels)
     if len(labels) != len(occurrences):
         raise TableError(
             f"{name}: {len(labels)} labels for {len(occurrences)} occurrences; give one for each."
         )
+    require_single_cells(name, labels)
     labels = labels.reset_index(drop=True)
     words = occurrences["word"].reset_index(drop=True)
     known = labels.notna() & (labels.astype(str) != "")
@@ -168,6 +172,7 @@ def label_words(
         `label_occurrences`).
     """
     require_columns("the table of labels", table, ("word", column))
+    require_single_cells(name, table[column])
     rows = table[["word", column]].drop_duplicates()
     twice = rows["word"][rows["word"].duplicated()]
     if len(twice):
@@ -176,6 +181,12 @@ def label_words(
     return label_occurrences(
         name, occurrences, labels, min_words=min_words, max_classes=max_classes
     )
+
+
+def require_single_cells(name: str, labels: pd.Series) -> None:
+    """Raise a TableError if a label is a list, an array or the like."""
+    if labels.map(pd.api.types.is_list_like).any():
+        raise TableError(f"{name}: a label is a list of several. Give each row a single label.")
 
 
 def number_groups(*columns: pd.Series) -> Int[Tensor, "row *column"]:

@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from probes.linear.classes import read_groups
 from probes.linear.training_sets import HeldOutSets, TrainingSets
-from probes.stats.checks import require_finite
+from probes.stats.checks import require_finite, require_one_each
 from probes.stats.folds import Splits
 from probes.stats.leave_group_out import leave_group_out
 from probes.stats.ridge import FoldMoments, read_penalties
@@ -21,7 +22,7 @@ _BYTES = 16 * 2**20  # of inputs in one block of heads
 
 
 def fit_ridge(
-    x: NDArray[Any], y: NDArray[Any], alphas: Sequence[float], groups: Any = None
+    x: NDArray[Any], y: NDArray[Any], alphas: Any, groups: Any = None
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
     """Fit one ridge regression; of several penalties take the best when groups are left out.
 
@@ -30,7 +31,7 @@ def fit_ridge(
     x, y
         float64, [row, feature] and [row, column].
     alphas
-        Absolute penalties, above 0.
+        Absolute penalties, above 0, or a single one.
     groups
         The group of each row; by default each is its own.
 
@@ -42,14 +43,15 @@ def fit_ridge(
     Raises
     ------
     UsageError
-        If there is no penalty, or one is not a finite number above 0.
+        If there is no penalty, one is not a finite number above 0, or there is not one group for
+        each row.
     """
     grid = read_penalties(alphas)
+    numbers = read_groups(groups, len(x))
     inputs, targets = torch.from_numpy(np.array(x)), torch.from_numpy(np.array(y))
     chosen = 0
     if len(grid) > 1 and len(x) > 1:
-        numbers = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
-        left_out = leave_group_out(inputs, targets, torch.from_numpy(numbers), grid)
+        left_out = leave_group_out(inputs, targets, numbers, grid)
         chosen = int((targets - left_out).square().sum((1, 2)).argmin())
     mean, level = inputs.mean(0), targets.mean(0)
     centred = inputs - mean
@@ -86,9 +88,12 @@ def cross_validate_ridge(
 
     Raises
     ------
+    UsageError
+        If there is not one target, or not one cell of the splits, for every occurrence.
     NonFiniteError
         If an input or a target is NaN or infinite.
     """
+    require_one_each(x, targets.shape[1], len(splits.cell))
     require_finite("the inputs", x)
     require_finite("the targets", targets)
     grid = read_penalties(penalties).to(x.device)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from probes.capture.located import LocatedPairs
-from probes.errors import TableError
+from probes.errors import TableError, UsageError
 from probes.linear.pair_properties import label_pairs
 from probes.linear.properties import TEMPLATE, Property, label_occurrences, label_words
 from probes.words.lexicon import load_lexicon
@@ -32,7 +32,7 @@ TREEBANK = {
     "deprel": "dependency relation",
     "head_distance": "distance to syntactic head",
 }
-PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives"}
+PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives", "x": "words"}
 SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
 
 
@@ -133,7 +133,11 @@ def label_identity(occurrences: pd.DataFrame, *, count: int = N_IDENTITIES) -> P
     ------
     TableError
         If there is one template only, or fewer than 2 words are in all of them.
+    UsageError
+        If `count` is below 2.
     """
+    if count < 2:
+        raise UsageError(f"count is {count}; telling words apart needs at least 2.")
     n_templates = occurrences["template_id"].nunique()
     seen = occurrences.groupby("word")["template_id"].nunique()
     words = sorted(seen.index[seen == n_templates])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shlex
@@ -194,7 +195,7 @@ def _download_plainly(package: Package, place: Path) -> str | None:
     registry = chosen.get("npm_config_registry", _NPM_REGISTRY)
     address = f"{registry.rstrip('/')}/{package.name}/-/{package.archive}"
     if not address.startswith(("https://", "http://")):
-        return f"{address} is not a web address"
+        return f"{registry.rpartition('@')[2]} is not a web address"
     try:
         with (
             urllib.request.urlopen(address, timeout=_SECONDS) as source,  # noqa: S310 (see above)
@@ -204,8 +205,11 @@ def _download_plainly(package: Package, place: Path) -> str | None:
             while chunk := source.read(1 << 20):
                 target.write(chunk)
                 show(target.tell())
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        return f"npm is not installed, and {address} could not be read: {error}"
+    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+        told = str(error)
+        if "@" in address:  # a password may be before it, and in what the error says
+            address, told = re.sub(r"//\S*@", "//", address), type(error).__name__
+        return f"npm is not installed, and {address} could not be read: {told}"
     return None
 
 

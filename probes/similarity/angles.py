@@ -11,6 +11,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.similarity.measure import Measure, Takes
 from probes.stats.checks import require_finite
+from probes.stats.rounding import rounding_variance
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ def principal_angles(
 def _row_basis(weights: Tensor) -> tuple[Tensor, Tensor]:
     """Orthonormal rows that span the row space, 0 beyond its dimension, and the dimension."""
     _, singular, rows = torch.linalg.svd(weights.double(), full_matrices=False)
-    # What is smaller than the rounding of the weights is no direction; bfloat16 is no excuse.
-    precision = torch.promote_types(weights.dtype, torch.float32)
-    rounding = max(weights.shape[-2:]) * torch.finfo(precision).eps
-    kept = singular > rounding * singular[..., :1]
+    # What is smaller than the rounding of the weights is no direction.
+    rounding = rounding_variance(weights.double().square().sum(-1), weights.dtype).sqrt()[..., None]
+    computed = max(weights.shape[-2:]) * torch.finfo(torch.float64).eps * singular[..., :1]
+    kept = singular > torch.maximum(rounding, computed)
     return rows * kept[..., None], kept.sum(-1)
 
 

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.similarity.measure import Measure, Takes
-from probes.similarity.moments import CrossMoments, require_alike, whiten
+from probes.similarity.moments import CrossMoments, require_alike
 from probes.stats.folds import word_folds
 
 
 def canonical_correlations(
     keys: Float[Tensor, "*head occurrence d_key"],
     values: Float[Tensor, "*head occurrence d_value"],
+    *,
+    stored: torch.dtype | None = None,
 ) -> Float[Tensor, "*head axis"]:
     """All canonical correlations of keys and values, in sample, falling.
 
@@ -36,6 +38,8 @@ def canonical_correlations(
     ----------
     keys, values
         Coordinates, centred or not.
+    stored
+        What they were stored in before they came here; by default, what they are in.
 
     Returns
     -------
@@ -58,12 +62,12 @@ def canonical_correlations(
     """
     require_alike(keys, values)
     _require_more_occurrences(keys.shape[-2], keys, values)
-    return canonical_correlations_from_moments(CrossMoments.of(keys, values))
+    return canonical_correlations_from_moments(CrossMoments.of(keys, values, stored=stored))
 
 
 def canonical_correlations_from_moments(moments: CrossMoments) -> Float[Tensor, "*head axis"]:
     """Equal :func:`canonical_correlations` of the occurrences the moments were taken over."""
-    key, value = whiten(moments.key_key), whiten(moments.value_value)
+    key, value = moments.whiten_keys(), moments.whiten_values()
     singular = torch.linalg.svdvals(key.mT @ moments.key_value @ value).clamp(max=1.0)
     return _blank_beyond(singular, _count_axes(key, value))
 
@@ -125,7 +129,7 @@ def held_out_canonical_correlations(
     count = torch.full(keys.shape[:-2], sums.shape[-1])
     for f, test in enumerate(parts):
         train = reduce(CrossMoments.merge, parts[:f] + parts[f + 1 :])
-        key, value = whiten(train.key_key), whiten(train.value_value)
+        key, value = train.whiten_keys(), train.whiten_values()
         left, _, right = torch.linalg.svd(key.mT @ train.key_value @ value, full_matrices=False)
         key_axes, value_axes = key @ left, value @ right.mT
         sums[0] += _along(key_axes, test.key_value, value_axes)

@@ -5,12 +5,16 @@ All in the space of the coordinates: no matrix of occurrences by occurrences is 
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import UsageError
 from probes.similarity.measure import RIGID, Measure, Takes, Transformation, always
 from probes.similarity.moments import CrossMoments, require_alike
+from probes.stats.rounding import subtract_mean, to_unit_size, tolerance
+
+_NOTHING = tolerance(torch.float32) ** 2  # of a sum of squares
 
 
 def debiased_cka(
@@ -39,7 +43,9 @@ def debiased_cka(
     Returns
     -------
     Float[Tensor, "*head"]
-        float64, at most 1. NaN for a head whose keys or values never vary.
+        float64, at most 1. NaN for a head whose keys or values never vary, or in which all products
+        of two occurrences are equal (as those of orthogonal vectors of one length are): there is
+        no geometry to agree with.
 
     Raises
     ------
@@ -59,21 +65,24 @@ def debiased_cka(
         raise UsageError(f"The unbiased HSIC needs at least 4 occurrences; {n} came.")
     # Without the mean the row sums of a kernel matrix are 0, which leaves of the unbiased HSIC only
     # what is below; the estimate itself does not depend on the origin.
-    k = keys.double() - keys.double().mean(-2, keepdim=True)
-    v = values.double() - values.double().mean(-2, keepdim=True)
+    k, v = _centre(keys), _centre(values)
     key_square, value_square = k.square().sum(-1), v.square().sum(-1)
 
     def hsic(x: Tensor, y: Tensor, x_square: Tensor, y_square: Tensor) -> Tensor:
-        """Unbiased HSIC, times n (n - 3)."""
+        """Unbiased HSIC, times n (n - 3); NaN if rounding alone keeps that of x and x from 0."""
         together = (x.mT @ y).square().sum((-2, -1))
         own = (x_square * y_square).sum(-1)
         sums = x_square.sum(-1) * y_square.sum(-1)
-        return together - own + sums / ((n - 1) * (n - 2)) - 2 / (n - 2) * own
+        found = together - own + sums / ((n - 1) * (n - 2)) - 2 / (n - 2) * own
+        return torch.where((found > _NOTHING * together) | (x is not y), found, torch.nan)
 
     joint = hsic(k, v, key_square, value_square)
     key, value = hsic(k, k, key_square, key_square), hsic(v, v, value_square, value_square)
-    ratio: Tensor = joint / (key.clamp(min=0) * value.clamp(min=0)).sqrt()
-    return ratio.clamp(-1, 1)
+    return (joint / (key * value).sqrt()).clamp(-1, 1)
+
+
+def _centre(vectors: Float[Tensor, "*head n d"]) -> Float[Tensor, "*head n d"]:
+    return to_unit_size(subtract_mean(vectors, vectors.double().mean(-2, keepdim=True)))[0]
 
 
 def linear_cka_from_moments(moments: CrossMoments) -> Float[Tensor, "*head"]:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.similarity.measure import RIGID, Measure, Takes, Transformation
-from probes.similarity.moments import CrossMoments, whiten
+from probes.similarity.moments import CrossMoments
 
 
 def closed_form_r2(
@@ -58,7 +58,7 @@ def closed_form_r2_from_moments(moments: CrossMoments) -> Float[Tensor, "*head"]
     Float[Tensor, "*head"]
         float64, in [0, 1]; NaN for a head whose values never vary.
     """
-    explained = (whiten(moments.key_key).mT @ moments.key_value).square().sum((-2, -1))
+    explained = (moments.whiten_keys().mT @ moments.key_value).square().sum((-2, -1))
     total = moments.value_value.diagonal(dim1=-2, dim2=-1).sum(-1)
     return (explained / total).clamp(max=1.0)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite
+from probes.stats.rounding import computing_dtype, subtract_mean
 
 _TOLERANCE = 1e-4  # relative to the largest eigenvalue: what float32 sums leave of a PSD matrix
 
@@ -28,7 +29,8 @@ def centre(
 
     Exact, not cosmetic: softmax removes a constant added to all keys of a sentence frame, and a
     constant added to all values is a constant bias of the output. The result is unchanged when a
-    constant (one per group) is added; centring twice changes nothing; a group of one becomes 0.
+    constant (one per group) is added; centring twice changes nothing; a group of one becomes 0, and
+    so does what differs from the mean by rounding only.
 
     Parameters
     ----------
@@ -54,8 +56,7 @@ def centre(
     if occurrences == 0:
         raise UsageError("There are no occurrences to centre; give at least one.")
     if groups is None:
-        mean = vectors.mean(dim=-2, keepdim=True, dtype=torch.float64)
-        return vectors - mean.to(vectors.dtype)
+        return _subtract(vectors, vectors.mean(dim=-2, keepdim=True, dtype=torch.float64))
     if groups.shape != (occurrences,):
         raise UsageError(
             f"groups has shape {tuple(groups.shape)} for {occurrences} occurrences; give one group "
@@ -64,9 +65,11 @@ def centre(
     _, group, counts = torch.unique(groups, return_inverse=True, return_counts=True)
     shape = (*vectors.shape[:-2], counts.shape[0], vectors.shape[-1])
     sums = torch.zeros(shape, dtype=torch.float64).index_add_(-2, group, vectors.double())
-    means: Tensor = (sums / counts[:, None]).to(vectors.dtype)
-    centred: Tensor = vectors - means.index_select(-2, group)
-    return centred
+    return _subtract(vectors, (sums / counts[:, None]).index_select(-2, group))
+
+
+def _subtract(vectors: Tensor, mean: Tensor) -> Tensor:
+    return subtract_mean(vectors, mean.to(computing_dtype(vectors.dtype))).to(vectors.dtype)
 
 
 def metric_root(metric: Float[Tensor, "*head d d"]) -> Float[Tensor, "*head d d"]:

@@ -126,7 +126,7 @@ def deal_ratio(
     require_fraction("top", top)
     require_finite("the keys' pair figures", key_similarity)
     n_pairs = len(key_similarity)
-    ordering = sort_rows(key_similarity[None].double(), descending=True)
+    ordering = sort_rows(key_similarity[None], descending=True)
     mass = cumulate(torch.ones(1, 1, n_pairs, dtype=torch.float64))
     edge = find_boundary(mass, ordering, torch.tensor([[top * n_pairs]], dtype=torch.float64))
     first, last, fraction = int(edge.first), int(edge.last), edge.fraction.item()

@@ -67,7 +67,7 @@ def divergence_curve(
 
     def prepare(key: Tensor, value: Tensor) -> FromWeights:
         by_key = sort_rows(key, descending=True)
-        gap = (1 - value).gather(1, by_key.order)
+        gap = (1 - value.double()).gather(1, by_key.order)
 
         def measure(weight: Tensor) -> Tensor:
             total = weight.sum(dim=1, keepdim=True)

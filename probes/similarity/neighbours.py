@@ -16,6 +16,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.similarity.measure import RIGID, Measure, Takes, Transformation, always
 from probes.stats.checks import require_finite, require_indices
+from probes.stats.rounding import computing_dtype, subtract_mean, to_unit_size
 
 SIZES = (5, 10, 20)
 """The usual sizes of a neighbourhood."""
@@ -97,7 +98,7 @@ def find_neighbours(
             f"{count} neighbours of each word asked for, among {n_words} words; give at least 1 "
             "and more words than neighbours."
         )
-    dtype = torch.promote_types(coordinates.dtype, torch.float32)
+    dtype = computing_dtype(coordinates.dtype)
     gathered = coordinates.to(dtype).index_select(-2, rows.T.flatten())
     head = coordinates.shape[:-2]
     vectors = gathered.reshape(*head, rows.shape[1], n_words, -1)
@@ -114,7 +115,9 @@ def _search(
     """Find one head's nearest words, and its words' mean distance to all others."""
     # |x - y|^2 as one product of [-2 x, |x|^2, 1] and [y, 1, |y|^2]; about the mean, so that little
     # is lost where the vectors have much in common.
-    x = vectors - vectors.mean(1, keepdim=True)
+    x = subtract_mean(vectors, vectors.mean(1, keepdim=True))
+    x, size = to_unit_size(x.flatten(0, 1))
+    x = x.reshape(vectors.shape)
     square, one = x.square().sum(-1, keepdim=True), torch.ones_like(x[..., :1])
     left = torch.cat([-2 * x, square, one], -1)
     right = torch.cat([x, one, square], -1).mT.contiguous()
@@ -131,7 +134,7 @@ def _search(
         mean_distance[block] = total.sum(1)
         itself.fill_(torch.inf)
         nearest[block] = total.topk(count, largest=False).indices
-    return nearest, mean_distance / (n_templates * (n_words - 1))
+    return nearest, mean_distance * (size[0, 0] / (n_templates * (n_words - 1)))
 
 
 def mutual_neighbours(
@@ -158,7 +161,7 @@ def mutual_neighbours(
     Returns
     -------
     Float[Tensor, "*head size word"]
-        float32.
+        float32. NaN for a head whose words' keys, or values, are all one point.
 
     Raises
     ------
@@ -181,7 +184,8 @@ def mutual_neighbours(
         chance = size / (n_words - 1)
         # Where all others are neighbours, agreement is certain and says nothing.
         overlaps.append((shared / size - chance) / (1 - chance) if chance < 1 else shared * 0)
-    return torch.stack(overlaps, -2)
+    collapsed = (keys.mean_distance == 0).all(-1) | (values.mean_distance == 0).all(-1)
+    return torch.stack(overlaps, -2).masked_fill(collapsed[..., None, None], torch.nan)
 
 
 def neighbour_distance_ratio(
@@ -243,13 +247,14 @@ def _measure_distances(
 ) -> Float[Tensor, "word neighbour"]:
     """Measure the distance of each word to its neighbours, mean over templates."""
     total = vectors.new_zeros(nearest.shape)
+    scaled, size = to_unit_size(vectors.flatten(0, 1))
     step = max(1, _BYTES // (nearest.shape[1] * vectors.shape[-1] * vectors.element_size()))
-    for x in vectors:
+    for x in scaled.reshape(vectors.shape):
         for start in range(0, len(nearest), step):
             part = slice(start, start + step)
             others = x.index_select(0, nearest[part].flatten()).unflatten(0, (-1, nearest.shape[1]))
             total[part] += (others - x[part, None]).norm(dim=-1)
-    return total / len(vectors)
+    return total * (size / len(vectors))
 
 
 def _check(one: Neighbourhood, other: Neighbourhood, sizes: Sequence[int]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import hardshrink
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_indices, require_same_shape
+from probes.stats.rounding import computing_dtype, tolerance
 
 _BYTES = 4 * 2**20  # per gathered tensor: it and its partner stay in the cache
 
@@ -27,7 +30,8 @@ def pair_cosines(
     Parameters
     ----------
     coordinates
-        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+        [occurrence, d] or [head, occurrence, d], from
+        :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
     left, right
         Which occurrences make each pair.
 
@@ -40,13 +44,20 @@ def pair_cosines(
     Raises
     ------
     UsageError
-        If `left` and `right` differ in length or point outside the occurrences.
+        If `left` and `right` differ in length or point outside the occurrences, or the coordinates
+        have other axes.
     NonFiniteError
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    directions = _direction(coordinates)  # once an occurrence, not once a pair
-    return _over_pairs(directions, left, right, lambda x, y: (x * y).sum(dim=-1).clamp(-1, 1))
+    # Once an occurrence, not once a pair; half precision would tell equal directions apart.
+    directions = _direction(coordinates.to(computing_dtype(coordinates.dtype)))
+    nothing = tolerance(directions.dtype)
+
+    def compare(x: Tensor, y: Tensor) -> Tensor:
+        return hardshrink((x * y).sum(dim=-1).clamp(-1, 1), nothing)  # of orthogonal ones 0
+
+    return _over_pairs(directions, left, right, compare).to(coordinates.dtype)
 
 
 def pair_distances(
@@ -62,7 +73,8 @@ def pair_distances(
     Parameters
     ----------
     coordinates
-        From :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
+        [occurrence, d] or [head, occurrence, d], from
+        :func:`probes.similarity.coordinates.to_coordinates`, or raw vectors.
     left, right
         Which occurrences make each pair.
 
@@ -74,12 +86,28 @@ def pair_distances(
     Raises
     ------
     UsageError
-        If `left` and `right` differ in length or point outside the occurrences.
+        If `left` and `right` differ in length or point outside the occurrences, or the coordinates
+        have other axes.
     NonFiniteError
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    return _over_pairs(coordinates, left, right, lambda x, y: (x - y).norm(dim=-1))
+    vectors = coordinates.to(computing_dtype(coordinates.dtype))
+    limits = torch.finfo(vectors.dtype)
+    largest = float(vectors.abs().max()) if vectors.numel() else 1.0
+    is_usual = limits.tiny**0.25 < largest < limits.max**0.25
+
+    def compare(x: Tensor, y: Tensor) -> Tensor:
+        gap = x - y
+        length: Tensor
+        if is_usual:
+            length = gap.norm(dim=-1)
+            return length
+        size = gap.abs().amax(-1, keepdim=True)  # squares of tiny or huge numbers are 0 or infinite
+        length = (gap / torch.where(size > 0, size, 1.0)).norm(dim=-1) * size[..., 0]
+        return length
+
+    return _over_pairs(vectors, left, right, compare).to(coordinates.dtype)
 
 
 def average_pairs(
@@ -110,10 +138,11 @@ def _direction(vectors: Tensor) -> Tensor:
 
 
 def _check(coordinates: Tensor, left: Tensor, right: Tensor) -> None:
-    if coordinates.ndim < 2 or coordinates.shape[-1] == 0:
+    if coordinates.ndim not in (2, 3) or coordinates.shape[-1] == 0:
         raise UsageError(
-            f"The coordinates have shape {tuple(coordinates.shape)}; expected [*head, occurrence, "
-            "d] with d above 0."
+            f"The coordinates have shape {tuple(coordinates.shape)}; expected [occurrence, d] or "
+            "[head, occurrence, d], with d above 0. Of a model's cache [batch, position, head, d] "
+            "put the heads in front and choose the occurrences: cache[0].transpose(0, 1)."
         )
     require_same_shape("left", left, "right", right)
     require_indices("left", left, coordinates.shape[-2])

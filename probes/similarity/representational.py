@@ -53,7 +53,7 @@ def representational_similarity(
     -------
     Float[Tensor, "*head"] or Float[Tensor, "resample *head"]
         float64, in [-1, 1]; with a leading axis if weights are given. NaN where all (weighted)
-        distances of a head are equal: there is no order to agree with.
+        distances of a head are equal but for rounding: there is no order to agree with.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def deal_similarity(
 
 
 def _centred_midranks(figures: Float[Tensor, " pair"]) -> Float[Tensor, " pair"]:
-    ordering = sort_rows(figures[None].double(), descending=False)
+    ordering = sort_rows(figures[None], descending=False)
     mass = cumulate(torch.ones(1, 1, len(figures), dtype=torch.float64))
     ranks = torch.empty(len(figures), dtype=torch.float64)
     ranks[ordering.order[0]] = midranks(mass, ordering)[0, 0]

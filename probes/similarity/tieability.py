@@ -19,6 +19,7 @@ from probes.similarity.moments import CrossMoments, require_alike
 from probes.stats.checks import require_finite
 from probes.stats.folds import word_folds
 from probes.stats.ridge import FoldMoments, RidgeFit, read_penalties
+from probes.stats.rounding import subtract_mean, to_unit_size
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1)
 """Relative ridge penalties that are tried unless others are given."""
@@ -113,7 +114,7 @@ def tieability(
     keys, values = keys.reshape(-1, *keys.shape[-2:]), values.reshape(-1, *values.shape[-2:])
     step = max(1, _BYTES // (8 * keys.shape[1] * (keys.shape[2] + values.shape[2])))
     blocks = [
-        _cross_validate(k.double(), v.double(), word, len(numbers), fold, folds, grid)
+        _cross_validate(k, v, word, len(numbers), fold, folds, grid)
         for k, v in zip(torch.split(keys, step), torch.split(values, step), strict=True)
     ]
     choice, error, total = (torch.cat(parts) for parts in zip(*blocks, strict=True))
@@ -137,8 +138,9 @@ def _cross_validate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Choice of penalty ``[row, fold]``, error and total ``[row, word]`` for a block of heads."""
     # Moments lose precision when the mean is large beside the spread, as it is for keys.
-    keys = keys - keys.mean(1, keepdim=True)
-    values = values - values.mean(1, keepdim=True)
+    # Products of four tiny numbers are 0.
+    keys, _ = to_unit_size(subtract_mean(keys, keys.double().mean(1, keepdim=True)))
+    values, size = to_unit_size(subtract_mean(values, values.double().mean(1, keepdim=True)))
     moments = FoldMoments.of(keys, values, fold, folds)
     choice = _choose(moments, folds, penalties)
     error, total = keys.new_zeros(2, keys.shape[0], n_words)
@@ -149,7 +151,8 @@ def _cross_validate(
         around = values[:, mine] - fit.value_mean[:, None]
         error.index_add_(1, word[mine], residual.square().sum(-1))
         total.index_add_(1, word[mine], around.square().sum(-1))
-    return choice, error, total
+    unit = size[..., 0].square()
+    return choice, error * unit, total * unit
 
 
 def tieability_from_moments(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_indices
+from probes.stats.rounding import to_unit_size
 
 _ROWS = 64  # of a word matrix, at a time: what fits the cache
 
@@ -70,12 +71,13 @@ def word_distances(
     """
     _check(coordinates, rows)
     total = coordinates.new_zeros(len(rows), len(rows))
-    by_template = coordinates[rows.T]
+    scaled, size = to_unit_size(coordinates)
+    by_template = scaled[rows.T]
     for start in range(0, len(rows), _ROWS):
         some = by_template[:, start : start + _ROWS]
         between = torch.cdist(some, by_template, compute_mode="use_mm_for_euclid_dist")
         torch.sum(between, dim=0, out=total[start : start + _ROWS])
-    return total.fill_diagonal_(0).div_(rows.shape[1])
+    return total.fill_diagonal_(0).mul_(size / rows.shape[1])
 
 
 def _check(coordinates: Tensor, rows: Tensor) -> None:

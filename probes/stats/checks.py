@@ -28,6 +28,15 @@ def require_same_shape(name: str, values: Tensor, other_name: str, other: Tensor
         )
 
 
+def require_one_each(x: Tensor, *lengths: int) -> None:
+    """Raise UsageError unless all lists are as long as `x` [*head, occurrence, d] has rows."""
+    if set(lengths) != {x.shape[-2]}:
+        raise UsageError(
+            f"x has {x.shape[-2]} occurrences, but labels, words, splits or units are of "
+            f"the lengths {', '.join(map(str, lengths))}; give one of each an occurrence."
+        )
+
+
 def require_fraction(name: str, value: float) -> None:
     """Raise UsageError unless 0 < value < 1."""
     if not 0 < value < 1:

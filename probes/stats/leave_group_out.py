@@ -44,10 +44,16 @@ def leave_group_out(
     Raises
     ------
     UsageError
-        If there are fewer than two groups, or a penalty is not above 0.
+        If lengths disagree, there are fewer than two groups, or a penalty is not above 0.
     NonFiniteError
         If an input or a target is NaN or infinite.
     """
+    n = x.shape[-2]
+    if len(y) != n or groups.shape != (n,):
+        raise UsageError(
+            f"x has {n} occurrences, y {len(y)}, and groups has shape {tuple(groups.shape)}; give "
+            "one row of y and one group for each."
+        )
     require_finite("the inputs", x)
     require_finite("the targets", y)
     numbers, group, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
@@ -55,15 +61,13 @@ def leave_group_out(
         raise UsageError(f"{len(numbers)} group given; leaving one out needs at least 2.")
     if not bool((penalties > 0).all()):
         raise UsageError(f"The penalties are {penalties.tolist()}; give numbers above 0.")
-    n = x.shape[-2]
     centred = x.double() - x.double().mean(-2, keepdim=True)
     around = y.double() - y.double().mean(0)
     eigenvalues, axes = torch.linalg.eigh(centred.mT @ centred)
     scores = centred @ axes  # [*head, occurrence, axis]
     cross = scores.mT @ around
-    predicted = torch.empty(
-        *x.shape[:-2], penalties.shape[-1], *y.shape, dtype=torch.float64, device=x.device
-    )
+    shape = (*x.shape[:-2], penalties.shape[-1], *y.shape)
+    predicted = torch.full(shape, torch.nan, dtype=torch.float64, device=x.device)
     order = group.argsort(stable=True)
     starts = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
     for number in range(penalties.shape[-1]):

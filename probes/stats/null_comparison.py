@@ -9,9 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from probes.stats.multiple import benjamini_hochberg, max_t
-from probes.stats.permutation import Alternative, permutation_p
-
-_ROUNDING = 1e-12  # relative: null samples that differ by less than this are one number
+from probes.stats.permutation import ROUNDING, Alternative, permutation_p
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,11 @@ class NullComparison:
         (value - null_mean) / null_sd; NaN where the null has no spread to measure by: one null
         sample, or samples that are all equal.
     p
-        Permutation p-value, uncorrected.
+        Permutation p-value, uncorrected. Of a null whose samples are all equal it is 1 if the
+        figure is equal to them too, else NaN: such a null cannot say how far is far.
     p_bh
-        Benjamini-Hochberg adjusted: calling all heads below q different keeps the expected share of
-        false calls at q.
+        Benjamini-Hochberg adjusted, over the heads that have a p: calling all heads below q
+        different keeps the expected share of false calls at q.
     p_max_t
         Max-T adjusted: the chance that *any* head of the family looks so extreme under the null.
         NaN where the null has no spread.
@@ -90,13 +89,16 @@ def compare_with_null(
     """
     p = permutation_p(observed, null_samples, alternative=alternative)
     mean, sd = _find_moments(null_samples)
+    p = torch.where((sd == 0) & (p < 1), torch.nan, p)
+    p_bh = torch.full_like(p, torch.nan)
+    p_bh[~p.isnan()] = benjamini_hochberg(p[~p.isnan()])
     return NullComparison(
         value=observed.double(),
         null_mean=mean,
         null_sd=sd,
         effect=torch.where(sd > 0, (observed.double() - mean) / sd, torch.nan),
         p=p,
-        p_bh=benjamini_hochberg(p),
+        p_bh=p_bh,
         p_max_t=_adjust_by_max_t(observed, null_samples, p, sd, alternative),
     )
 
@@ -111,7 +113,7 @@ def _find_moments(null_samples: Tensor) -> tuple[Tensor, Tensor]:
     if samples.shape[0] < 2:
         return mean, torch.full_like(mean, torch.nan)
     sd = samples.std(dim=0)
-    return mean, torch.where(sd > _ROUNDING * samples.abs().amax(dim=0), sd, 0.0)
+    return mean, torch.where(sd > ROUNDING * samples.abs().amax(dim=0), sd, 0.0)
 
 
 def _adjust_by_max_t(

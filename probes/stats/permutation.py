@@ -13,7 +13,8 @@ from probes.stats.checks import require_finite
 
 Alternative = Literal["greater", "less", "two-sided"]
 
-_TIE = 1e-12  # relative: the same arrangement summed in another order is still a tie
+ROUNDING = 1e-12
+"""Relative: the same arrangement summed in another order is still a tie."""
 
 
 def permutation_p(
@@ -51,7 +52,8 @@ def permutation_p(
     """
     check_null(observed, null_samples, alternative)
     observed, null_samples = observed.double(), null_samples.double()
-    slack = _TIE * observed.abs()
+    # Of the largest of them all: at an observation of 0 its own size would leave no slack.
+    slack = ROUNDING * torch.maximum(observed.abs(), null_samples.abs().amax(dim=0))
     n = null_samples.shape[0]
     greater = ((null_samples >= observed - slack).sum(dim=0) + 1).double() / (n + 1)
     less = ((null_samples <= observed + slack).sum(dim=0) + 1).double() / (n + 1)

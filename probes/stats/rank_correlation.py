@@ -17,7 +17,7 @@ from torch import Tensor
 from probes.errors import UsageError
 from probes.parallel import map_threads
 from probes.stats.checks import require_finite
-from probes.stats.ranks import check_weights
+from probes.stats.ranks import check_weights, sort_rows
 
 _RESAMPLES = 32  # a block of [pair, resample] numbers is 0.8 MB for 6,000 pairs: within the cache
 _SMALL = 1e-6  # relative: what float32 sums leave of an eigenvalue that is 0
@@ -106,12 +106,10 @@ class _Sorted:
 
 
 def _sort(row: Float[Tensor, " pair"]) -> _Sorted:
-    ordered, order = row.sort()
-    _, tie, counts = torch.unique_consecutive(ordered, return_inverse=True, return_counts=True)
-    if len(counts) == len(row):
-        return _Sorted(order, None, None)
-    last = counts.cumsum(0) - 1
-    return _Sorted(order, (last - counts + 1)[tie], last[tie])
+    found = sort_rows(row[None], descending=False)
+    if not found.tied:
+        return _Sorted(found.order[0], None, None)
+    return _Sorted(found.order[0], found.first[0], found.last[0])
 
 
 def _rank(

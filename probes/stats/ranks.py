@@ -17,6 +17,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_same_shape
+from probes.stats.rounding import starts_of_ties
 
 _ELEMENTS = 200_000  # numbers in a temporary tensor: 1.6 MB, so that a few fit in the cache
 
@@ -62,11 +63,10 @@ class Boundary:
 
 
 def sort_rows(values: Float[Tensor, "row pair"], *, descending: bool) -> Ordering:
-    """Sort every row and find its ties (exactly equal values)."""
+    """Sort every row and find its ties: values that are equal but for rounding."""
     ordered, order = values.sort(dim=1, descending=descending)
     position = torch.arange(values.shape[1]).expand_as(order)
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    new = starts_of_ties(ordered)
     first = position.masked_fill(~new, 0).cummax(dim=1).values
     ends = torch.ones_like(new)
     ends[:, :-1] = new[:, 1:]
@@ -150,8 +150,8 @@ def over_resamples(
     weights
         Non-negative pair weights of each resample; None weighs every pair 1, once.
     prepare
-        Sorts a block ``[row, pair]`` of the keys' and the values' figures (float64) and returns
-        the function of the weights ``[resample, pair]`` (float64) that measures this block.
+        Sorts a block ``[row, pair]`` of the keys' and the values' figures and returns the function
+        of the weights ``[resample, pair]`` (float64) that measures this block.
 
     Returns
     -------
@@ -181,7 +181,7 @@ def over_resamples(
     for key_block, value_block in zip(
         torch.split(keys, row_step), torch.split(values, row_step), strict=True
     ):
-        measure = prepare(key_block.double(), value_block.double())
+        measure = prepare(key_block, value_block)
         blocks.append(
             torch.cat([measure(part.double()) for part in torch.split(used, resample_step)])
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,17 +13,20 @@ from torch import Tensor
 from probes.errors import UsageError
 
 
-def read_penalties(penalties: Sequence[float]) -> Float[Tensor, " penalty"]:
-    """Return penalties as float64.
+def read_penalties(penalties: Any) -> Float[Tensor, " penalty"]:
+    """Return penalties, or a single one, as float64.
 
     Raises
     ------
     UsageError
         If there is none, or one is not a finite number above 0.
     """
-    grid = torch.tensor([float(penalty) for penalty in penalties], dtype=torch.float64)
-    if grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
-        raise UsageError(f"The penalties are {list(penalties)}; give finite numbers above 0.")
+    try:
+        grid = torch.from_numpy(np.atleast_1d(np.array(penalties, dtype=np.float64)))
+    except (TypeError, ValueError):
+        grid = torch.empty(0)
+    if grid.ndim != 1 or grid.numel() == 0 or not bool(((grid > 0) & grid.isfinite()).all()):
+        raise UsageError(f"The penalties are {penalties!r}; give finite numbers above 0.")
     return grid
 
 

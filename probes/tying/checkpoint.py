@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import replacing
+from probes.files import parse_json, replacing
 
 if TYPE_CHECKING:
     from probes.tying.transformer import Transformer
@@ -84,7 +84,7 @@ def load_checkpoint(
                 raise StoreMismatchError(
                     f"{path} is the checkpoint of another run. Give another folder, or delete it."
                 )
-            progress = Progress(**json.loads(content["progress"]))
+            progress = Progress(**parse_json(content["progress"]))
             for name, parameter in model.named_parameters():
                 with torch.no_grad():
                     parameter.copy_(stored.get_tensor(f"weight.{name}"))

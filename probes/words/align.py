@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,7 +29,8 @@ class Tokenizer(Protocol):
 class Tokens:
     """One tokenised text: ids and, for each, its (start, end) characters; specials have (0, 0).
 
-    ``spell`` returns what some of the ids spell; without it, spelling is not checked.
+    ``spell`` returns what some of the ids spell; without it, spelling is not checked. ``most`` is
+    how many tokens the model takes.
     """
 
     text: str
@@ -36,6 +38,7 @@ class Tokens:
     offsets: tuple[tuple[int, int], ...]
     special: tuple[bool, ...]
     spell: Callable[[tuple[int, ...]], str] | None = field(default=None, compare=False, repr=False)
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
             offsets=tuple((int(start), int(end)) for start, end in offsets),
             special=tuple(bool(flag) for flag in special),
             spell=spell,
+            most=float(getattr(tokenizer, "model_max_length", math.inf)),
         )
         for text, ids, offsets, special in zip(
             texts,
@@ -100,13 +104,18 @@ def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
     ------
     AlignmentError
         If the span is empty or outside the text, no token covers it, a token straddles its edge, or
-        the tokens do not spell the word (it became "<unk>", or lost letters).
+        the tokens do not spell the word (it became "<unk>", or lost letters), or the text has more
+        tokens than the model takes.
     """
     start, end = span
     word = tokens.text[start:end]
     if not 0 <= start < end <= len(tokens.text):
         raise AlignmentError(
             f"the span {span} lies outside the text of {len(tokens.text)} characters"
+        )
+    if len(tokens.ids) > tokens.most:
+        raise AlignmentError(
+            f"its sentence has {len(tokens.ids)} tokens, and the model takes {tokens.most:.0f}"
         )
     covering = [
         index

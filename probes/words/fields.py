@@ -45,6 +45,22 @@ def is_unspaced(letter: str) -> bool:
     return letter.isalpha() and unicodedata.name(letter, "").startswith(UNSPACED)
 
 
+def joins_words(outside: str, inside: str) -> bool:
+    """Return whether a sign beside a word makes it part of a longer one.
+
+    Letters, digits and marks do, except in scripts that put no space between words.
+
+    >>> [joins_words(sign, "t") for sign in ("a", "3", "\N{COMBINING TILDE}", ".", "网", "")]
+    [True, True, True, False, False, False]
+    """
+    return all(
+        sign != ""
+        and (unicodedata.category(sign)[0] == "M" or bool(re.match(r"\w", sign)))
+        and not is_unspaced(sign)
+        for sign in (outside, inside)
+    )
+
+
 def fill_fields(text: str, words: Mapping[str, str]) -> tuple[str, dict[str, Span]]:
     """Put words into the fields of a template.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ from probes.files import hash_json
 from probes.words.founding import FOUNDING_PAIRS
 from probes.words.tables import (
     Problem,
+    Skip,
     find_repeated,
+    leave_out,
     load_table,
-    raise_problems,
     require_limit,
 )
 
@@ -28,6 +30,9 @@ NUMERIC = (
 )
 APOSTROPHES = "'\u2019"
 HYPHENS = "-\u2010\u2011"
+LONGEST = 100
+JOINERS = "\u200c\u200d\u00b7\u05f3\u05f4\u30fb"
+"""Signs inside words: zero-width (non-)joiner, middle dots, geresh and gershayim."""
 
 
 def load_pairs(
@@ -35,6 +40,7 @@ def load_pairs(
     *,
     limit: int | None = None,
     seed: int = 0,
+    skip: Skip | None = None,
 ) -> pd.DataFrame:
     """Load a table of word pairs and check it.
 
@@ -49,6 +55,8 @@ def load_pairs(
         At most so many pairs, drawn with `seed`; the founding pair (network: neural, social; in
         Chinese 网络: 神经, 社交) is always among them where the table has it. The table's order is
         kept.
+    skip
+        Leaves out rows with faults, and hears of them; see `probes.words.tables.read_table`.
 
     Returns
     -------
@@ -59,16 +67,19 @@ def load_pairs(
     ------
     TableError
         If the table cannot be read or breaks the schema: words of letters of any script (with
-        hyphens, apostrophes and single inner spaces), two different modifiers, no pair and no
-        `pair_id` twice. Up to ten faults are told at once, each with its row.
+        hyphens, apostrophes and single inner spaces; composed and decomposed letters are the
+        same), two different modifiers, no pair and no `pair_id` twice. Up to ten faults are told at
+        once, each with its row.
     UsageError
         If `limit` is not a positive whole number.
     """
     require_limit(limit)
-    name, frame = load_table(source, SHIPPED, NEEDED, numeric=NUMERIC)
+    name, frame = load_table(source, SHIPPED, NEEDED, numeric=NUMERIC, skip=skip)
+    frame = frame.assign(**{column: frame[column].map(compose) for column in NEEDED})
     if "pair_id" not in frame.columns:
-        frame = frame.assign(pair_id=[f"p{row:05d}" for row in range(len(frame))])
-    raise_problems(name, [*_find_problems(frame), *find_repeated("pair_id", frame["pair_id"])])
+        frame = frame.assign(pair_id=[f"p{row:05d}" for row in frame.index])
+    problems = [*_find_problems(frame), *find_repeated("pair_id", frame["pair_id"])]
+    frame = leave_out(name, frame, problems, skip).reset_index(drop=True)
     first = ["pair_id", *NEEDED]
     frame = frame[first + [column for column in frame.columns if column not in first]]
     return frame if limit is None else _sample(frame, limit, seed)
@@ -88,21 +99,28 @@ def is_founding(frame: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([(head, frozenset((m1, m2))) in founding for head, m1, m2 in words], dtype=bool)
 
 
+def compose(word: Any) -> Any:
+    """Put a word's letters and marks together (NFC), so that a word is the same however typed."""
+    return unicodedata.normalize("NFC", word) if isinstance(word, str) else word
+
+
 def find_fault(word: object) -> str | None:
     """Return why `word` cannot stand in a sentence as one unit, or None if it can."""
     if not isinstance(word, str):
         return f"is a {type(word).__name__}, not text"
     if not word:
         return "is empty"
+    if len(word) > LONGEST:
+        return f"has {len(word)} letters: at most {LONGEST} are allowed"
     if word != word.strip():
         return "begins or ends with white space"
     for here, after in zip(word, word[1:] + " ", strict=True):
         kind = unicodedata.category(here)[0]
-        if kind not in "LM" and here not in APOSTROPHES + HYPHENS + " ":
+        if kind not in "LM" and here not in APOSTROPHES + HYPHENS + JOINERS + " ":
             return f"holds {here!r}: letters, hyphens, apostrophes and single spaces are allowed"
         if here == after == " ":
             return "holds two spaces in a row"
-    if unicodedata.category(word[0])[0] != "L" or word[-1] in HYPHENS:
+    if unicodedata.category(word[0])[0] != "L" or word[-1] in HYPHENS + JOINERS:
         return "begins or ends with something other than a letter"
     return None
 
@@ -110,7 +128,7 @@ def find_fault(word: object) -> str | None:
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
     pairs: dict[tuple[str, frozenset[str]], int] = {}
     columns = [frame[column] for column in NEEDED]
-    for row, (head, m1, m2) in enumerate(zip(*columns, strict=True), start=2):
+    for row, head, m1, m2 in zip(frame.index + 2, *columns, strict=True):
         faults = 0
         for column, word in zip(NEEDED, (head, m1, m2), strict=True):
             if fault := find_fault(word):

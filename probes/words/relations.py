@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from probes.words.pairs import find_fault
+from probes.words.pairs import compose, find_fault
 from probes.words.tables import Problem, load_table, raise_problems, require_limit
 from probes.words.word_templates import PARTS_OF_SPEECH
 
@@ -35,7 +35,7 @@ def load_relations(
     ------
     TableError
         If the table cannot be read or breaks the schema: known parts of speech, words of letters,
-        two different words, a control other than both.
+        two different words, a control other than both, no pair of a relation twice.
     UsageError
         If `limit` is not a positive whole number.
     """
@@ -43,6 +43,8 @@ def load_relations(
     name, frame = load_table(source, SHIPPED, NEEDED, numeric=NUMERIC)
     if CONTROL not in frame:
         frame[CONTROL] = ""
+    words = (*NEEDED[2:], CONTROL)
+    frame = frame.assign(**{column: frame[column].map(compose) for column in words})
     raise_problems(name, _find_problems(frame))
     if limit is None:
         return frame
@@ -61,6 +63,7 @@ def sample_groups(
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
     columns = [frame[column] for column in (*NEEDED, CONTROL)]
+    first: dict[tuple[str, str, frozenset[str]], int] = {}
     for row, (relation, pos, w1, w2, control) in enumerate(zip(*columns, strict=True), start=2):
         if relation == "":
             yield Problem(row, "relation", relation, "is empty")
@@ -74,3 +77,7 @@ def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
             yield Problem(row, "w2", w2, "is the same word as w1")
         elif control in (w1, w2):
             yield Problem(row, CONTROL, control, "is the same word as w1 or w2")
+        pair = (relation, pos, frozenset((w1, w2)))
+        if pair in first:
+            yield Problem(row, "w1", f"{w1} / {w2}", f"repeats the pair of row {first[pair]}")
+        first.setdefault(pair, row)

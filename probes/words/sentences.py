@@ -6,8 +6,8 @@ their words are an event. A word may come any number of times, and one more ofte
 
 from __future__ import annotations
 
-import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from math import isnan
@@ -17,7 +17,9 @@ from typing import Any
 import pandas as pd
 
 from probes.errors import TableError
-from probes.words.fields import Span, is_unspaced
+from probes.files import parse_json
+from probes.words.fields import Span, joins_words
+from probes.words.pairs import compose
 from probes.words.tables import (
     Problem,
     name_source,
@@ -52,7 +54,8 @@ def load_sentences(source: str | Path | pd.DataFrame) -> pd.DataFrame:
           marked words. Rows of one sentence may name different ones: those of the same belong
           together. Without it, what attends is the token that follows the last marked word.
 
-        Capitals count: "Neural" and "neural" are two words.
+        Capitals count: "Neural" and "neural" are two words. Composed and decomposed letters do not:
+        ``word`` comes back composed, and characters count in the text as it is.
 
     Returns
     -------
@@ -88,10 +91,11 @@ def load_sentences(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         **{"query_start": [start for start, _ in asked], "query_end": [end for _, end in asked]},
     }
     texts = frame["sentence"]
+    asked_texts = list(zip(texts, asked, strict=True))
     frame = frame.assign(
         **spans,
-        word=[text[slice(*span)] for text, span in zip(texts, marked, strict=True)],
-        query=[text[max(0, a) : max(0, b)] for text, (a, b) in zip(texts, asked, strict=True)],
+        word=[compose(text[slice(*span)]) for text, span in zip(texts, marked, strict=True)],
+        query=[compose(text[max(0, a) : b]) if b > 0 else "" for text, (a, b) in asked_texts],
     )
     return frame[[*COLUMNS, *(column for column in frame if column not in COLUMNS)]]
 
@@ -120,6 +124,7 @@ def mark_treebank(words: pd.DataFrame, *, before_head: bool = True) -> pd.DataFr
     """
     first = words.groupby("text")["sentence"].transform("min")
     words = words[words["sentence"] == first]  # what comes twice counts once
+    words = words[words["lost"] == ""]
     heads = words.set_index(["sentence", "word_number"])[["start", "end"]]
     marked = words[words["upos"].isin(CONTENT) & (words["head_number"] > 0)]
     if before_head:
@@ -158,24 +163,24 @@ def find_word(text: str, word: str) -> list[Span]:
     >>> find_word("The art of the cartoon art.", "art")
     [(4, 7), (23, 26)]
     """
-    places = [match.start() for match in re.finditer(f"(?={re.escape(word)})", text)]
-    return [
-        (start, start + len(word)) for start in places if _is_whole(text, start, start + len(word))
-    ]
+    # Letters and marks may be together in the one and apart in the other.
+    forms = {word, *(unicodedata.normalize(form, word) for form in ("NFC", "NFD"))}
+    places = {
+        (match.start(), match.start() + len(form))
+        for form in forms
+        for match in re.finditer(f"(?={re.escape(form)})", text)
+    }
+    return sorted(place for place in places if _is_whole(text, *place))
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
     return not any(
-        _is_of_word(outside) and _is_of_word(inside)
+        joins_words(outside, inside)
         for outside, inside in (
             (text[start - 1 : start], text[start : start + 1]),
             (text[end : end + 1], text[end - 1 : end]),
         )
     )
-
-
-def _is_of_word(sign: str) -> bool:
-    return bool(re.match(r"\w", sign)) and not is_unspaced(sign)
 
 
 def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
@@ -194,8 +199,8 @@ def _read(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise TableError(f"{path}, line {number}, is not JSON: {error}.") from error
         if not isinstance(row, dict):
             raise TableError(
@@ -239,7 +244,7 @@ def _find_span(text: str, word: str, start: float, end: float) -> tuple[Span | N
                 f"has the characters {span[0]} to {span[1]}, and its sentence {len(text)} of them"
             )
         there = text[slice(*span)]
-        if word and there != word:
+        if word and compose(there) != compose(word):
             return None, f"is not what stands at the characters {span[0]} to {span[1]}: {there!r}"
         if there != there.strip():
             return None, f"has characters that begin or end with white space: {there!r}"

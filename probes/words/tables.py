@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,10 @@ from probes.errors import TableError, UsageError
 SUFFIXES = (".tsv", ".csv", ".parquet")
 MARKER = "compound_pairs.tsv"  # a folder without it is somebody else's `data`
 SHOWN = 10  # problems told in one error
+
+
+Skip = Callable[[str], None]
+"""Hears, in words, of rows that are left out because of their faults."""
 
 
 class Problem(NamedTuple):
@@ -63,7 +67,9 @@ def find_table(
     return source
 
 
-def read_table(source: str | Path | pd.DataFrame, *, numeric: Collection[str] = ()) -> pd.DataFrame:
+def read_table(
+    source: str | Path | pd.DataFrame, *, numeric: Collection[str] = (), skip: Skip | None = None
+) -> pd.DataFrame:
     """Read a table from a TSV, CSV or parquet file, or take a DataFrame.
 
     Cells of text are kept as they stand, so that words such as "null", "nan" and "true" survive;
@@ -76,6 +82,9 @@ def read_table(source: str | Path | pd.DataFrame, *, numeric: Collection[str] = 
         A path, whose suffix says the format, or a frame, which is copied.
     numeric
         Names of columns to convert to float64 where they are present; an empty cell becomes NaN.
+    skip
+        Leaves out rows that are ragged or hold no number where one must be, and hears of them; the
+        index of the others stays. Without it they are refused.
 
     Raises
     ------
@@ -86,17 +95,18 @@ def read_table(source: str | Path | pd.DataFrame, *, numeric: Collection[str] = 
     if isinstance(source, pd.DataFrame):
         name, frame = "the given DataFrame", source.reset_index(drop=True)
     else:
-        name, frame = str(source), _read_file(Path(source))
+        name, frame = str(source), _read_file(Path(source), skip)
     _check_header(name, list(frame.columns))
+    problems: list[Problem] = []
     columns = {
-        column: _read_numbers(name, column, frame[column])
+        column: _read_numbers(column, frame[column], problems)
         if column in numeric
         else frame[column]
         if is_numeric_dtype(frame[column])
         else _read_text(frame[column])
         for column in frame.columns
     }
-    return pd.DataFrame(columns, index=frame.index)
+    return leave_out(name, pd.DataFrame(columns, index=frame.index), problems, skip)
 
 
 def load_table(
@@ -105,12 +115,13 @@ def load_table(
     needed: Sequence[str],
     *,
     numeric: Collection[str] = (),
+    skip: Skip | None = None,
 ) -> tuple[str, pd.DataFrame]:
     """Read a shipped table by its name, or any other, and see that it has what is needed.
 
     Parameters
     ----------
-    source, numeric
+    source, numeric, skip
         See `read_table`.
     shipped
         The names of shipped tables that may be given.
@@ -127,7 +138,7 @@ def load_table(
         If the table cannot be read, lacks a column or has no rows.
     """
     table = find_table(source, shipped)
-    name, frame = name_source(table), read_table(table, numeric=numeric)
+    name, frame = name_source(table), read_table(table, numeric=numeric, skip=skip)
     require_columns(name, frame, needed)
     return name, frame
 
@@ -138,10 +149,10 @@ def require_limit(limit: int | None) -> None:
         raise UsageError(f"limit is {limit!r}: a whole number of pairs, 1 or more, was expected.")
 
 
-def find_repeated(column: str, names: Iterable[object]) -> Iterator[Problem]:
+def find_repeated(column: str, names: pd.Series) -> Iterator[Problem]:
     """Find the cells of a column of names that are empty or that repeat one above."""
     first: dict[object, int] = {}
-    for row, name in enumerate(names, start=2):
+    for row, name in zip(names.index + 2, names, strict=True):
         if not str(name).strip():
             yield Problem(row, column, name, "is empty")
         elif name in first:
@@ -180,18 +191,44 @@ def require_columns(name: str, frame: pd.DataFrame, needed: Sequence[str]) -> No
 def raise_problems(name: str, problems: Iterable[Problem]) -> None:
     """Raise one TableError that tells the first problems by row; return if there are none."""
     found = sorted(problems, key=lambda problem: problem.row)
-    if not found:
-        return
-    lines = [f"  row {p.row}, column {p.column}: {p.value!r} {p.reason}" for p in found[:SHOWN]]
-    if len(found) > SHOWN:
-        lines.append(f"  and {len(found) - SHOWN} more")
-    count = f"{len(found)} problem{'s' * (len(found) > 1)}"
-    raise TableError(
-        f"{name} has {count} (row 1 is the header):\n" + "\n".join(lines) + "\nMend the table."
-    )
+    if found:
+        count = f"{len(found)} problem{'s' * (len(found) > 1)}"
+        raise TableError(
+            f"{name} has {count} (row 1 is the header):\n{_list_problems(found, SHOWN)}\n"
+            "Mend the table."
+        )
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def leave_out(
+    name: str, frame: pd.DataFrame, problems: Iterable[Problem], skip: Skip | None
+) -> pd.DataFrame:
+    """Return `frame` without the rows that have problems, and tell `skip` how many and which.
+
+    Rows are known by their index, which counts from 0 as in the file. Without `skip`, problems are
+    raised.
+    """
+    if skip is None:
+        raise_problems(name, problems)
+        return frame
+    found = sorted(problems, key=lambda problem: problem.row)
+    rows = {problem.row - 2 for problem in found}
+    if rows:
+        skip(
+            f"{name}: {len(rows)} row{'s' * (len(rows) > 1)} left out (row 1 is the header):\n"
+            f"{_list_problems(found, len(found))}"
+        )
+    kept = frame[~frame.index.isin(rows)]
+    if rows and kept.empty:
+        raise TableError(f"{name} has no row without a fault. Mend the table.")
+    return kept
+
+
+def _list_problems(found: Sequence[Problem], shown: int) -> str:
+    lines = [f"  row {p.row}, column {p.column}: {p.value!r} {p.reason}" for p in found[:shown]]
+    return "\n".join(lines + [f"  and {len(found) - shown} more"] * (len(found) > shown))
+
+
+def _read_file(path: Path, skip: Skip | None) -> pd.DataFrame:
     if path.suffix.lower() not in SUFFIXES:
         raise TableError(
             f"{path} ends in {path.suffix or 'nothing'}: a table ends in {', '.join(SUFFIXES)}."
@@ -204,7 +241,7 @@ def _read_file(path: Path) -> pd.DataFrame:
             return pd.read_parquet(io.BytesIO(content)).reset_index(drop=True)
         except Exception as error:  # pyarrow raises many kinds
             raise TableError(f"{path} is not a parquet file that can be read: {error}") from error
-    return _parse(path, content)
+    return _parse(path, content, skip)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -227,7 +264,7 @@ def _decode(path: Path, content: bytes) -> str:
         ) from error
 
 
-def _parse(path: Path, content: bytes) -> pd.DataFrame:
+def _parse(path: Path, content: bytes, skip: Skip | None) -> pd.DataFrame:
     lines = io.StringIO(_decode(path, content), newline="")
     reader = (
         csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -235,19 +272,27 @@ def _parse(path: Path, content: bytes) -> pd.DataFrame:
         else csv.reader(lines, strict=True)
     )
     try:
-        header, *rows = reader
+        header, *rows = [*reader] or [[]]
     except csv.Error as error:
         raise TableError(f"{path} is malformed near line {reader.line_num}: {error}.") from error
     while rows and not rows[-1]:
         rows.pop()
+    width = len(header)
     for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
+        if skip is None and len(row) != width:
             raise TableError(
-                f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}. "
+                f"{path}, row {number}: {len(row)} cells, but the header has {width}. "
                 "Give every row as many cells as the header."
             )
-    frame = pd.DataFrame(rows, columns=range(len(header)), dtype=object)
-    return frame.set_axis(pd.Index(header, dtype=object), axis="columns")
+    problems = [
+        Problem(number, "all", "\t".join(row), f"has {len(row)} cells, not {width} as the header")
+        for number, row in enumerate(rows, start=2)
+        if len(row) != width
+    ]
+    cells = [(row + [""] * width)[:width] for row in rows]
+    frame = pd.DataFrame(cells, columns=range(width), dtype=object)
+    frame = frame.set_axis(pd.Index(header, dtype=object), axis="columns")
+    return leave_out(str(path), frame, problems, skip)
 
 
 def _check_header(name: str, columns: list[object]) -> None:
@@ -264,9 +309,9 @@ def _read_text(cells: pd.Series) -> pd.Series:
     )
 
 
-def _read_numbers(name: str, column: str, cells: pd.Series) -> pd.Series:
-    numbers, problems = [], []
-    for row, cell in enumerate(cells, start=2):
+def _read_numbers(column: str, cells: pd.Series, problems: list[Problem]) -> pd.Series:
+    numbers = []
+    for row, cell in zip(cells.index + 2, cells, strict=True):
         if pd.isna(cell) or cell == "":
             numbers.append(math.nan)
             continue
@@ -277,5 +322,4 @@ def _read_numbers(name: str, column: str, cells: pd.Series) -> pd.Series:
         if not math.isfinite(number):
             problems.append(Problem(row, column, cell, "is not a finite number"))
         numbers.append(number)
-    raise_problems(name, problems)
     return pd.Series(numbers, index=cells.index, dtype="float64")

@@ -5,7 +5,7 @@ Where slices begin depends on the files and on the wanted size, never on who rea
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from probes.errors import TableError
-from probes.files import hash_file
+from probes.files import hash_file, parse_json
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 PASSAGE = 16 << 10
 """Bytes of a plain text that are read, and tokenised, at a time."""
 
 _SPACES = b" \n\t\r"
+_SPACE = re.compile(r"\s")
 _FARTHEST = 4096  # bytes in which a space is looked for; scripts without spaces are cut anywhere
 
 
@@ -27,7 +28,7 @@ _FARTHEST = 4096  # bytes in which a space is looked for; scripts without spaces
 class TextSlice:
     """A part of one file: bytes `start` to `end` of txt and jsonl, rows of parquet.
 
-    What begins inside belongs to it: a line of jsonl, or for plain text a word.
+    What begins inside belongs to it: a passage of a line of jsonl, or for plain text a word.
     """
 
     path: str
@@ -100,7 +101,7 @@ def read_slice(part: TextSlice, *, column: str = "text") -> Iterator[tuple[int, 
     """Yield the passages of a slice, each with the number of its document within the slice.
 
     A plain text file is one document, read `PASSAGE` bytes at a time and cut before a space; a line
-    of jsonl and a row of parquet are one document and one passage.
+    of jsonl and a row of parquet are a document each, of passages of about as many characters.
 
     Raises
     ------
@@ -155,19 +156,47 @@ def _find_cut(stream: BinaryIO, at: int, size: int) -> int:
 
 def _read_lines(path: Path, part: TextSlice, column: str) -> Iterator[tuple[int, str]]:
     with path.open("rb") as stream:
-        if part.start:
-            stream.seek(part.start - 1)
-            stream.readline()  # the end of a line that began before
+        stream.seek(_find_line(stream, part.start))
         number = 0
         while (at := stream.tell()) < part.end and (line := stream.readline()):
-            if line.strip():
-                yield number, _read_record(path, at, line, column)
-                number += 1
+            if not line.strip():
+                continue
+            text = _read_record(path, at, line, column)
+            passages = [
+                passage
+                for start, passage in _cut_passages(text)
+                if part.start <= at + start * len(line) // max(1, len(text)) < part.end
+            ]
+            yield from ((number, passage) for passage in passages)
+            number += bool(passages)
+
+
+def _find_line(stream: BinaryIO, at: int) -> int:
+    """Return where the line begins that byte `at` is in."""
+    while at > 0:
+        before = max(0, at - PASSAGE)
+        stream.seek(before)
+        place = stream.read(at - before).rfind(b"\n")
+        if place >= 0:
+            return before + place + 1
+        at = before
+    return 0
+
+
+def _cut_passages(text: str) -> Iterator[tuple[int, str]]:
+    """Cut a long text before white space; yield where each passage begins, and the passage."""
+    start = 0
+    while len(text) - start > PASSAGE:
+        space = _SPACE.search(text, start + PASSAGE, start + PASSAGE + _FARTHEST)
+        end = space.start() if space else start + PASSAGE
+        yield start, text[start:end]
+        start = end
+    yield start, text[start:]
 
 
 def _read_record(path: Path, at: int, line: bytes, column: str) -> str:
     try:
-        text = json.loads(line)[column]
+        text = parse_json(line)[column]
         if isinstance(text, str):
             return text
     except (ValueError, KeyError, TypeError):
@@ -188,7 +217,7 @@ def _read_rows(path: Path, part: TextSlice, column: str) -> Iterator[tuple[int, 
             for batch in table.iter_batches(64, row_groups=[group], columns=[column]):
                 for text in batch.column(0).to_pylist():
                     if part.start <= row < part.end and text is not None:
-                        yield number, str(text)
+                        yield from ((number, passage) for _, passage in _cut_passages(str(text)))
                         number += 1
                     row += 1
         first += n_rows

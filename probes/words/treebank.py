@@ -5,19 +5,24 @@ Format: https://universaldependencies.org/format.html. Read by the package ``con
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from probes.errors import TableError
+from probes.words.fields import joins_words
 from probes.words.tables import read_text
 
 SPLITS = ("train", "dev", "test")
 COLUMNS = (
     *("sentence", "sentence_id", "text", "word_number", "word", "start", "end"),
-    *("lemma", "upos", "deprel", "head_number", "head_word", "head_distance", "split"),
+    *("lemma", "upos", "deprel", "head_number", "head_word", "head_distance", "split", "lost"),
 )
+LOST = (-1, -1)
+WITHHELD = "_"
+"""The form of a word that a treebank may not publish."""
 
 
 def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
@@ -37,7 +42,8 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         ``sentence`` (from 0), ``sentence_id``, ``text``, ``word_number`` (from 1), ``word``, its
         ``start`` and ``end`` characters in `text`, ``lemma``, ``upos``, ``deprel`` (without
         subtype), ``head_number`` (0 for the root), ``head_word``, ``head_distance`` (in words,
-        above 0 if the head stands after the word; missing for the root), ``split``. Words inside a
+        above 0 if the head stands after the word; missing for the root), ``split``, and ``lost``:
+        why a word has no characters (``start`` and ``end`` are -1), else "". Words inside a
         contraction ("du" = "de" + "le") have no characters of their own and are left out, as are
         punctuation marks.
 
@@ -57,12 +63,12 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         raise TableError(f"{path} is not in the CoNLL-U format: a word has fewer than 10 fields.")
     rows = []
     for number, sentence in enumerate(sentences):
-        text, spans = _find_spans(sentence)
+        text, spans, lost = _find_spans(sentence)
         forms = {token["id"]: token["form"] for token in sentence}
         for token in sentence:
-            span = spans.get(token["id"]) if isinstance(token["id"], int) else None
-            if span is None or token["upos"] == "PUNCT":
+            if token["upos"] == "PUNCT" or token["id"] not in {*spans, *lost}:
                 continue
+            span = spans.get(token["id"], LOST)
             head = token["head"] or 0
             rows.append(
                 (
@@ -71,6 +77,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
                     (token["deprel"] or "").partition(":")[0],
                     *(head, forms.get(head, "")),
                     *(float(head - token["id"]) if head else None, split),
+                    lost.get(token["id"], ""),
                 )
             )
     if not rows:
@@ -84,7 +91,8 @@ def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     folder
-        With ``*train.conllu``, ``*test.conllu`` and, as a rule, ``*dev.conllu``.
+        With ``*train.conllu``, ``*test.conllu`` and, as a rule, ``*dev.conllu``; or a single
+        ``.conllu`` file, which has no splits.
 
     Returns
     -------
@@ -97,6 +105,8 @@ def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
         If there is not one file to train on and one to test, or one of them cannot be read.
     """
     tables: list[pd.DataFrame] = []
+    if Path(folder).is_file():
+        return read_treebank(folder)
     for split in SPLITS:
         files = sorted(Path(folder).glob(f"*{split}.conllu"))
         if len(files) > 1 or (not files and split != "dev"):
@@ -110,8 +120,13 @@ def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]]]:
-    """Return the text and the characters of every word that has some of its own."""
+def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]], dict[int, str]]:
+    """Return the text, the characters of the words in it, and why other words have none.
+
+    A word stands where the words and ``SpaceAfter`` put it. Where the text differs from that, the
+    two are aligned character by character, and a word counts as found if all of it is there, in
+    one piece, and not inside of a longer word.
+    """
     surface = []  # (id, form, space after?) of what stands in the text
     inside: set[int] = set()
     for token in sentence:
@@ -121,14 +136,47 @@ def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]]]:
             continue
         space = (token["misc"] or {}).get("SpaceAfter") != "No"
         surface.append((token["id"], token["form"], space))
-    built = "".join(form + " " * space for _, form, space in surface).rstrip()
-    text = str(sentence.metadata.get("text", built))
-    spans, end = {}, 0
+    built, places = "", {}
+    for key, form, space in surface:
+        places[key] = (len(built), len(built) + len(form))
+        built += form + " " * space
+    text = str(sentence.metadata.get("text", built.rstrip()))
+    moved = _align_characters(built, text)
+    spans: dict[int, tuple[int, int]] = {}
+    lost: dict[int, str] = {}
     for key, form, _ in surface:
-        start = text.find(form, end)
-        if start < 0:
+        if not isinstance(key, int):
             continue
-        end = start + len(form)
-        if isinstance(key, int):
-            spans[key] = (start, end)
-    return text, spans
+        start, end = places[key]
+        found = (moved[start], moved[end - 1] + 1)
+        if form == WITHHELD:
+            lost[key] = "its form is withheld"
+        elif (
+            any(moved[place] - found[0] != place - start for place in range(start, end))
+            or found[0] < 0
+            or not _is_whole(text, found, before=moved[start - 1 : start], after=moved[end:][:1])
+        ):
+            lost[key] = "it does not stand in the text of its sentence"
+        else:
+            spans[key] = found
+    return text, spans, lost
+
+
+def _align_characters(built: str, text: str) -> list[int]:
+    """Return where every character of `built` is in `text`; -1 where it is not."""
+    if text.startswith(built.rstrip()):
+        return list(range(len(built)))
+    moved = [-1] * len(built)
+    for match in SequenceMatcher(None, built, text, autojunk=False).get_matching_blocks():
+        moved[match.a : match.a + match.size] = range(match.b, match.b + match.size)
+    return moved
+
+
+def _is_whole(text: str, span: tuple[int, int], *, before: list[int], after: list[int]) -> bool:
+    """Say whether beside a word are other signs than of words, or its neighbours in the file."""
+    start, end = span
+    left, right = text[start - 1 : start], text[end : end + 1]
+    return not (
+        (joins_words(left, text[start]) and before != [start - 1])
+        or (joins_words(right, text[end - 1]) and after != [end])
+    )

@@ -20,6 +20,9 @@ SHIPPED = ("templates_words",)
 PARTS_OF_SPEECH = ("n", "v", "a")
 """Noun, verb, adjective."""
 
+UNKNOWN = "x"
+"""Words of any kind, or of an unknown one."""
+
 ATTENDING = re.compile(r"\{word\} \[([^\[\]{}\s]+)\]")
 
 
@@ -31,8 +34,8 @@ def load_word_templates(
     Parameters
     ----------
     source
-        "templates_words", a path or a frame, with the columns ``template_id``, ``pos`` (n, v or a)
-        and ``text``.
+        "templates_words", a path or a frame, with the columns ``template_id``, ``pos`` (n, v, a,
+        or x for words of any kind) and ``text``.
     count
         How many for each part of speech, from the table's top; all parts must have as many.
 
@@ -92,7 +95,7 @@ def find_word_template_fault(text: str) -> str | None:
 
 def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
     for row, (pos, text) in enumerate(zip(frame["pos"], frame["text"], strict=True), start=2):
-        if pos not in PARTS_OF_SPEECH:
-            yield Problem(row, "pos", pos, f"is none of {', '.join(PARTS_OF_SPEECH)}")
+        if pos not in (*PARTS_OF_SPEECH, UNKNOWN):
+            yield Problem(row, "pos", pos, f"is none of {', '.join((*PARTS_OF_SPEECH, UNKNOWN))}")
         if fault := find_word_template_fault(str(text)):
             yield Problem(row, "text", text, fault)

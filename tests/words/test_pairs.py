@@ -140,3 +140,48 @@ def test_hash_tells_content_and_order_but_no_other_column() -> None:
     others = [pairs.iloc[::-1], pairs.iloc[:2], pairs.assign(head=["networks", "dog", "bank"])]
     others.append(pairs.rename(columns={"m1": "m2", "m2": "m1"}))
     assert len({expected, *map(hash_pairs, others)}) == 5
+
+
+def test_a_word_is_the_same_however_it_is_typed():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    with pytest.raises(TableError, match=r"m2.*is the same word as m1"):
+        load_pairs(frame(("net", composed, apart)))
+    with pytest.raises(TableError, match=r"row 3, column m1: .*repeats the pair of row 2"):
+        load_pairs(frame(("net", composed, "tea"), ("net", "tea", apart)))
+    assert load_pairs(frame(("net", apart, "tea")))["m1"].tolist() == [composed]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "col\u00b7lega",
+        "\u0635\u0647\u200cى",
+        "\u0d23\u0d4d\u200dമ",
+        "\u05e6\u05d4\u05f4\u05dc",
+        "न\u093f",
+    ],
+)
+def test_signs_inside_words_are_letters(word):
+    assert load_pairs(frame(("net", word, "tea")))["m1"].tolist() == [word]
+
+
+def test_rows_with_faults_can_be_left_out(tmp_path):
+    path = tmp_path / "pairs.csv"
+    rows = ["net,hot,cold,1", "net,h0t,cold,2", "net,hot,warm,x", "net,hot", "net,cold,hot,5"]
+    path.write_text("head,m1,m2,glove_cos\n" + "\n".join([*rows, "net,dry,wet,6"]) + "\n")
+    with pytest.raises(TableError, match="row 5: 2 cells"):
+        load_pairs(path)
+    said = []
+    found = load_pairs(path, skip=said.append)
+    assert found["m1"].tolist() == ["hot", "dry"]
+    assert found["pair_id"].tolist() == ["p00000", "p00005"]
+    assert found.index.tolist() == [0, 1]
+    told = "\n".join(said)
+    assert "row 5, column all: 'net\\thot' has 2 cells, not 4 as the header" in told
+    assert "row 4, column glove_cos: 'x' is not a finite number" in told
+    assert "row 3, column m1: 'h0t' holds '0'" in told
+    assert "row 6, column m1: 'cold / hot | net' repeats the pair of row 2" in told
+    assert ": 2 rows left out" in told
+    path.write_text("head,m1,m2\nnet,h0t,cold\n")
+    with pytest.raises(TableError, match="no row without a fault"):
+        load_pairs(path, skip=said.append)

@@ -173,3 +173,12 @@ def test_a_treebank_becomes_marked_words(tmp_path):
     path.write_text("1\tfox\tfox\tNOUN\t_\t_\t0\troot\t_\t_\n\n")
     with pytest.raises(TableError, match="no head on which two content words depend"):
         mark_treebank(read_treebank(path))
+
+
+def test_composed_and_decomposed_letters_are_one_word():
+    apart, composed = "cafe\u0301", "caf\u00e9"
+    text = f"The {apart} and the tea {composed}s shop"
+    found = load_sentences(pd.DataFrame({"sentence": [text] * 2, "word": [composed, "tea"]}))
+    assert found["word"].tolist() == [composed, "tea"]
+    assert found["start"].tolist() == [4, 18]
+    assert find_word(f"the {apart}", "cafe") == []  # its mark makes it another word

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probes.errors import TableError
 from probes.words import text_slices
-from probes.words.text_slices import TextSlice, cut_texts, list_texts, read_slice
+from probes.words.text_slices import PASSAGE, TextSlice, cut_texts, list_texts, read_slice
 
 TEXT = st.text(st.sampled_from("ab \n\tßü語😀"), min_size=0, max_size=300)
 
@@ -121,3 +121,21 @@ def test_refusals(tmp_path):
         (tmp_path / "c.jsonl").write_text('{"text": "a"}\n' + line)
         with pytest.raises(TableError, match=r"the line at byte 14 of .*c\.jsonl is no JSON"):
             list(read_slice(TextSlice(str(tmp_path / "c.jsonl"), 0, 99)))
+
+
+def test_a_long_line_is_shared_out_and_read_in_passages(tmp_path):
+    long = " ".join(f"word{n}" for n in range(20_000))
+    records = ["one", long, "", "two words", "x" * 40_000, "three"]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in records) + "\n")
+    shards = cut_texts([path], size=20_000)
+    assert len(shards) > 8
+    found = [list(read_slice(part)) for shard in shards for part in shard]
+    assert all(found)  # no shard is empty
+    passages = [text for part in found for _, text in part]
+    assert max(map(len, passages)) <= PASSAGE + 4096
+    assert "".join(passages) == "".join(records)
+    assert [number for number, _ in found[0]] == [0] + [1] * (len(found[0]) - 1)
+    whole = list(read_slice(TextSlice(str(path), 0, path.stat().st_size)))
+    assert "".join(text for number, text in whole if number == 1) == long
+    assert {number for number, _ in whole} == set(range(6))

@@ -60,3 +60,57 @@ def test_refuses(tmp_path):
     odd.write_text("1\tThe\n\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"not in the CoNLL-U format|no word"):
         read_treebank(odd)
+
+
+def write(folder, *tokens, text=None):
+    """Write a sentence of (form, misc) tokens; a form may begin with an id of its own."""
+    lines = [] if text is None else [f"# text = {text}"]
+    number = 0
+    for form, misc in tokens:
+        if "\t" in form:
+            lines.append(f"{form}\t_\t_\t_\t_\t_\t_\t_\t{misc}")
+            continue
+        number += 1
+        lines.append(f"{number}\t{form}\t{form}\tNOUN\t_\t_\t0\troot\t_\t{misc}")
+    path = folder / "one.conllu"
+    path.write_text("\ufeff" + "\n".join(lines) + "\n\n", encoding="utf-8")
+    return path
+
+
+def test_a_word_is_not_found_inside_another(tmp_path):
+    path = write(tmp_path, ("The", "_"), ("cat", "_"), ("sat", "_"), text="The catapult sat")
+    words = read_treebank(path).set_index("word")
+    assert words.loc["The", ["start", "end"]].tolist() == [0, 3]
+    assert words.loc["sat", ["start", "end"]].tolist() == [13, 16]
+    assert words.loc["cat", ["start", "end"]].tolist() == [-1, -1]
+    assert words.loc["cat", "lost"] == "it does not stand in the text of its sentence"
+    again = write(tmp_path, ("catapult", "_"), ("cat", "_"), text="catapult  cat")
+    assert read_treebank(again)["start"].tolist() == [0, 10]
+
+
+def test_words_without_a_space_between_them_are_found(tmp_path):
+    tokens = (("can", "SpaceAfter=No"), ("not", "_"), ("stop", "SpaceAfter=No"), ("!", "_"))
+    for text in (None, "cannot stop!", "cannot  stop!"):
+        words = read_treebank(write(tmp_path, *tokens, text=text))
+        shift = 1 if text == "cannot  stop!" else 0
+        assert words["start"].tolist()[:3] == [0, 3, 7 + shift]
+        assert (words["lost"] == "").all()
+
+
+def test_withheld_forms_and_contractions(tmp_path):
+    path = write(tmp_path, ("_", "_"), ("dog", "_"), text="_ dog")
+    words = read_treebank(path)
+    assert words["lost"].tolist() == ["its form is withheld", ""]
+    assert words["start"].tolist() == [-1, 2]
+    path = write(
+        tmp_path, ("1-2\tdu", "_"), ("de", "_"), ("le", "_"), ("pain", "_"), text="du pain"
+    )
+    words = read_treebank(path)
+    assert words["word"].tolist() == ["pain"]
+    assert words["start"].tolist() == [3]
+
+
+def test_a_single_file_has_no_splits(tmp_path):
+    words = read_treebank_splits(write(tmp_path, ("dog", "_"), ("runs", "_")))
+    assert words["word"].tolist() == ["dog", "runs"]
+    assert set(words["split"]) == {""}

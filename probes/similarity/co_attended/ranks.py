@@ -18,6 +18,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_finite, require_fraction
+from probes.stats.rounding import UNITS
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,12 @@ def stratum_means(
 def _find_ties(
     ordered: Int[np.ndarray, "row pair"],
 ) -> tuple[Int[np.ndarray, "row pair"], Int[np.ndarray, "row pair"]]:
-    """Return the first and the last place of the tie that each place belongs to."""
+    """Return the first and the last place of the tie that each place belongs to.
+
+    Neighbouring whole numbers are neighbouring float32 figures, which rounding may have parted.
+    """
     places = np.broadcast_to(np.arange(ordered.shape[1]), ordered.shape)
-    differs = ordered[:, 1:] != ordered[:, :-1]
+    differs = np.diff(ordered, axis=1) > UNITS
     if differs.all():
         return places, places
     edge = np.ones((len(ordered), 1), dtype=bool)

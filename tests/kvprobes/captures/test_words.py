@@ -12,6 +12,8 @@ import pytest
 from analyses import find_question
 from kvprobes.captures import words as word_captures
 from kvprobes.captures.find import find_word_captures, suits_words
+from kvprobes.captures.options import CaptureOptions
+from kvprobes.captures.pairs import capture_pairs
 from kvprobes.captures.words import capture_words
 from kvprobes.session import Session
 from probes.capture import CaptureSettings, capture, open_store, plan_capture
@@ -54,7 +56,8 @@ def captured(model_folder, tmp_path_factory):
 
 def write_scores(folder: Path) -> Path:
     path = folder / "My Scores.csv"
-    path.write_text("word1,word2,score\nold,new,1\nsun,moon,7\nrun,walk,5\nlaw,order,6\n")
+    rows = ["old,new,1,a,en", "sun,moon,7,n,en", "run,walk,5,v,en", "law,order,6,n,en"]
+    path.write_text("\n".join(["word1,word2,score,pos,language", *rows, ""]))
     return path
 
 
@@ -145,3 +148,24 @@ def test_scores_cannot_go_by_the_name_of_the_relations(session, tmp_path):
     with pytest.raises(UsageError, match="another name"):
         capture_words(session, human=[path], limit=2)
     assert not session.folder.capture_named("words").exists()
+
+
+def test_rows_with_faults_are_left_out_on_request(session, tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("word1,word2,score,pos\nsun,moon,7,n\nst4r,moon,1,n\nlaw,order,2,n\n")
+    with pytest.raises(TableError, match="row 3, column word1"):
+        capture_words(session, human=[path], limit=2)
+    said: list[str] = []
+    session.say = said.append
+    capture_words(session, human=[path], limit=2, skip_bad_rows=True)
+    capture = find_word_captures(session.folder)["bad"]
+    assert capture.table("pairs")["w1"].tolist() == ["sun", "law"]
+    assert set(capture.table("templates")["pos"]) == {"n"}
+    assert any(": 1 row left out" in line and "row 3, column word1" in line for line in said)
+
+
+def test_too_few_pairs_are_told_before_the_capture(model_folder, tmp_path):
+    said: list[str] = []
+    options = CaptureOptions(str(model_folder), "seed_pairs", "1", out=tmp_path / "few", limit=3)
+    capture_pairs(Session(options.folder, model=options.model, say=said.append), options)
+    assert said[0].startswith("3 distinct pairs of words are few")

@@ -16,6 +16,7 @@ from probes.similarity.co_attended.sentences import (
 )
 from probes.similarity.pairs import pair_cosines
 from probes.similarity.spaces import read_metrics, to_space
+from probes.stats.rounding import tolerance
 from tests.capture.context_examples import PAIRS, TEMPLATES, make_model
 from tests.similarity.captures import capture_tiny
 
@@ -77,7 +78,7 @@ def test_own_percentiles_equal_a_loop(model, store, events, layer):
     for name, metric in (("k", metrics.key), ("v", metrics.value)):
         vectors = store.read(name, 1).transpose(0, 1)
         placed = to_space(vectors, "functional", metric=metric, templates=events.group)
-        # The product's own cosines: two that are equal but for rounding must tie here as there.
+        # The product's own cosines: two that are equal but for rounding tie here as there.
         figures[name] = pair_cosines(placed, events.left, events.right)
     attention = store.read("attention", 1)
     found, geometry = layer.contributions, model.geometry
@@ -96,12 +97,13 @@ def test_own_percentiles_equal_a_loop(model, store, events, layer):
         weight = chosen * events.weight.float()
         for name, statistic in (("k", "key_percentile"), ("v", "value_percentile")):
             row = figures[name][head // geometry.group_size]
+            same = torch.isclose(row[:, None], row[None], rtol=tolerance(row.dtype), atol=0)
             percentile = torch.tensor(
                 [
                     100
                     * float(
                         sum(
-                            float(row[o] < row[e]) + float(row[o] == row[e]) / 2
+                            0.5 if same[o, e] else float(row[o] < row[e])
                             for o in range(n)
                             if events.stratum[o] == events.stratum[e]
                         )
