@@ -183,18 +183,22 @@ def judge(
     no = dict(zip(known, correct_holm([p for _, p in known.values()]), strict=True))
     few = ""
     if pairs is not None and pairs < FEWEST_PAIRS:
-        few = f"only {pairs} distinct pairs; {FEWEST_PAIRS} are needed"
+        counted = "is 1 distinct pair" if pairs == 1 else f"are {pairs} distinct pairs"
+        few = f"there {counted} of words, and {FEWEST_PAIRS} are needed"
     elif selected is not None and selected < FEWEST_SELECTED:
-        few = f"only {selected} distinct pairs are co-attended; {FEWEST_SELECTED} are needed"
+        few = (
+            f"a head attends to both words of {selected} distinct pairs, and {FEWEST_SELECTED} are "
+            "needed"
+        )
     answers = []
     for name, question in ANSWERS.items():
         if name not in known:
             answers.append(
-                Answer(name, question, "undetermined", math.nan, math.nan, "not measured")
+                Answer(name, question, "undetermined", math.nan, math.nan, "it was not measured")
             )
             continue
         verdict: Verdict = "undetermined"
-        reason = few or "neither side is shown"
+        reason = few or "the numbers allow both yes and no"
         if not few and yes[name] < LEVEL:
             verdict, reason = "yes", ""
         elif not few and no[name] < LEVEL:

@@ -22,7 +22,11 @@ WINDOW = 128
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """What is captured, of which model, and where; without `pairs` and `templates`, the usual."""
+    """What is captured, of which model, and where; without `pairs` and `templates`, the usual.
+
+    `sentences` (a table of marked words) or `treebank` (a file, or a folder with its splits) stand
+    in the place of word pairs; `limit` then counts sentences.
+    """
 
     model: str
     pairs: str | None = None
@@ -37,6 +41,8 @@ class CaptureOptions:
     human: tuple[Path, ...] = ()
     scheduler: str | None = None
     workers: int = 2
+    sentences: Path | None = None
+    treebank: Path | None = None
 
     @property
     def folder(self) -> ResultFolder:

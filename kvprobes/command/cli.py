@@ -20,7 +20,6 @@ from kvprobes.command.questions import (
 )
 from kvprobes.command.settings import gather_settings
 from kvprobes.results import ResultFolder
-from probes.errors import UsageError
 from probes.models.bundled import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -47,6 +46,8 @@ def run(
     human: given.Human = None,
     overwrite: given.Overwrite = False,
     key_stage: given.Stage = DEFAULT_STAGE,
+    sentences: given.Sentences = None,
+    treebank: given.Treebank = None,
     scheduler: given.Scheduler = None,
     workers: given.Workers = 2,
     asked: given.Set = None,
@@ -57,7 +58,7 @@ def run(
     from kvprobes import runner
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers)
+    options = CaptureOptions(*where, tuple(human or ()), scheduler, workers, sentences, treebank)
     with explaining_errors():
         folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
         _print_result(folder, as_json)
@@ -75,6 +76,7 @@ def capture(
     limit: given.Limit = None,
     overwrite: given.Overwrite = False,
     key_stage: given.Stage = DEFAULT_STAGE,
+    sentences: given.Sentences = None,
     treebank: given.Treebank = None,
     text: given.RunningText = None,
     column: given.Column = "text",
@@ -88,43 +90,26 @@ def capture(
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
 
-    With --treebank: at every word of a treebank. With --text: at every token of a running text, as
-    moments.
+    With --sentences: at the words you mark in sentences of your own. With --treebank: at every word
+    of a treebank. With --text: at every token of a running text, as moments.
     """
-    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.main import capture_main, refuse_mixed
     from kvprobes.captures.text import capture_running_text
-    from kvprobes.captures.treebank import capture_treebank
     from kvprobes.session import Session
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    options = CaptureOptions(*where, scheduler=scheduler, workers=workers)
+    options = CaptureOptions(*where, (), scheduler, workers, sentences, treebank)
     with explaining_errors():
-        _refuse_mixed(text, treebank, pairs, templates)
+        refuse_mixed(options, text=text)
         session = Session(options.folder, model=model, device=device, say=say)
         with options.open_cluster() as cluster:
             if text is not None:
                 of_text = TextOptions(text, column, window, rows, without_x, shard_bytes)
                 store = capture_running_text(session, options, of_text, cluster)
-            elif treebank is not None:
-                store = capture_treebank(session, options, treebank, cluster)
             else:
-                store = capture_pairs(session, options, cluster)
+                store = capture_main(session, options, cluster)
         if as_json:
             typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
-
-
-def _refuse_mixed(
-    text: Path | None, treebank: Path | None, pairs: str | None, templates: str | None
-) -> None:
-    """Refuse to capture more than one of a text, a treebank and word pairs in one command."""
-    named = {"--text": text, "--treebank": treebank, "--pairs": pairs, "--templates": templates}
-    told = [f"{name} {value}" for name, value in named.items() if value is not None]
-    if len(told) > 1 and (text is not None or treebank is not None):
-        raise UsageError(
-            f"{' and '.join(told)} were given together, but a command captures either word pairs "
-            "in templates, or a treebank, or a text. Run it once for each; all may have the same "
-            "--out."
-        )
 
 
 @app.command()

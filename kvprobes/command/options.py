@@ -44,7 +44,9 @@ Out = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
+]
 Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
 Stage = Annotated[
     KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
@@ -60,8 +62,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Treebank = Annotated[
     Path | None,
     typer.Option(
-        help="Capture the words of a treebank instead: a folder with *train.conllu, *dev.conllu "
-        "and *test.conllu. `kvprobes analyse probing` then probes on its own split."
+        help="The words of a treebank instead of word pairs: a .conllu file, or a folder with "
+        "*train.conllu, *dev.conllu and *test.conllu, on whose split `kvprobes analyse probing` "
+        "then probes."
+    ),
+]
+Sentences = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own sentences instead of word pairs: a table (.tsv, .csv, .parquet, .jsonl) "
+        "with sentence, word (or start and end) and, if you like, label and query; a row a word."
     ),
 ]
 Scheduler = Annotated[

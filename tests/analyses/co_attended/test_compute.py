@@ -9,7 +9,6 @@ import pytest
 
 from analyses import find_question
 from analyses.co_attended import CoAttendedSettings
-from analyses.co_attended.section import MAIN
 from analyses.shared.given import Given
 from probes.capture import capture
 from probes.capture.plan_contexts import plan_coordination
@@ -49,7 +48,7 @@ def test_every_source_gives_four_answers(tables):
     assert (used["verdict"] == "undetermined").all()  # no swaps were given
     few = answers[answers["source"] == "coordination"]
     assert set(few["verdict"]) == {"undetermined"}  # 28 pairs are too few
-    assert few["reason"].str.contains("distinct pairs").sum() == 3
+    assert few["reason"].str.contains("28 distinct pairs of words").sum() == 3
 
 
 def test_intervals_stay_in_the_possible_range_and_matched_pairs_stand_in_the_middle(tables):
@@ -75,7 +74,11 @@ def test_figures_and_section_tell_every_source(tables):
     found, _, settings = tables
     assert set(QUESTION.draw(found)) == {"answers", "heads"}
     section = QUESTION.describe(found, vars(settings))
-    assert "undetermined" in section.verdict
-    assert MAIN in section.answer[0].lower()
+    assert section.verdict.startswith(
+        "It is undetermined whether two words that one query attends to have similar keys: there "
+        "are 28 distinct pairs of words, and 50 are needed. It is undetermined whether"
+    )
+    assert section.verdict.endswith("uses the difference: it was not measured.")
+    assert section.answer[0].startswith("Coordination: ")
     assert [row[0] for row in section.tables[0].rows] == list(found["counts"]["source"])
     assert set(section.captions) == {"answers", "heads"}
