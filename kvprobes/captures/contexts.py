@@ -51,7 +51,7 @@ def capture_contexts(
     plan, name = (
         (_plan_coordination(main, model, include), COORDINATION)
         if kind == PAIRS
-        else (_plan_treebank(main, model), "treebank")
+        else (_plan_treebank(main, model), TREEBANK)
     )
     settings = {name: identity[name] for name in ("key_stage", "dtype", "query_sample", "seed")}
 
@@ -82,8 +82,8 @@ def _plan_coordination(main: Store, model: Model, include: pd.DataFrame | None) 
     from probes.words.pairs import load_pairs
 
     identity, is_english = main.manifest["identity"], suits_words(main)
-    wanted = [load_pairs("seed_pairs", limit=2)] if is_english else []
-    wanted += [] if include is None else [include]
+    wanted = [] if include is None else [include]
+    wanted += [load_pairs("seed_pairs", limit=2)] if is_english else []
     chosen = choose_coordinations(
         main.table("pairs"),
         seed=identity["seed"],

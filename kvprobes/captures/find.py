@@ -109,6 +109,18 @@ def name_kind(main: Store) -> str:
     return SENTENCES if "left_word" in pairs else PAIRS
 
 
+def find_contexts(folder: ResultFolder) -> Store | None:
+    """Open the finished capture of contexts that belongs to the main one; None without one."""
+    try:
+        main = open_whole_store(folder.capture)
+        kind = name_kind(main)
+        if kind == SENTENCES:
+            return main
+        return open_whole_store(folder.capture_named(COORDINATION if kind == PAIRS else TREEBANK))
+    except StoreError:
+        return None
+
+
 def suits_words(main: Store) -> bool:
     """Whether the relations, which are English, can be in the language of a capture's pairs.
 

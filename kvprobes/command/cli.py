@@ -121,20 +121,32 @@ def pair(
     templates: given.Templates = None,
     out: given.Out = None,
     seed: given.Seed = 0,
+    contexts: Annotated[
+        bool,
+        typer.Option(
+            "--contexts",
+            help="Capture the pair side by side in one sentence, where that has not been done.",
+        ),
+    ] = False,
     as_json: given.Json = False,
 ) -> None:
     """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
-    from kvprobes.command.printing import print_heads
-    from kvprobes.look_up import look_up, tabulate_heads
+    from kvprobes.command.printing import print_heads, print_one_query
+    from kvprobes.look_up import look_up, look_up_contexts, tabulate_heads
 
     options = CaptureOptions(model, templates=templates, out=out, seed=seed)
     with explaining_errors():
         folder, found = look_up(options, head, first, second, say=say)
         heads = tabulate_heads(found)
+        words = (head, first, second)
+        together, reason = look_up_contexts(options, *words, capture=contexts, say=say)
         if as_json:
-            typer.echo(heads.to_json(orient="records", indent=2))
+            tables = {"two_queries": heads} | {f"one_query_{n}": t for n, t in together.items()}
+            told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items()}
+            typer.echo(json.dumps(told | {"one_query_reason": reason}, indent=2))
             return
         print_heads(heads, f"{first} / {second} before {head}")
+        print_one_query(together["answers"], together["heads"], reason)
         for path in sorted((folder.path / "figures").glob("*.png")):
             typer.echo(path)
 
