@@ -110,3 +110,12 @@ def test_a_word_that_no_token_covers():
 def test_a_slow_tokenizer_is_refused():
     with pytest.raises(AlignmentError, match="CanineTokenizer keeps no character offsets"):
         tokenise(CanineTokenizer(), ["The fox"])
+
+
+def test_long_texts_bring_no_word_on_their_length():
+    """They are cut into windows before they run."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 4
+    [tokens] = tokenise(tokenizer, ["The dog saw a fox"])
+    assert len(tokens.ids) > 4
+    assert tokenizer.deprecation_warnings == {}
