@@ -14,6 +14,7 @@ from analyses.co_attended.verdict import (
     FEWEST_SELECTED,
     LARGE_GAP,
     LEVEL,
+    MIDDLE,
     SAME_KEY,
 )
 from analyses.shared.numbers import Quantity, join, show, show_interval
@@ -57,6 +58,13 @@ TOLD = {
     ),
 }
 """Answer -> how it is told where it is yes, no and undetermined (a reason follows)."""
+
+IN_SHARE_ONLY = (
+    "More often than in matched pairs, their keys are similar and their values are not. But on "
+    "average their values are no less alike than those of other pairs (percentile {}, where 50 is "
+    "the middle)."
+)
+"""How dissimilar values are told whose mean percentile is not below 50: the share alone says so."""
 
 SENTENCES = ("your sentences", "treebank")
 """Sources whose words come as often as they come."""
@@ -145,10 +153,14 @@ def _explain_sentences(source: str) -> tuple[str, ...]:
 
 def _judge(tables: dict[str, pd.DataFrame]) -> str:
     """Say the four answers of the main source, a sentence each, with the reason for no answer."""
-    answers = select(tables["answers"], source=_find_main(tables)).set_index("name")
+    main = _find_main(tables)
+    answers = select(tables["answers"], source=main).set_index("name")
+    values = _find(tables["summary"], main, "value_percentile").value
     sentences = []
     for name, (yes, no, undetermined) in TOLD.items():
         row = answers.loc[name]
+        if name == "values dissimilar" and values >= MIDDLE:
+            yes = IN_SHARE_ONLY.format(show(values, 1))
         known = {"yes": yes, "no": no}
         sentences.append(known.get(str(row["verdict"]), f"{undetermined}: {row['reason']}."))
     return " ".join(sentences)

@@ -36,6 +36,9 @@ LARGE_GAP = 0.5
 NO_INDEX = 0.02
 """A difference of the swap index that means nothing."""
 
+MIDDLE = 50.0
+"""The mean percentile of pairs that are not selected."""
+
 LEVEL = 0.05
 FEWEST_PAIRS, FEWEST_SELECTED = 50, 10
 """Distinct pairs in all, and among those that are co-attended, below which nothing is answered."""
@@ -142,8 +145,8 @@ def try_values(percentile: Evidence, quadrant: Evidence, gap: Evidence) -> tuple
     gap
         Their value gap over that of matched pairs.
     """
-    yes = every(some(percentile.p_below(50.0), quadrant.p_above(0.0)), gap.p_above(LARGE_GAP))
-    no = some(every(percentile.p_above(50.0), quadrant.p_below(NO_SHARE)), gap.p_below(LARGE_GAP))
+    yes = every(some(percentile.p_below(MIDDLE), quadrant.p_above(0.0)), gap.p_above(LARGE_GAP))
+    no = some(every(percentile.p_above(MIDDLE), quadrant.p_below(NO_SHARE)), gap.p_below(LARGE_GAP))
     return yes, no
 
 

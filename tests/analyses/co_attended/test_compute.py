@@ -132,6 +132,12 @@ def test_a_text_in_another_script_is_left_out(tmp_path):
 )
 def test_the_verdict_is_a_sentence_for_each_answer(tables, verdict, told):
     found, _, settings = tables
-    answers = found["answers"].assign(verdict=verdict)
-    section = QUESTION.describe({**found, "answers": answers}, vars(settings))
-    assert section.verdict.startswith(told)
+    answers, summary = found["answers"].assign(verdict=verdict), found["summary"].copy()
+    of_values = summary["measure"] == "value_percentile"
+    summary.loc[of_values, "value"] = 48.0
+    changed = {**found, "answers": answers, "summary": summary}
+    assert QUESTION.describe(changed, vars(settings)).verdict.startswith(told)
+    summary.loc[of_values, "value"] = 61.0
+    told_of_share = QUESTION.describe(changed, vars(settings)).verdict
+    assert ("on average their values are no less alike" in told_of_share) == (verdict == "yes")
+    assert ("percentile 61.0" in told_of_share) == (verdict == "yes")
