@@ -1,28 +1,34 @@
 """One pair looked up: how alike its two words' keys and values are in every head, among all pairs.
 
-The founding example for any head word and two modifiers. A pair that the folder's capture does not
-hold is captured by itself, with a sample of the shipped pairs to rank it among.
+The founding example for any head word and two modifiers, in two ways: each word in a sentence of
+its own, and both in one sentence, where one query attends to them. A pair that the folder's capture
+does not hold is captured by itself, with a sample of the shipped pairs to rank it among.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analyses.attention_example import ExampleSettings
 from analyses.attention_example.find import find_example
 from analyses.shared.tables import select
-from kvprobes.captures.find import open_whole_store
+from kvprobes.captures.find import PAIRS, find_contexts, name_kind, open_whole_store
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.captures.pairs import capture_pairs
 from kvprobes.results import ResultFolder
 from kvprobes.runner import Answer, answer
 from kvprobes.session import Say, Session
+from probes.capture.store import Store
 from probes.errors import StoreError, TableError
 from probes.similarity.catalogue import WORD_PAIRS
 from probes.words.pairs import load_pairs
+
+if TYPE_CHECKING:
+    from analyses.co_attended.measured import Measured
 
 REFERENCE = 500
 """Shipped pairs that a pair captured by itself is ranked among."""
@@ -52,14 +58,88 @@ def look_up(
     if first == second:
         raise TableError(f"this compares {first!r} with itself; name two different words.")
     settings = ExampleSettings(head=head, first=first, second=second, seed=options.seed)
-    name = re.sub(r"[^\w-]+", "-", f"{head}-{first}-{second}")
-    folder = ResultFolder(options.folder.path / "lookups" / name)
+    folder = ResultFolder(options.folder.path / "lookups" / _name(head, first, second))
     if _holds_example(options.folder, settings):
         session = Session(folder, store=open_whole_store(options.folder.capture), say=say)
     else:
         say(f"The capture in {options.folder.path} does not hold this pair: capturing it")
         session = _capture(options, settings, folder, say)
     return folder, answer("attention_example", session, **asdict(settings))
+
+
+def look_up_contexts(
+    options: CaptureOptions, head: str, first: str, second: str, *, capture: bool, say: Say
+) -> tuple[dict[str, pd.DataFrame], str]:
+    """Look one pair up in the capture of contexts, by the numbers of the four answers.
+
+    Parameters
+    ----------
+    options
+        Whose folder is looked at.
+    head, first, second
+        What attends, and two words before it.
+    capture
+        Capture the pair in coordinations where no capture of contexts holds it. Those of the
+        shipped seed pairs are captured together, and once.
+
+    Returns
+    -------
+    ``answers`` and ``heads`` (`analyses.co_attended.one_pair`), empty where there is nothing; and
+    why there is nothing, with what to run; "" where there is something.
+
+    Raises
+    ------
+    KvprobesError
+        For whatever is wrong with the model, the words or the folder.
+    """
+    from analyses.co_attended import CoAttendedSettings
+    from analyses.co_attended.one_pair import measure_pair, tabulate_pair
+
+    settings, words = CoAttendedSettings(seed=options.seed), (head, first, second)
+
+    def measure(contexts: Store) -> Measured | None:
+        return measure_pair(contexts, *words, share=settings.share, seed=settings.seed)
+
+    contexts = find_contexts(options.folder)
+    found = None if contexts is None else measure(contexts)
+    if found is None and capture:
+        contexts = _capture_contexts(options, words, say)
+        found = measure(contexts)
+    reason = ""
+    if found is None:
+        told = (
+            f"{options.folder.path} has no capture of sentences in which one word attends to two"
+            if contexts is None
+            else f"{contexts.folder} does not hold {first} and {second} before {head}"
+        )
+        reason = f"{told}. Run `kvprobes pair {head} {first} {second} --contexts` to capture it."
+    elif not found.has("own"):
+        reason = "No head gives much attention to both words at once."
+    try:
+        swaps = options.folder.read_tables("swaps")["pairs"]
+    except StoreError:
+        swaps = None
+    answers = tabulate_pair(found, swaps, words)
+    heads = pd.DataFrame() if found is None else found.heads.drop(columns="deviate")
+    return {"answers": answers, "heads": heads}, reason
+
+
+def _capture_contexts(options: CaptureOptions, words: tuple[str, str, str], say: Say) -> Store:
+    """Capture a pair side by side in coordinations, with others to rank it among."""
+    from kvprobes.captures.contexts import capture_contexts
+
+    asked = pd.DataFrame([words], columns=["head", "m1", "m2"])
+    seeds = load_pairs("seed_pairs")[["head", "m1", "m2"]]
+    name = _name(*words)
+    if [words[0], {*words[1:]}] in [[h, {a, b}] for h, a, b in seeds.to_numpy()]:
+        name, asked = "seed_pairs", seeds
+    folder = ResultFolder(options.folder.path / "lookups" / name)
+    store = _open_pairs(options.folder)
+    if store is None:
+        store = open_whole_store(options.folder.path / "lookups" / _name(*words) / "capture")
+    model = str(store.manifest["model"])
+    session = Session(folder, model=model, device=options.device, store=store, say=say)
+    return capture_contexts(session, include=asked)
 
 
 def tabulate_heads(found: Answer) -> pd.DataFrame:
@@ -72,13 +152,27 @@ def tabulate_heads(found: Answer) -> pd.DataFrame:
     return rows[columns].reset_index(drop=True)
 
 
+def _name(head: str, first: str, second: str) -> str:
+    """Name the folder of a pair."""
+    return re.sub(r"[^\w-]+", "-", f"{head}-{first}-{second}")
+
+
 def _holds_example(folder: ResultFolder, settings: ExampleSettings) -> bool:
     """Whether the folder's capture is whole and holds the pair in every template."""
+    store = _open_pairs(folder)
     try:
-        find_example(open_whole_store(folder.capture), settings)
-    except (StoreError, TableError):
+        return store is not None and len(find_example(store, settings)) > 0
+    except TableError:
         return False
-    return True
+
+
+def _open_pairs(folder: ResultFolder) -> Store | None:
+    """Open a folder's capture of word pairs; None unless it has a whole one."""
+    try:
+        store = open_whole_store(folder.capture)
+    except StoreError:
+        return None
+    return store if name_kind(store) == PAIRS else None
 
 
 def _capture(

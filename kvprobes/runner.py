@@ -188,13 +188,15 @@ def run(
     TableError
         If no question on the captured words could be answered.
     """
-    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.find import PAIRS, name_kind
+    from kvprobes.captures.main import capture_main, refuse_mixed
     from kvprobes.captures.untrained import capture_untrained
     from kvprobes.captures.words import capture_words
     from kvprobes.report.page import write_report
 
     asked = asked or {}
     refuse_unknown(asked)
+    refuse_mixed(options)
     session = Session(
         options.folder,
         model=model or options.model,
@@ -209,7 +211,7 @@ def run(
     for name in set(asked) - {question.name for question in asking}:
         say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
     with options.open_cluster() as cluster:
-        capture_pairs(session, options, cluster)
+        capture_main(session, options, cluster)
         capture_untrained(session, options)
         obstacles = {question.name: session.find_obstacle(question) for question in asking}
         if any(Need.WORDS in q.needs and obstacles[q.name] is None for q in asking):
@@ -236,9 +238,10 @@ def run(
             # The same data give the same words, wherever the folder is.
             reason = reason.replace(f"{session.folder.path}/", "")
             session.folder.note_left_out(name, reason)
-    on_pairs = [q.name for q in asking if Need.PAIRS in q.needs and obstacles[q.name] is None]
-    if on_pairs and set(on_pairs) <= set(left_out):
-        raise left_out[on_pairs[0]]
+    on_words = Need.PAIRS if name_kind(session.store) == PAIRS else Need.CONTEXTS
+    due = [q.name for q in asking if on_words in q.needs and obstacles[q.name] is None]
+    if due and set(due) <= set(left_out):
+        raise left_out[due[0]]
     write_report(session.folder)
     return session.folder
 

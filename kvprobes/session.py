@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analyses.shared.given import Given, Need
 from kvprobes.captures.options import Loading
 from kvprobes.results import ResultFolder
-from probes.errors import StoreError, StoreMismatchError
+from probes.errors import StoreError, StoreMismatchError, TableError
 from probes.models.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Session:
     loading
         How the model is loaded; as for the folder's capture, unless told.
     store
-        An open capture of word pairs that stands elsewhere, to be read in place of the folder's.
+        An open main capture that stands elsewhere, to be read in place of the folder's.
     say
         Called with a sentence on what is done or reused.
     """
@@ -69,7 +69,7 @@ class Session:
 
     @property
     def store(self) -> Store:
-        """The finished capture of word pairs.
+        """The finished main capture: of word pairs, a user's sentences or a treebank.
 
         Raises
         ------
@@ -132,14 +132,17 @@ class Session:
 
         Only what a further capture of the same model could not mend is an obstacle.
         """
-        from kvprobes.captures.find import has_sites, suits_words
+        from kvprobes.captures.find import PAIRS, has_sites, name_kind, suits_words
 
+        if Need.PAIRS in question.needs and (kind := name_kind(self.store)) != PAIRS:
+            return (
+                f"It compares word pairs in sentence templates, and this capture is of: {kind}. "
+                "Capture word pairs into another folder to ask it."
+            )
         if Need.SITES in question.needs and not has_sites(self.folder):
             return "It needs an encoder-decoder."
         if Need.WORDS in question.needs and not suits_words(self.store):
             return "It needs English words."
-        if Need.CONTEXTS in question.needs and has_sites(self.folder):
-            return "It is asked of models with one site of attention."
         return None
 
     def gather(self, question: Question) -> Given:
@@ -157,8 +160,11 @@ class Session:
             "workers": self.workers,
             "parts": self.folder.path / "parts" / question.name,
         }
-        if question.reads(Need.PAIRS):
-            given["store"] = self._find(question, Need.PAIRS, lambda: self.store)
+        for need in (Need.PAIRS, Need.CAPTURE):
+            if question.reads(need):
+                given["store"] = self._find(question, need, lambda: self.store)
+        if Need.PAIRS in question.needs and (obstacle := self.find_obstacle(question)):
+            raise TableError(f"{question.name} cannot be asked of {self.folder.path}. {obstacle}")
         if question.reads(Need.UNTRAINED):
             given["untrained"] = find.open_untrained(self.folder, self.store)
         if Need.SITES in question.needs:
@@ -198,9 +204,9 @@ class Session:
         capture_words(self, human=self.human, keep=True)
 
     def _capture_contexts(self) -> Store:
-        from kvprobes.captures.coordination import capture_coordination
+        from kvprobes.captures.contexts import capture_contexts
 
-        return capture_coordination(self)
+        return capture_contexts(self)
 
     def _read(self, question: str) -> dict[str, pd.DataFrame] | None:
         """Read the tables of another question, if it has been answered."""

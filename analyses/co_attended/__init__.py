@@ -29,6 +29,6 @@ QUESTION = Question(
     asks="Do words that one query attends to have similar keys and dissimilar values?",
     settings=CoAttendedSettings,
     needs=frozenset({Need.CONTEXTS, Need.MODEL, Need.CORPUS}),
-    uses=frozenset({Need.PAIRS, Need.SWAPS}),
+    uses=frozenset({Need.CAPTURE, Need.SWAPS}),
     in_run=True,
 )

@@ -1,8 +1,11 @@
 """Words that one query attends to: how alike their keys are, how alike their values.
 
-Four sources are measured in one way. *Coordination*: two modifiers before one head noun, in one
-sentence. *Running text* and its *content words*: all tokens that a query attends to. *Two queries*:
-the compounds of the capture of word pairs, where each word has a sentence, and a query, of its own.
+All sources are measured in one way. *Coordination*: two modifiers before one head noun, in one
+sentence. In its place *your sentences*, or a *treebank*. *Running text* and its *content words*:
+all tokens that a query attends to. *Two queries*: the compounds of the capture of word pairs, where
+each word has a sentence, and a query, of its own.
+
+An encoder-decoder is asked at its encoder.
 """
 
 from __future__ import annotations
@@ -11,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.co_attended.sources import measure_sentences, measure_text
+from analyses.co_attended.sources import (
+    COMPOUNDS,
+    measure_sentences,
+    measure_text,
+    name_source,
+    reads_another_script,
+)
 from analyses.co_attended.tables import (
     tabulate_answers,
     tabulate_counts,
@@ -28,6 +37,14 @@ from probes.similarity.conditions import require_one_width
 if TYPE_CHECKING:
     from analyses.co_attended import CoAttendedSettings
 
+ANOTHER_SCRIPT = (
+    "the text is in another script than the captured words. Give one in their language with --text."
+)
+OWN_WORDS = (
+    "it attends to words that the model writes itself, so which two words stand in a sentence "
+    "cannot be set beforehand. The encoder is asked in its place."
+)
+
 
 @one_core_operations()
 def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFrame]:
@@ -36,7 +53,7 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
     Parameters
     ----------
     given
-        The capture of coordinations, the model and text; also the compounds and the swaps, where
+        The capture of contexts, the model and text; also the compounds and the swaps, where
         they are there.
 
     Returns
@@ -53,6 +70,8 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
         ``source, layer, head, kv_head, measure, value, ci_low, ci_high, p, p_bh, attention``.
     ``counts``
         ``source, units, selected, heads``.
+    ``left_out``
+        ``source, reason``: what could be a source, and is not.
 
     Raises
     ------
@@ -64,28 +83,32 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
     require_one_width(given.contexts)
     chosen: dict[str, Any] = {"share": settings.share, "seed": settings.seed}
     contexts = given.contexts
-    found = [
-        measure_sentences(
-            contexts, ContextPairs.of(contexts), "coordination", model=given.model, **chosen
+    events, left_out = ContextPairs.of(contexts), []
+    source = name_source(contexts)
+    found = [measure_sentences(contexts, events, source, model=given.model, **chosen)]
+    if reads_another_script(events.words, given.corpus):
+        left_out.append(("running text", ANOTHER_SCRIPT))
+    else:
+        found += measure_text(
+            given.model,
+            given.corpus,
+            FinishedParts.of(given, settings, leaving_out=("share",)),
+            documents=settings.documents,
+            length=settings.length,
+            seed=settings.seed,
         )
-    ]
-    found += measure_text(
-        given.model,
-        given.corpus,
-        FinishedParts.of(given, settings, leaving_out=("share",)),
-        documents=settings.documents,
-        length=settings.length,
-        seed=settings.seed,
-    )
-    if given.store is not None and "m1" in given.store.table("pairs"):
+    if given.store is not None and len(given.store.table("pairs").get("m1", ())):
         pairs = ContextPairs.of_compounds(given.store)
-        found.append(measure_sentences(given.store, pairs, "two queries", **chosen))
+        found.append(measure_sentences(given.store, pairs, COMPOUNDS, **chosen))
+    if given.model.has_encoder_and_decoder:
+        left_out.append(("the decoder", OWN_WORDS))
     tables = {
         "answers": tabulate_answers(found, given.swaps),
         "summary": tabulate_summary(found),
         "sizes": tabulate_sizes(found),
         "heads": tabulate_heads(found),
         "counts": tabulate_counts(found),
+        "left_out": pd.DataFrame(left_out, columns=["source", "reason"]),
     }
     for table in tables.values():
         table.insert(0, "model", contexts.manifest["model"])

@@ -155,8 +155,9 @@ class Gathering:
             stacked = RatioEstimate.stack(parts)
             means[name] = RatioEstimate(
                 (stacked.observed.nan_to_num(0.0) * used).sum(-1),
-                (stacked.influence * used[..., None]).sum(-2),
-                (stacked.share * used[..., None]).sum(-2),
+                # A layer that chooses nothing has none.
+                (stacked.influence.nan_to_num(0.0) * used[..., None]).sum(-2),
+                (stacked.share.nan_to_num(0.0) * used[..., None]).sum(-2),
             )
         sizes = [torch.cat(parts, -1).nanmean(-1) for parts in zip(*self._sizes, strict=True)]
         selections, statistics = self._names

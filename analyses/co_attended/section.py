@@ -15,28 +15,66 @@ from analyses.co_attended.verdict import (
     FEWEST_SELECTED,
     LARGE_GAP,
     LEVEL,
+    MIDDLE,
     SAME_KEY,
 )
 from analyses.shared.numbers import Quantity, join, show, show_interval
 from analyses.shared.section import Entry, Section, ShownTable, show_first, show_number
 from analyses.shared.tables import select
+from probes.capture.plan_sentences import FEWEST_IN_GROUP
 from probes.similarity.catalogue import name_difference
-
-MAIN = "coordination"
-"""The source that the headline is about: one query, two words, in one sentence."""
 
 SOURCES = {
     "coordination": "two modifiers and their head noun in one sentence: one query",
+    "your sentences": "the words you marked, and what attends to them: one query",
+    "treebank": "content words that depend on one head: one query",
     "running text": "all tokens that a query of running text attends to: one query",
     "content words": "the same, content words alone: one query",
     "two queries": "two compounds in two sentences, where each word has a query of its own",
 }
 BY_ITSELF = "trained"
 
+TOLD = {
+    "keys alike": (
+        "Two words that one query attends to have similar keys.",
+        "Two words that one query attends to do not have similar keys.",
+        "It is undetermined whether two words that one query attends to have similar keys",
+    ),
+    "values less alike": (
+        "Their values are less alike than their keys.",
+        "Their values are as alike as their keys, or more.",
+        "It is undetermined whether their values are less alike than their keys",
+    ),
+    "values dissimilar": (
+        "Their values are dissimilar.",
+        "Their values are not dissimilar.",
+        "It is undetermined whether their values are dissimilar",
+    ),
+    "difference used": (
+        "The model uses the difference: swapped values change the next token more than swapped "
+        "keys, and more so than in random pairs.",
+        "The model does not use the difference: swapped values do not change the next token more "
+        "than swapped keys, or no more so than in random pairs.",
+        "It is undetermined whether the model uses the difference",
+    ),
+}
+"""Answer -> how it is told where it is yes, no and undetermined (a reason follows)."""
+
+IN_SHARE_ONLY = (
+    "More often than in matched pairs, their keys are similar and their values are not. But on "
+    "average their values are no less alike than those of other pairs (percentile {}, where 50 is "
+    "the middle)."
+)
+"""How dissimilar values are told whose mean percentile is not below 50: the share alone says so."""
+
+SENTENCES = ("your sentences", "treebank")
+"""Sources whose words come as often as they come."""
+
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Describe the tables of `analyses.co_attended.compute`."""
     summary, sizes = tables["summary"], tables["sizes"]
+    left_out = tables.get("left_out", pd.DataFrame())
     return Section(
         title="Words that one query attends to: similar keys, dissimilar values?",
         verdict=_judge(tables),
@@ -50,9 +88,10 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             f"the gap of the values is at least {100 * LARGE_GAP:g} % of that of matched pairs. "
             "The difference is used: swapped values move the next token more than swapped keys, "
             "and more so than in random matched pairs. Yes and no need a p below "
-            f"{LEVEL:g}, corrected over the four answers (Holm); else the answer is undetermined, "
-            f"as it is with fewer than {FEWEST_PAIRS} distinct pairs or {FEWEST_SELECTED} that are "
-            "co-attended."
+            f"{LEVEL:g}, corrected over the four answers (Holm). Otherwise the answer is "
+            f"undetermined. It is also undetermined with fewer than {FEWEST_PAIRS} distinct pairs, "
+            f"or if a head attends to both words of fewer than {FEWEST_SELECTED}. The swaps are "
+            "those of word pairs in templates, whatever the source."
         ),
         explanation=(
             "The claim is about words that one query attends to: before “network”, “neural” and "
@@ -63,6 +102,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "Attention is a product of query and key. So even a random head has alike keys where "
             "it attends; random heads on the same input show how much that is. Values have no "
             "such part.",
+            *_explain_sentences(_find_main(tables)),
         ),
         answer=tuple(_answer(tables)),
         marks=tuple(mark_answers(tables)),
@@ -70,6 +110,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         caveats=(
             "Percentiles are ranks. The table of sizes says how large the gaps are: two keys whose "
             "logits differ by .05 nats are the same key to the model, whatever their rank.",
+            *(f"Left out: {row.source}. Reason: {row.reason}" for row in left_out.itertuples()),
         ),
         captions={
             "answers": (
@@ -82,8 +123,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 "null.",
             ),
             "heads": (
-                "Every query head: percentile of keys against that of values, running text and "
-                "coordination. Below the diagonal, values are less alike than keys.",
+                "Every query head: percentile of keys against that of values, by source. Below the "
+                "diagonal, values are less alike than keys.",
                 "Scatter of the value percentile against the key percentile of every query head.",
             ),
         },
@@ -95,21 +136,41 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
     )
 
 
+def _find_main(tables: dict[str, pd.DataFrame]) -> str:
+    """Return the source that the verdict is about: one query, two words, in one sentence."""
+    return str(tables["counts"]["source"].iloc[0])
+
+
+def _explain_sentences(source: str) -> tuple[str, ...]:
+    """Say how words are centred and counted that come as often as they come."""
+    if source not in SENTENCES:
+        return ()
+    label = "part of speech" if source == "treebank" else "label"
+    return (
+        f"Before words are compared, the mean over all occurrences of their {label} is taken off. "
+        f"A {label} with fewer than {FEWEST_IN_GROUP} occurrences is pooled with the other rare "
+        "ones. Each distinct pair of words counts once, however often it comes: its events share "
+        "one weight evenly.",
+    )
+
+
 def _judge(tables: dict[str, pd.DataFrame]) -> str:
-    """Say the four answers of the main source in one sentence."""
-    answers = select(tables["answers"], source=MAIN).set_index("name")["verdict"]
-    told = {
-        "keys alike": "their keys are alike",
-        "values less alike": "their values are less alike than their keys",
-        "values dissimilar": "their values are dissimilar",
-        "difference used": "the model uses the difference",
-    }
-    parts = [f"{words}: {answers[name]}" for name, words in told.items()]
-    return f"Of two words that one query attends to in one sentence, {'; '.join(parts)}."
+    """Say the four answers of the main source, a sentence each, with the reason for no answer."""
+    main = _find_main(tables)
+    answers = select(tables["answers"], source=main).set_index("name")
+    values = _find(tables["summary"], main, "value_percentile").value
+    sentences = []
+    for name, (yes, no, undetermined) in TOLD.items():
+        row = answers.loc[name]
+        if name == "values dissimilar" and values >= MIDDLE:
+            yes = IN_SHARE_ONLY.format(show(values, 1))
+        known = {"yes": yes, "no": no}
+        sentences.append(known.get(str(row["verdict"]), f"{undetermined}: {row['reason']}."))
+    return " ".join(sentences)
 
 
 def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
-    summary, heads = tables["summary"], tables["heads"]
+    summary, heads, main = tables["summary"], tables["heads"], _find_main(tables)
     sentences = []
     for source in tables["counts"]["source"]:
         keys, values = (_find(summary, source, f"{part}_percentile") for part in ("key", "value"))
@@ -134,7 +195,7 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
             ("difference", "have values less alike than keys"),
             ("value_percentile", "have dissimilar values"),
         )
-        if len(rows := select(heads, source=MAIN, measure=name))
+        if len(rows := select(heads, source=main, measure=name))
     ]
     sentences.append(f"Of single query heads, {join(counts)} (corrected over heads).")
     return sentences

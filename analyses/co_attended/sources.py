@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from analyses.co_attended.measured import Gathering, Measured
@@ -16,14 +18,34 @@ from probes.similarity.co_attended.text import DocumentPart, contribute_document
 from probes.similarity.co_attended.text_spaces import read_spaces
 from probes.similarity.spaces import read_metrics
 from probes.stats.clusters import Clusters
+from probes.words.fields import is_unspaced
 from probes.words.texts import Corpus
 from probes.words.topics import number_topics
 
+COORDINATION, COMPOUNDS = "coordination", "two queries"
 TEXT_SOURCES: dict[str, TokenPopulation] = {
     "running text": "all tokens",
     "content words": "content words",
 }
 """Source -> which tokens it is of."""
+
+
+def name_source(contexts: Store) -> str:
+    """Name what a capture of contexts is of: sentence templates, or whose sentences."""
+    if len(contexts.table("templates")):
+        return COORDINATION
+    return str(contexts.table("pairs")["template_id"].iloc[0])
+
+
+def reads_another_script(words: Iterable[str], corpus: Corpus) -> bool:
+    """Whether a text is in a script with spaces between words and the words are not, or reverse."""
+    document = (*corpus.train, *corpus.held_out)[0]
+    return _is_mostly_unspaced("".join(words)) != _is_mostly_unspaced(document.text[:2000])
+
+
+def _is_mostly_unspaced(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(map(is_unspaced, letters)) > len(letters)
 
 
 def measure_sentences(
@@ -107,6 +129,7 @@ def measure_text(
     return [
         _gather_text(model, ordered, source, population)
         for source, population in TEXT_SOURCES.items()
+        if any(len(one.pairs[population].left) for document in marked for one in document.windows)
     ]
 
 

@@ -36,6 +36,9 @@ LARGE_GAP = 0.5
 NO_INDEX = 0.02
 """A difference of the swap index that means nothing."""
 
+MIDDLE = 50.0
+"""The mean percentile of pairs that are not selected."""
+
 LEVEL = 0.05
 FEWEST_PAIRS, FEWEST_SELECTED = 50, 10
 """Distinct pairs in all, and among those that are co-attended, below which nothing is answered."""
@@ -142,8 +145,8 @@ def try_values(percentile: Evidence, quadrant: Evidence, gap: Evidence) -> tuple
     gap
         Their value gap over that of matched pairs.
     """
-    yes = every(some(percentile.p_below(50.0), quadrant.p_above(0.0)), gap.p_above(LARGE_GAP))
-    no = some(every(percentile.p_above(50.0), quadrant.p_below(NO_SHARE)), gap.p_below(LARGE_GAP))
+    yes = every(some(percentile.p_below(MIDDLE), quadrant.p_above(0.0)), gap.p_above(LARGE_GAP))
+    no = some(every(percentile.p_above(MIDDLE), quadrant.p_below(NO_SHARE)), gap.p_below(LARGE_GAP))
     return yes, no
 
 
@@ -183,18 +186,22 @@ def judge(
     no = dict(zip(known, correct_holm([p for _, p in known.values()]), strict=True))
     few = ""
     if pairs is not None and pairs < FEWEST_PAIRS:
-        few = f"only {pairs} distinct pairs; {FEWEST_PAIRS} are needed"
+        counted = "is 1 distinct pair" if pairs == 1 else f"are {pairs} distinct pairs"
+        few = f"there {counted} of words, and {FEWEST_PAIRS} are needed"
     elif selected is not None and selected < FEWEST_SELECTED:
-        few = f"only {selected} distinct pairs are co-attended; {FEWEST_SELECTED} are needed"
+        few = (
+            f"a head attends to both words of {selected} distinct pairs, and {FEWEST_SELECTED} are "
+            "needed"
+        )
     answers = []
     for name, question in ANSWERS.items():
         if name not in known:
             answers.append(
-                Answer(name, question, "undetermined", math.nan, math.nan, "not measured")
+                Answer(name, question, "undetermined", math.nan, math.nan, "it was not measured")
             )
             continue
         verdict: Verdict = "undetermined"
-        reason = few or "neither side is shown"
+        reason = few or "the numbers allow both yes and no"
         if not few and yes[name] < LEVEL:
             verdict, reason = "yes", ""
         elif not few and no[name] < LEVEL:

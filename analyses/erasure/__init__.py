@@ -29,5 +29,5 @@ QUESTION = Question(
     title="Erasure",
     asks="What does the model lose when a property is erased from its keys, or its values?",
     settings=ErasureSettings,
-    needs=frozenset({Need.PAIRS, Need.MODEL}),
+    needs=frozenset({Need.CAPTURE, Need.MODEL}),
 )

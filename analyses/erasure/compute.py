@@ -47,9 +47,9 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     given
-        A capture of word pairs, with keys as projected (see `probes.causal.erasure`), and the
-        captured model, which must be causal. Finished parts are kept; a run that was killed goes
-        on from them.
+        A capture of words in sentences, with keys as projected (see `probes.causal.erasure`), and
+        the captured model, which must be causal. Finished parts are kept; a run that was killed
+        goes on from them.
 
     Returns
     -------

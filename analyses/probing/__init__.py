@@ -36,6 +36,6 @@ QUESTION = Question(
     title="Linear probes",
     asks="What do keys know that values do not, and the reverse?",
     settings=ProbingSettings,
-    needs=frozenset({Need.PAIRS}),
+    needs=frozenset({Need.CAPTURE}),
     uses=frozenset({Need.UNTRAINED, Need.WORDS}),
 )

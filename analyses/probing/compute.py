@@ -35,9 +35,9 @@ def compute(given: Given, settings: ProbingSettings) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     given
-        A finished capture of word pairs or of a treebank's words. That of the untrained model is
-        taken in where it is there, and of the captures of single words the relations and the human
-        scores of their pairs (`probes.linear.shipped_properties`).
+        A finished capture of word pairs, of a user's sentences or of a treebank's words. That of
+        the untrained model is taken in where it is there, and of the captures of single words the
+        relations and the human scores of their pairs (`probes.linear.shipped_properties`).
 
     Returns
     -------

@@ -21,6 +21,7 @@ _NOTHING: Any = None
 class Need(Enum):
     """Something that a question reads; the value is how it is named to a user."""
 
+    CAPTURE = "a capture of words in sentences"
     PAIRS = "a capture of word pairs"
     UNTRAINED = "a capture of the same sentences by the untrained model"
     WORDS = "captures of single words"
@@ -41,7 +42,8 @@ class Given:
     Attributes
     ----------
     store
-        The finished capture of word pairs.
+        The finished main capture: of word pairs, or for a question that does not need these, of a
+        user's own sentences or a treebank.
     untrained
         That of the same sentences by the untrained model; None where there is none.
     words
@@ -49,7 +51,8 @@ class Given:
     sites
         The captures of an encoder-decoder: ``encoder``, ``decoder``, ``cross``.
     contexts
-        The finished capture of coordinations, or of a user's sentences: two words, one query.
+        The finished capture of coordinations, or of sentences of a user or a treebank: two words,
+        one query.
     text
         The finished capture of a running text.
     model
@@ -98,7 +101,7 @@ class Given:
                 found[name] = store.identity_hash
         if self.store is not None:
             pairs = self.store.table("pairs")
-            if "pair_id" in pairs:
+            if "m1" in pairs:
                 found["pairs"] = hash_pairs(pairs)
         for name, stores in (("words", self.words), ("sites", self.sites)):
             if stores:

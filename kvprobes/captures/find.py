@@ -14,6 +14,8 @@ from probes.words.fields import is_unspaced
 SITES = ("encoder", "decoder", "cross")
 UNTRAINED, TEXT, WORDS, HUMAN = "untrained", "text", "words", "human-"
 COORDINATION = "coordination"
+PAIRS, SENTENCES, TREEBANK = "word pairs", "your sentences", "treebank"
+"""What a main capture may be of."""
 
 
 def open_whole_store(folder: Path) -> Store:
@@ -97,6 +99,26 @@ def find_word_captures(folder: ResultFolder) -> dict[str, Store]:
         name: open_store(path) for name, path in paths.items() if (path / "manifest.json").exists()
     }
     return {name: store for name, store in stores.items() if not store.missing_shards()}
+
+
+def name_kind(main: Store) -> str:
+    """Name what a main capture is of: word pairs, a user's own sentences, or a treebank."""
+    pairs = main.table("pairs")
+    if pairs.empty:
+        return TREEBANK
+    return SENTENCES if "left_word" in pairs else PAIRS
+
+
+def find_contexts(folder: ResultFolder) -> Store | None:
+    """Open the finished capture of contexts that belongs to the main one; None without one."""
+    try:
+        main = open_whole_store(folder.capture)
+        kind = name_kind(main)
+        if kind == SENTENCES:
+            return main
+        return open_whole_store(folder.capture_named(COORDINATION if kind == PAIRS else TREEBANK))
+    except StoreError:
+        return None
 
 
 def suits_words(main: Store) -> bool:

@@ -75,7 +75,11 @@ class Loading:
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """What is captured, of which model, and where; without `pairs` and `templates`, the usual."""
+    """What is captured, of which model, and where; without `pairs` and `templates`, the usual.
+
+    `sentences` (a table of marked words) or `treebank` (a file, or a folder with its splits) stand
+    in the place of word pairs; `limit` then counts sentences.
+    """
 
     model: str
     pairs: str | None = None
@@ -92,6 +96,8 @@ class CaptureOptions:
     workers: int = 2
     loading: Loading = Loading()
     skip_bad_rows: bool = False
+    sentences: Path | None = None
+    treebank: Path | None = None
 
     @property
     def folder(self) -> ResultFolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvprobes.captures.find import UNTRAINED, has_sites, open_untrained
+from kvprobes.captures.find import PAIRS, UNTRAINED, has_sites, name_kind, open_untrained
 from kvprobes.captures.options import CaptureOptions
 
 if TYPE_CHECKING:
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def capture_untrained(session: Session, options: CaptureOptions) -> None:
     """Capture the trained capture's sentences with the same architecture at random init.
 
-    Only models with one site are captured so: what an untrained translator writes is noise.
+    Only word pairs, and models with one site, are captured so: no question asks an untrained model
+    of other sentences, and what an untrained translator writes is noise.
 
     Raises
     ------
@@ -26,6 +27,8 @@ def capture_untrained(session: Session, options: CaptureOptions) -> None:
     from probes.models.untrained import untrain
 
     trained, folder = session.store, session.folder.capture_named(UNTRAINED)
+    if name_kind(trained) != PAIRS:
+        return
     if open_untrained(session.folder, trained) is not None:
         session.say(f"Reusing the finished capture in {folder}")
         return

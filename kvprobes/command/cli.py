@@ -20,7 +20,6 @@ from kvprobes.command.questions import (
 )
 from kvprobes.command.settings import gather_settings
 from kvprobes.results import ResultFolder
-from probes.errors import UsageError
 from probes.models.bundled import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -48,6 +47,8 @@ def run(
     overwrite: given.Overwrite = False,
     skip_bad_rows: given.SkipBadRows = False,
     key_stage: given.Stage = DEFAULT_STAGE,
+    sentences: given.Sentences = None,
+    treebank: given.Treebank = None,
     scheduler: given.Scheduler = None,
     workers: given.Workers = 2,
     revision: given.Revision = None,
@@ -62,9 +63,15 @@ def run(
     from kvprobes import runner
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    loading = Loading(revision, dtype, device_map, attn)
     options = CaptureOptions(
-        *where, tuple(human or ()), scheduler, workers, loading, skip_bad_rows=skip_bad_rows
+        *where,
+        tuple(human or ()),
+        scheduler,
+        workers,
+        Loading(revision, dtype, device_map, attn),
+        skip_bad_rows=skip_bad_rows,
+        sentences=sentences,
+        treebank=treebank,
     )
     with explaining_errors():
         folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
@@ -84,6 +91,7 @@ def capture(
     overwrite: given.Overwrite = False,
     skip_bad_rows: given.SkipBadRows = False,
     key_stage: given.Stage = DEFAULT_STAGE,
+    sentences: given.Sentences = None,
     treebank: given.Treebank = None,
     text: given.RunningText = None,
     column: given.Column = "text",
@@ -101,46 +109,35 @@ def capture(
 ) -> None:
     """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
 
-    With --treebank: at every word of a treebank. With --text: at every token of a running text, as
-    moments.
+    With --sentences: at the words you mark in sentences of your own. With --treebank: at every word
+    of a treebank. With --text: at every token of a running text, as moments.
     """
-    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.main import capture_main, refuse_mixed
     from kvprobes.captures.text import capture_running_text
-    from kvprobes.captures.treebank import capture_treebank
     from kvprobes.session import Session
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
+    loading = Loading(revision, dtype, device_map, attn)
     options = CaptureOptions(
-        *where, scheduler=scheduler, workers=workers, skip_bad_rows=skip_bad_rows
+        *where,
+        scheduler=scheduler,
+        workers=workers,
+        loading=loading,
+        skip_bad_rows=skip_bad_rows,
+        sentences=sentences,
+        treebank=treebank,
     )
     with explaining_errors():
-        _refuse_mixed(text, treebank, pairs, templates)
-        loading = Loading(revision, dtype, device_map, attn)
+        refuse_mixed(options, text=text)
         session = Session(options.folder, model=model, device=device, loading=loading, say=say)
         with options.open_cluster() as cluster:
             if text is not None:
                 of_text = TextOptions(text, column, window, rows, without_x, shard_bytes)
                 store = capture_running_text(session, options, of_text, cluster)
-            elif treebank is not None:
-                store = capture_treebank(session, options, treebank, cluster)
             else:
-                store = capture_pairs(session, options, cluster)
+                store = capture_main(session, options, cluster)
         if as_json:
             typer.echo(json.dumps({"folder": str(store.folder), **store.manifest}, indent=2))
-
-
-def _refuse_mixed(
-    text: Path | None, treebank: Path | None, pairs: str | None, templates: str | None
-) -> None:
-    """Refuse to capture more than one of a text, a treebank and word pairs in one command."""
-    named = {"--text": text, "--treebank": treebank, "--pairs": pairs, "--templates": templates}
-    told = [f"{name} {value}" for name, value in named.items() if value is not None]
-    if len(told) > 1 and (text is not None or treebank is not None):
-        raise UsageError(
-            f"{' and '.join(told)} were given together, but a command captures either word pairs "
-            "in templates, or a treebank, or a text. Run it once for each; all may have the same "
-            "--out."
-        )
 
 
 @app.command()
@@ -152,20 +149,32 @@ def pair(
     templates: given.Templates = None,
     out: given.Out = None,
     seed: given.Seed = 0,
+    contexts: Annotated[
+        bool,
+        typer.Option(
+            "--contexts",
+            help="Capture the pair side by side in one sentence, where that has not been done.",
+        ),
+    ] = False,
     as_json: given.Json = False,
 ) -> None:
     """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
-    from kvprobes.command.printing import print_heads
-    from kvprobes.look_up import look_up, tabulate_heads
+    from kvprobes.command.printing import print_heads, print_one_query
+    from kvprobes.look_up import look_up, look_up_contexts, tabulate_heads
 
     options = CaptureOptions(model, templates=templates, out=out, seed=seed)
     with explaining_errors():
         folder, found = look_up(options, head, first, second, say=say)
         heads = tabulate_heads(found)
+        words = (head, first, second)
+        together, reason = look_up_contexts(options, *words, capture=contexts, say=say)
         if as_json:
-            typer.echo(heads.to_json(orient="records", indent=2))
+            tables = {"two_queries": heads} | {f"one_query_{n}": t for n, t in together.items()}
+            told = {name: json.loads(t.to_json(orient="records")) for name, t in tables.items()}
+            typer.echo(json.dumps(told | {"one_query_reason": reason}, indent=2))
             return
         print_heads(heads, f"{first} / {second} before {head}")
+        print_one_query(together["answers"], together["heads"], reason)
         for path in sorted((folder.path / "figures").glob("*.png")):
             tell(path)
 

@@ -75,7 +75,9 @@ Attn = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use at most so many pairs.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
+]
 SkipBadRows = Annotated[
     bool,
     typer.Option(
@@ -98,8 +100,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Treebank = Annotated[
     Path | None,
     typer.Option(
-        help="Capture the words of a treebank instead: a folder with *train.conllu, *dev.conllu "
-        "and *test.conllu. `kvprobes analyse probing` then probes on its own split."
+        help="The words of a treebank instead of word pairs: a .conllu file, or a folder with "
+        "*train.conllu, *dev.conllu and *test.conllu, on whose split `kvprobes analyse probing` "
+        "then probes."
+    ),
+]
+Sentences = Annotated[
+    Path | None,
+    typer.Option(
+        help="Your own sentences instead of word pairs: a table (.tsv, .csv, .parquet, .jsonl) "
+        "with sentence, word (or start and end) and, if you like, label and query; a row a word."
     ),
 ]
 Scheduler = Annotated[

@@ -70,15 +70,12 @@ def print_checks(checks: pd.DataFrame, sites: Mapping[str, Mapping[str, Any]]) -
 def print_heads(heads: pd.DataFrame, title: str) -> None:
     """Print percentiles by layer and kv head, keys and values side by side."""
     console = Console()
-    console.print(f"{title}: percentile of s_K | s_V among the word pairs\n", soft_wrap=True)
-    table = Table(box=None)
-    table.add_column("layer", justify="right")
-    for kv_head in sorted(heads["kv_head"].unique()):
-        table.add_column(f"head {kv_head}", justify="right")
-    for layer, rows in heads.groupby("layer"):
-        cells = zip(rows["key_percentile"], rows["value_percentile"], strict=True)
-        table.add_row(str(layer), *(f"{k:3.0f} | {v:3.0f}" for k, v in cells))
-    console.print(table)
+    console.print(
+        f"{title}, each word in a sentence of its own: percentile of s_K|s_V among the word "
+        "pairs\n",
+        soft_wrap=True,
+    )
+    console.print(_lay_out_heads(heads, "kv_head"))
     fits = (heads["key_percentile"] > 50) & (heads["value_percentile"] < 50)
     console.print(
         f"Means over heads: keys {heads['key_percentile'].mean():.0f}, values "
@@ -86,6 +83,70 @@ def print_heads(heads: pd.DataFrame, title: str) -> None:
         f"values below it in {fits.sum()} of {len(heads)} heads, where 1 in 4 would be if the two "
         "had nothing to do with each other."
     )
+
+
+MEASURES = {
+    "key_percentile": "percentile of the keys",
+    "key_percentile_excess": "beyond pairs that another head attends to",
+    "key_gap": "gap of the keys, nats of logit",
+    "difference": "percentile of the keys, less that of the values",
+    "difference_excess": "beyond pairs that another head attends to",
+    "value_percentile": "percentile of the values",
+    "value_percentile_excess": "beyond pairs that another head attends to",
+    "quadrant": "share with keys above, values below the median",
+    "quadrant_excess": "beyond matched pairs",
+    "value_gap_over_matched": "gap of the values, over that of matched pairs",
+    "swap_index": "(values - keys) / (values + keys), moved by swaps",
+}
+"""Measure of one pair -> how it is told."""
+
+
+def print_one_query(answers: pd.DataFrame, heads: pd.DataFrame, reason: str) -> None:
+    """Print the numbers of the four answers for one pair, and its percentiles by query head."""
+    console = Console()
+    console.print("\nBoth words in one sentence, where one query attends to them", soft_wrap=True)
+    if reason:
+        console.print(reason, soft_wrap=True)
+    table = Table("", "mean over heads", "95 % interval", box=None)
+    for question, rows in answers.groupby("question", sort=False):
+        table.add_row(f"[bold]{question}[/bold]")
+        for row in rows.to_dict("records"):
+            interval = f"{row['ci_low']:.2f} to {row['ci_high']:.2f}"
+            if pd.isna(row["ci_low"]):
+                interval = "one pair: no interval"
+            table.add_row(f"  {MEASURES[row['measure']]}", f"{row['value']:.2f}", interval)
+    if len(answers):
+        console.print(table)
+    if answers[answers["name"] == "difference used"].empty:
+        console.print(
+            "This pair was not swapped: `kvprobes analyse swaps` swaps the pairs of a table.",
+            soft_wrap=True,
+        )
+    if heads.empty or reason:
+        return
+    wide = heads.pivot_table(
+        index=["layer", "head"], columns="measure", values="value", dropna=False
+    ).reset_index()
+    known = wide["key_percentile"].notna()
+    console.print(
+        f"Intervals are over sentences: one pair says nothing of others. {known.sum()} of "
+        f"{len(wide)} query heads attend to both words in a sentence. Their percentiles, keys|"
+        "values:\n",
+        soft_wrap=True,
+    )
+    console.print(_lay_out_heads(wide, "head"))
+
+
+def _lay_out_heads(heads: pd.DataFrame, column: str) -> Table:
+    """Lay percentiles out by layer and head, keys and values side by side."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("layer, head", justify="right")
+    for head in sorted(heads[column].unique()):
+        table.add_column(str(head), justify="right", no_wrap=True)
+    for layer, rows in heads.groupby("layer"):
+        cells = zip(rows["key_percentile"], rows["value_percentile"], strict=True)
+        table.add_row(str(layer), *("" if pd.isna(k) else f"{k:.0f}|{v:.0f}" for k, v in cells))
+    return table
 
 
 def print_questions(rows: Sequence[Mapping[str, Any]]) -> None:

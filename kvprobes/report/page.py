@@ -102,9 +102,11 @@ def _count(folder: ResultFolder, capture: dict[str, Any]) -> list[str]:
     counted = [f"key stage: {capture['identity'].get('key_stage', 'unknown')}"]
     pairs, words = (_read_table(folder, name) for name in ("pairs", "occurrences"))
     if pairs is not None and len(pairs):
-        counted.append(f"{len(pairs):,} pairs")
+        # Of a user's sentences a row is an event: two words may have many.
+        n_pairs = pairs["pair_id"].nunique() if "left_word" in pairs else len(pairs)
+        counted.append(f"{n_pairs:,} pairs")
     if words is not None:
-        counted.append(f"{words['word'].nunique():,} words")
+        counted.append(f"{words['word'][words['word'] != ''].nunique():,} words")
     geometry = capture.get("geometry", {})
     for name, told in (("n_layers", "layers"), ("n_kv_heads", "kv heads a layer")):
         if isinstance(geometry.get(name), int):

@@ -30,8 +30,8 @@ NEEDED = ("sentence", "word", "start", "end", "query_start", "query_end")
 FEWEST_IN_GROUP = 20
 """The mean of fewer occurrences holds too much of each of them to be taken off."""
 
-POOLED, TEMPLATE = "(pooled)", "sentences"
-"""The centring group of labels that are too rare, and what stands for a template."""
+POOLED, YOURS = "(pooled)", "your sentences"
+"""The centring group of labels that are too rare, and what a user's sentences are called."""
 
 
 def plan_sentences(
@@ -44,6 +44,7 @@ def plan_sentences(
     fewest: int = FEWEST_IN_GROUP,
     whole_contexts: int = WHOLE_CONTEXTS,
     seed: int = 0,
+    source: str = YOURS,
 ) -> CapturePlan:
     """Lay out the capture of every marked word of every sentence, and of what attends to them.
 
@@ -68,6 +69,8 @@ def plan_sentences(
         Of `probes.words.load_sentences`; columns beside its own are kept in the occurrences.
     causal, take, prefix, whole_contexts, seed
         As in `probes.capture.plan_coordination`.
+    source
+        What the sentences are called; it stands in the place of a template's name.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def plan_sentences(
     rows = sentences.assign(label=labels).groupby("sentence", sort=False)
     texts = [prefix + str(text) for text, _ in rows]
     for (_, marked), tokens in zip(rows, tokenise(tokenizer, texts), strict=True):
-        context = _align(tokens, marked, len(prefix), causal=causal, losses=losses)
+        context = _align(tokens, marked, len(prefix), source, causal=causal, losses=losses)
         if context is not None:
             contexts.append(context)
     if not contexts:
@@ -107,7 +110,7 @@ def plan_sentences(
         sequences=layout.sequences,
         occurrences=occurrences,
         queries=layout.queries,
-        losses=tabulate_losses(losses),
+        losses=tabulate_losses(losses).assign(template_id=source),
         pairs=_describe_pairs(layout.pairs, occurrences),
         templates=pd.DataFrame(columns=["template_id", "text"]),
         settings=describe_settings(take, causal=causal),
@@ -130,6 +133,7 @@ def _align(
     tokens: Tokens,
     rows: pd.DataFrame,
     shift: int,
+    source: str,
     *,
     causal: bool,
     losses: list[dict[str, str]],
@@ -177,7 +181,7 @@ def _align(
     used = sorted({place for question in questions for place in question.words})
     return Context(
         tokens=tokens,
-        template_id=TEMPLATE,
+        template_id=source,
         words=tuple(words[order[place]] for place in used),
         questions=tuple(
             Question(asked.head, asked.tokens, tuple(used.index(place) for place in asked.words))
@@ -220,7 +224,7 @@ def _settle_labels(contexts: Sequence[Context], losses: list[dict[str, str]]) ->
 
 def _describe_loss(tokens: Tokens, word: str, head: str, reason: str) -> dict[str, str]:
     return {
-        "template_id": TEMPLATE,
+        "template_id": "",
         "modifier": word,
         "head": head,
         "sentence": tokens.text,

@@ -27,10 +27,11 @@ OF_PAIRS = {
     "human_similarity": "human similarity",
 }
 """Column of a table of pairs -> the property."""
-TREEBANK = {
+OF_SENTENCES = {
     "upos": "part of speech in the sentence",
     "deprel": "dependency relation",
     "head_distance": "distance to syntactic head",
+    "label": "label in your sentences",
 }
 PLURALS = {"n": "nouns", "v": "verbs", "a": "adjectives", "x": "words"}
 SPEECH = {"n": "noun", "v": "verb", "a": "adjective", "r": "adverb"}
@@ -42,7 +43,8 @@ def list_properties(store: Store) -> tuple[list[Property], dict[str, str]]:
     Part of speech, semantic field (of the noun), frequency (log10), word identity (among
     `N_IDENTITIES` words, recognised in a template not trained on), position (tokens before the
     word), and of captures in which the word has seen its head, the head noun and the distance to
-    it; of pairs, the columns of their table; of a treebank, what it says of each word.
+    it; of pairs, the columns of their table; of a treebank or a user's sentences, what they say of
+    each word.
 
     Returns
     -------
@@ -58,10 +60,11 @@ def list_properties(store: Store) -> tuple[list[Property], dict[str, str]]:
         "semantic field": "noun_lexname",
         "frequency": "z",
     }
-    heads = occurrences["head"]
+    marked = occurrences["word"] != ""  # others are read only for what attends over a sentence
+    heads = occurrences["head"].where(marked)
     distance = occurrences["occurrence"].map(queries.groupby("occurrence")["distance"].first())
     numbers = {
-        "position": occurrences["first_token"].astype(float),
+        "position": occurrences["first_token"].astype(float).where(marked),
         "distance to head": distance.where(heads.notna()).astype(float),
     }
     makers: dict[str, Callable[[], Property]] = {
@@ -74,7 +77,7 @@ def list_properties(store: Store) -> tuple[list[Property], dict[str, str]]:
     )
     for name, labels in numbers.items():
         makers[name] = partial(label_occurrences, name, occurrences, labels)
-    for column, name in TREEBANK.items():
+    for column, name in OF_SENTENCES.items():
         if column in occurrences:
             makers[name] = partial(label_occurrences, name, occurrences, occurrences[column])
     columns = [column for column in OF_PAIRS if column in store.table("pairs")]

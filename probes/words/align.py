@@ -69,6 +69,7 @@ def tokenise(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tokens]:
         return_special_tokens_mask=True,
         padding=False,
         truncation=False,
+        verbose=False,  # long texts are cut into windows before they run: no word on their length
     )
 
     @cache

@@ -111,7 +111,8 @@ def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
         files = sorted(Path(folder).glob(f"*{split}.conllu"))
         if len(files) > 1 or (not files and split != "dev"):
             raise TableError(
-                f"{folder} holds {len(files)} files named *{split}.conllu; there must be one."
+                f"{folder} holds {len(files)} files named *{split}.conllu; there must be one. To "
+                "read a file without its split, give the file in the place of the folder."
             )
         for file in files:
             table = read_treebank(file, split=split)

@@ -194,7 +194,7 @@ def test_events_of_marked_sentences(causal):
     assert found == expected
     assert len(plan.pairs) == 8
     assert (plan.queries["distance"] > 0).all()
-    assert set(plan.pairs["template_id"]) == {"sentences"}
+    assert set(plan.pairs["template_id"]) == {"your sentences"}
     once = plan.pairs.set_index("pair_id").loc["big / cat"]
     assert (once["left_label"], once["right_label"]) == ("A", "A")
     assert plan.pairs["z_left"].notna().all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -10,8 +11,11 @@ from typer.testing import CliRunner
 from analyses.attention_example import QUESTION, ExampleSettings
 from analyses.shared.given import Given
 from kvprobes.command.cli import app
+from kvprobes.look_up import look_up_contexts
+from kvprobes.results import ResultFolder
 from probes.capture.store import open_store
-from tests.kvprobes.runs import save_tiny_model
+from probes.words.pairs import load_pairs
+from tests.kvprobes.runs import make_options, save_tiny_model
 
 runner = CliRunner()
 
@@ -37,7 +41,7 @@ def test_a_captured_pair_is_ranked_among_the_captured_pairs(options):
     assert str(place / "figures" / "attention_example.similarity.png") in result.output
     told = json.loads(
         runner.invoke(app, ["pair", "network", "neural", "social", *common, "--json"]).stdout
-    )
+    )["two_queries"]
     store = open_store(out / "capture")
     similarity = QUESTION.compute(Given(store=store), ExampleSettings())["similarity"]
     expected = similarity.query("space == 'functional' and population == 'word pairs'")
@@ -80,3 +84,46 @@ def test_one_word_twice_is_refused(options):
     result = runner.invoke(app, ["pair", "network", "neural", "neural", *common])
     assert result.exit_code == 1
     assert "with itself" in result.stderr
+
+
+def test_a_pair_without_contexts_is_told_what_to_run(options, monkeypatch):
+    from probes.words import coordination, coordination_pairs
+
+    common, out = options
+    choose, load = coordination_pairs.choose_coordinations, coordination.load_coordinations
+    monkeypatch.setattr(coordination_pairs, "choose_coordinations", partial(choose, count=3))
+    monkeypatch.setattr(coordination, "load_coordinations", partial(load, count=2))
+    monkeypatch.setattr("kvprobes.look_up.load_pairs", lambda name: load_pairs(name).head(12))
+    monkeypatch.setattr(ResultFolder, "write_figures", lambda *_: None)
+    asked = ["pair", "network", "neural", "social", *common]
+    told = runner.invoke(app, asked).stdout
+    assert "has no capture of sentences in which one word attends to two" in told
+    assert "`kvprobes pair network neural social --contexts`" in told
+    captured = runner.invoke(app, [*asked, "--contexts", "--json"])
+    assert captured.exit_code == 0, captured.output
+    found = json.loads(captured.stdout)
+    assert found["one_query_reason"] == ""
+    names = {row["name"] for row in found["one_query_answers"]}
+    assert names == {"keys alike", "values less alike", "values dissimilar"}
+    assert len(found["one_query_heads"]) == 3 * 2 * 4  # measures, layers, query heads
+    # All seed pairs are captured at once, so the next one is there.
+    seeds = out / "lookups" / "seed_pairs" / "capture-coordination"
+    before = (seeds / "manifest.json").read_bytes()
+    other = runner.invoke(app, ["pair", "cake", "wedding", "birthday", *common, "--contexts"])
+    assert other.exit_code == 0, other.output
+    assert "Reusing the finished capture" in other.stderr
+    assert "Are their values less alike than their keys?" in " ".join(other.stdout.split())
+    assert (seeds / "manifest.json").read_bytes() == before
+    # The folder's own capture of contexts comes first, if it holds the pair.
+    seeds.rename(out / "capture-coordination")
+    own = make_options(common[1], out)
+    tables, reason = look_up_contexts(
+        own, "network", "neural", "social", capture=False, say=lambda _: None
+    )
+    assert reason == ""
+    assert len(tables["heads"]) == 3 * 2 * 4
+    tables, reason = look_up_contexts(
+        own, "network", "neural", "railway", capture=False, say=lambda _: None
+    )
+    assert "capture-coordination does not hold neural and railway before network. Run" in reason
+    assert tables["heads"].empty

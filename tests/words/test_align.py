@@ -117,3 +117,12 @@ def test_a_sentence_that_is_too_long_for_the_model_is_lost_with_a_reason(monkeyp
     assert find("The fox", "fox")[1] == TokenSpan(2, 2)
     with pytest.raises(AlignmentError, match="has 5 tokens, and the model takes 4"):
         find("The black fox ran", "black")
+
+
+def test_long_texts_bring_no_word_on_their_length():
+    """They are cut into windows before they run."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 4
+    [tokens] = tokenise(tokenizer, ["The dog saw a fox"])
+    assert len(tokens.ids) > 4
+    assert tokenizer.deprecation_warnings == {}

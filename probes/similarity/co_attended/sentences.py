@@ -86,6 +86,53 @@ def take_comparable(events: ContextPairs) -> ContextPairs:
     return events.take((size[events.left] > 1) & (size[events.right] > 1))
 
 
+@dataclass(frozen=True)
+class ChosenLayer:
+    """One layer's pairs, ranked, and the choice of every selection.
+
+    Attributes
+    ----------
+    ranked
+        Every event among those of its stratum.
+    chosen
+        Selection -> what each head chooses, times the events' weights.
+    attention
+        What each head gives to the two words of every event.
+    """
+
+    ranked: RankedPairs
+    chosen: dict[str, Float[Tensor, "any_head event"]]
+    attention: tuple[Float[Tensor, "head event"], Float[Tensor, "head event"]]
+
+
+def choose_layer(
+    store: Store,
+    layer: int,
+    events: ContextPairs,
+    *,
+    metrics: HeadMetrics,
+    share: float = TOP_SHARE,
+    seed: int = 0,
+) -> ChosenLayer:
+    """Rank the events of one layer, and let its own, other and shuffled attention choose.
+
+    Parameters and errors are those of `contribute_layer`.
+    """
+    attention = store.read("attention", layer).T
+    left, right = attention[:, events.left_query], attention[:, events.right_query]
+    own = choose_in_sentences(left, right, share=share)
+    dealt = deal_within(events.stratum, seed=seed)
+    shuffled = choose_in_sentences(left, right[:, dealt], share=share)
+    weight, n_kv_heads = events.weight.float(), store.number("n_kv_heads", layer)
+    chosen = {
+        "own": own * weight,
+        "mismatched_heads": choose_elsewhere(own, n_kv_heads=n_kv_heads) * weight,
+        "shuffled_attention": shuffled * weight,
+    }
+    k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
+    return ChosenLayer(_rank(k, v, metrics, events), chosen, (left, right))
+
+
 def contribute_layer(
     store: Store,
     layer: int,
@@ -127,30 +174,19 @@ def contribute_layer(
     UsageError
         If `share` is out of range.
     """
-    n_heads, n_kv_heads = store.number("n_heads", layer), store.number("n_kv_heads", layer)
-    attention = store.read("attention", layer).T
-    left, right = attention[:, events.left_query], attention[:, events.right_query]
-    own = choose_in_sentences(left, right, share=share)
-    dealt = deal_within(events.stratum, seed=seed)
-    shuffled = choose_in_sentences(left, right[:, dealt], share=share)
-    weight = events.weight.float()
-    chosen = {
-        "own": own * weight,
-        "mismatched_heads": choose_elsewhere(own, n_kv_heads=n_kv_heads) * weight,
-        "shuffled_attention": shuffled * weight,
-    }
-    k, v = read_heads(store, "k", layer), read_heads(store, "v", layer)
-    ranked = _rank(k, v, metrics, events)
+    own = choose_layer(store, layer, events, metrics=metrics, share=share, seed=seed)
+    n_heads = store.number("n_heads", layer)
     options = {"n_heads": n_heads, "unit": units.number, "n_units": len(units)}
-    parts = [contribute(ranked, chosen, **options)]
+    parts = [contribute(own.ranked, own.chosen, **options)]
     if random and (whole := WholeContexts.of(store, events)) is not None:
         drawn = draw_layer(store, layer, how=how, seed=seed)
         if drawn is not None:
             of_random, attended = _choose_randomly(store, layer, events, whole, drawn, share=share)
-            found = {"random_heads": attended * weight}
+            found = {"random_heads": attended * events.weight.float()}
             parts.append(contribute(of_random, found, **options))
-    sizes = [_read_mean_square(store, name, layer) for name in ("written", "stream")]
-    return LayerContributions(Contributions.merge(parts), weigh_heads(left, right), *sizes)
+    return LayerContributions(
+        Contributions.merge(parts), weigh_heads(*own.attention), *read_sizes(store, layer)
+    )
 
 
 @dataclass(frozen=True)
@@ -255,9 +291,14 @@ def _rank(k: Tensor, v: Tensor, metrics: HeadMetrics, events: ContextPairs) -> R
     return PairFigures.of(keys, values, events.left, events.right).rank(events.stratum)
 
 
-def _read_mean_square(store: Store, name: str, layer: int) -> Tensor | None:
-    with_sizes = store.manifest["identity"].get("sizes", False)
-    return store.read(name, layer).double().square().mean(0) if with_sizes else None
+def read_sizes(
+    store: Store, layer: int
+) -> tuple[Float[Tensor, " head"] | None, Float[Tensor, ""] | None]:
+    """Return mean squares of what each head writes, and of the stream's norm; None if not there."""
+    if not store.manifest["identity"].get("sizes", False):
+        return None, None
+    written, stream = (store.read(name, layer).double().square() for name in ("written", "stream"))
+    return written.mean(0), stream.mean(0)
 
 
 def _take(column: pd.Series[int], rows: Int[Tensor, " row"]) -> Int[Tensor, " row"]:

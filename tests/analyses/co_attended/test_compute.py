@@ -9,12 +9,12 @@ import pytest
 
 from analyses import find_question
 from analyses.co_attended import CoAttendedSettings
-from analyses.co_attended.section import MAIN
 from analyses.shared.given import Given
 from probes.capture import capture
 from probes.capture.plan_contexts import plan_coordination
 from probes.words.coordination import load_coordinations
 from probes.words.texts import Corpus, Document
+from tests.capture.context_examples import make_model
 from tests.tiny import tiny_model
 
 QUESTION = find_question("co_attended")
@@ -23,9 +23,8 @@ MODIFIERS = ("black", "white", "small", "big", "red", "zest", "quiet", "late")
 TEXT = "The dog saw a black fox and the cat ran, but the small house was red and the tree was big. "
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory):
-    model = tiny_model("llama", n_layers=2)
+def answer(model, folder, documents):
+    """Answer the question for one model, with coordinations of `MODIFIERS`."""
     pairs = pd.DataFrame(
         [
             (f"p{n}", HEADS[n % len(HEADS)], *words)
@@ -33,12 +32,18 @@ def tables(tmp_path_factory):
         ],
         columns=["pair_id", "head", "m1", "m2"],
     )
-    plan = plan_coordination(model.tokenizer, pairs, load_coordinations(count=2))
-    store = capture(model, plan, tmp_path_factory.mktemp("store"))
-    documents = tuple(Document(f"d{n}", TEXT * (2 + n)) for n in range(4))
+    causal = model.geometry.causal
+    plan = plan_coordination(model.tokenizer, pairs, load_coordinations(count=2), causal=causal)
+    store = capture(model, plan, folder)
     given = Given(contexts=store, model=model, corpus=Corpus(documents[:2], documents[2:]))
     settings = CoAttendedSettings(documents=4, length=48)
     return QUESTION.compute(given, settings), given, settings
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    documents = tuple(Document(f"d{n}", TEXT * (2 + n)) for n in range(4))
+    return answer(tiny_model("llama", n_layers=2), tmp_path_factory.mktemp("store"), documents)
 
 
 def test_every_source_gives_four_answers(tables):
@@ -49,7 +54,7 @@ def test_every_source_gives_four_answers(tables):
     assert (used["verdict"] == "undetermined").all()  # no swaps were given
     few = answers[answers["source"] == "coordination"]
     assert set(few["verdict"]) == {"undetermined"}  # 28 pairs are too few
-    assert few["reason"].str.contains("distinct pairs").sum() == 3
+    assert few["reason"].str.contains("28 distinct pairs of words").sum() == 3
 
 
 def test_intervals_stay_in_the_possible_range_and_matched_pairs_stand_in_the_middle(tables):
@@ -75,7 +80,64 @@ def test_figures_and_section_tell_every_source(tables):
     found, _, settings = tables
     assert set(QUESTION.draw(found)) == {"answers", "heads"}
     section = QUESTION.describe(found, vars(settings))
-    assert "undetermined" in section.verdict
-    assert MAIN in section.answer[0].lower()
+    assert section.verdict.startswith(
+        "It is undetermined whether two words that one query attends to have similar keys: there "
+        "are 28 distinct pairs of words, and 50 are needed. It is undetermined whether"
+    )
+    assert section.verdict.endswith("uses the difference: it was not measured.")
+    assert section.answer[0].startswith("Coordination: ")
     assert [row[0] for row in section.tables[0].rows] == list(found["counts"]["source"])
     assert set(section.captions) == {"answers", "heads"}
+
+
+@pytest.mark.parametrize("name", ["bert", "t5"])
+def test_models_that_see_both_ways_answer_at_their_encoder(name, tmp_path):
+    documents = tuple(Document(f"d{n}", TEXT * 2) for n in range(2))
+    found, given, settings = answer(make_model(name), tmp_path, documents)
+    assert given.contexts.manifest["geometry"]["site"] == "encoder"
+    assert set(found["counts"]["source"]) == {"coordination", "running text", "content words"}
+    percentiles = found["summary"].query("measure == 'value_percentile' and weighting == 'plain'")
+    assert set(percentiles["condition"]) > {"trained", "matched_pairs", "random_heads"}
+    assert percentiles["value"].notna().all()
+    left_out = list(found["left_out"]["source"])
+    assert left_out == (["the decoder"] if name == "t5" else [])
+    caveats = QUESTION.describe(found, vars(settings)).caveats
+    assert len([c for c in caveats if "Left out: the decoder. Reason: it" in c]) == len(left_out)
+
+
+def test_a_text_in_another_script_is_left_out(tmp_path):
+    documents = tuple(Document(f"d{n}", "那只狗看见了一只黑色的狐狸。" * 9) for n in range(2))
+    found, _, settings = answer(tiny_model(n_layers=2), tmp_path, documents)
+    assert list(found["counts"]["source"]) == ["coordination"]
+    assert found["left_out"]["reason"].str.contains("in another script").all()
+    section = QUESTION.describe(found, vars(settings))
+    assert any("Left out: running text. Reason: the text is in" in c for c in section.caveats)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        (
+            "yes",
+            "Two words that one query attends to have similar keys. Their values are less alike "
+            "than their keys. Their values are dissimilar. The model uses the difference: swapped",
+        ),
+        (
+            "no",
+            "Two words that one query attends to do not have similar keys. Their values are as "
+            "alike as their keys, or more. Their values are not dissimilar. The model does not "
+            "use the difference: swapped",
+        ),
+    ],
+)
+def test_the_verdict_is_a_sentence_for_each_answer(tables, verdict, told):
+    found, _, settings = tables
+    answers, summary = found["answers"].assign(verdict=verdict), found["summary"].copy()
+    of_values = summary["measure"] == "value_percentile"
+    summary.loc[of_values, "value"] = 48.0
+    changed = {**found, "answers": answers, "summary": summary}
+    assert QUESTION.describe(changed, vars(settings)).verdict.startswith(told)
+    summary.loc[of_values, "value"] = 61.0
+    told_of_share = QUESTION.describe(changed, vars(settings)).verdict
+    assert ("on average their values are no less alike" in told_of_share) == (verdict == "yes")
+    assert ("percentile 61.0" in told_of_share) == (verdict == "yes")

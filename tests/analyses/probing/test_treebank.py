@@ -15,7 +15,7 @@ from probes.capture import CaptureSettings, capture
 from probes.capture.plan_treebank import plan_treebank
 from probes.linear.evaluate import PENALTIES
 from probes.linear.properties import label_occurrences
-from probes.linear.shipped_properties import TREEBANK, list_properties
+from probes.linear.shipped_properties import OF_SENTENCES, list_properties
 from probes.words.treebank import read_treebank_splits
 from tests.analyses.treebanks import write_treebank
 from tests.tiny import tiny_model
@@ -92,7 +92,9 @@ def test_what_a_treebank_says_is_probed_for_without_being_asked(
     plan = plan_treebank(model.tokenizer, words)
     found, _ = list_properties(capture(model, plan, tmp_path / "capture"))
     by_name = {wanted.name: wanted for wanted in found}
-    for column, name in TREEBANK.items():
+    assert OF_SENTENCES["label"] not in by_name  # a treebank has no such column
+    for column in ("upos", "deprel", "head_distance"):
+        name = OF_SENTENCES[column]
         wanted = by_name[name]
         rows = plan.occurrences.iloc[wanted.occurrences.numpy()]
         assert wanted.split == tuple(rows["split"])

@@ -165,11 +165,14 @@ def test_a_treebank_is_captured_and_probed_on_its_own_split(model_folder, tmp_pa
         {"--text": "a.txt", "--treebank": "b"},
         {"--text": "a.txt", "--pairs": "seed_pairs"},
         {"--treebank": "b", "--templates": "2"},
+        {"--sentences": "c.tsv", "--pairs": "seed_pairs"},
+        {"--treebank": "b", "--sentences": "c.tsv"},
     ],
 )
 def test_a_command_captures_one_thing(given, tmp_path):
     flags = [word for pair in given.items() for word in pair]
-    refused = runner.invoke(app, ["capture", "--out", str(tmp_path / "out"), *flags])
+    name = "capture" if "--text" in given else "run"
+    refused = runner.invoke(app, [name, "--out", str(tmp_path / "out"), *flags])
     assert refused.exit_code == 1
     message = " ".join(refused.stderr.split())
     assert " and ".join(f"{name} {value}" for name, value in given.items()) in message
