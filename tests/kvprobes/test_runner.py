@@ -96,9 +96,9 @@ def test_tables_are_reused_until_a_setting_changes(folder):
     assert told == ["Computing: toy_question"] * 2
 
 
-def test_the_names_of_the_package_are_the_runners(folder):
+def test_the_package_answers_by_the_runner(folder):
     assert kvprobes.answer("toy_question", folder.path).is_new
-    assert kvprobes.run is run
+    assert kvprobes.answer is answer
 
 
 def test_presets_stand_below_what_is_asked_for(folder):
