@@ -267,7 +267,7 @@ def _print_result(folder: ResultFolder, as_json: bool) -> None:
         return
     for told in result["answers"].values():
         typer.echo(f"\n{told['asks']}")
-        for sentence in told["answer"]:
+        for sentence in filter(None, (told.get("verdict"), *told["answer"])):
             typer.echo(f"  {sentence}")
     typer.echo(f"\nReport: {result['report']}")
 
