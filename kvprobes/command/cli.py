@@ -303,7 +303,7 @@ def _print_result(folder: ResultFolder, as_json: bool) -> None:
         return
     for told in result["answers"].values():
         tell(f"\n{told['asks']}")
-        for sentence in told["answer"]:
+        for sentence in filter(None, (told.get("verdict"), *told["answer"])):
             tell(f"  {sentence}")
     tell(f"\nReport: {result['report']}")
 

@@ -140,7 +140,7 @@ def answer_question(
             manifest = folder.read_manifest(question.name)
             typer.echo(json.dumps({"folder": str(folder.path), **manifest}, indent=2))
             return
-        for sentence in found.section.answer:
+        for sentence in filter(None, (found.section.verdict, *found.section.answer)):
             tell(sentence)
         for file in sorted(folder.path.glob(f"*/{question.name}.*")):
             tell(file)

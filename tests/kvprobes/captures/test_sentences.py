@@ -133,6 +133,7 @@ def test_a_few_sentences_leave_every_answer_undetermined(count, model, tmp_path,
     mine = answers[answers["source"] == SENTENCES]
     assert set(mine["verdict"]) == {"undetermined"}
     assert mine["reason"].str.contains("distinct pairs? of words, and 50 are needed").sum() == 3
+    assert "of words, and 50 are needed" in asked.stdout
 
 
 def test_a_limit_draws_whole_sentences(model, tmp_path):
