@@ -4,8 +4,8 @@
 
 Mutants are drawn by chance among all places of the three rooms: a comparison, an operator, a
 constant, a condition or a called reduction is exchanged for another. Each is tried by the test file
-of its module, then by those of its room, in a copy of the repository. Survivors are printed: each
-is a missing test, or a change that makes no difference (an equivalent mutant).
+of its module, then by those of its room, in a copy of the repository. What survives is a missing
+test, or a change that makes no difference (an equivalent mutant).
 """
 
 from __future__ import annotations
@@ -43,36 +43,35 @@ TIMEOUT = 600  # seconds; a mutant that never ends is noticed
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one module: the line as it was and as it is, and the module's new source."""
+    """One change of one module: of which of its nodes, and in which way."""
 
     module: Path
-    line: int
-    before: str
-    after: str
-    source: str
+    number: int
+    kind: str
 
-    def __str__(self) -> str:
-        """Say where it is, and what was changed."""
-        before, after = (text.partition("\n")[0] for text in (self.before, self.after))
-        return f"{self.module}:{self.line}: {before}  ->  {after}"
+    def make(self) -> tuple[str, str]:
+        """Return the module's new source, and in a line what was changed where."""
+        tree = _parse(self.module)
+        node = list(_walk(tree))[self.number]
+        before = ast.unparse(node).partition("\n")[0]
+        _mutate(node, self.kind)
+        after = ast.unparse(node).partition("\n")[0]
+        line = getattr(node, "lineno", 0)
+        return ast.unparse(tree), f"{self.module}:{line}: {before}  ->  {after}"
 
 
-def find_mutants(module: Path) -> Iterator[Mutant]:
-    """Yield every mutant of a module; annotations, docstrings and messages are left alone."""
-    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    places = [
-        (node, kind) for node in _walk(tree) for kind in ("operator", "name", "constant", "not")
+def find_mutants(module: Path) -> list[Mutant]:
+    """List every mutant of a module; annotations and messages are left alone."""
+    return [
+        Mutant(module, number, kind)
+        for number, node in enumerate(_walk(_parse(module)))
+        for kind in ("operator", "name", "constant", "not")
+        if _mutate(copy.copy(node), kind)
     ]
-    for number, (node, kind) in enumerate(places):
-        if not _mutate(copy.deepcopy(node), kind):
-            continue
-        changed = copy.deepcopy(tree)
-        twin = [(own, kind) for own in _walk(changed) for kind in range(4)][number][0]
-        before = ast.unparse(twin)
-        _mutate(twin, kind)
-        yield Mutant(
-            module, getattr(node, "lineno", 0), before, ast.unparse(twin), ast.unparse(changed)
-        )
+
+
+def _parse(module: Path) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
@@ -94,7 +93,7 @@ def _mutate(node: ast.AST, kind: str) -> bool:
             node.op = SWAPS[type(node.op)]()  # type: ignore[assignment]
             return True
     elif kind == "operator" and isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        node.ops[0] = SWAPS[type(node.ops[0])]()  # type: ignore[call-overload]
+        node.ops = [SWAPS[type(node.ops[0])](), *node.ops[1:]]  # type: ignore[list-item]
         return True
     elif kind == "name" and isinstance(node, ast.Attribute) and node.attr in NAMES:
         node.attr = NAMES[node.attr]
@@ -112,17 +111,17 @@ def _mutate(node: ast.AST, kind: str) -> bool:
     return False
 
 
-def try_mutant(mutant: Mutant, folder: Path) -> bool:
-    """Say whether the tests notice a mutant, in a copy of the repository."""
-    module = folder / mutant.module
-    whole = module.read_bytes()
-    room = Path("tests") / Path(*mutant.module.parts[1:-1])
-    own = room / f"test_{mutant.module.name}"
+def try_mutant(module: Path, source: str, folder: Path) -> bool:
+    """Say whether the tests notice another source of a module, in a copy of the repository."""
+    place = folder / module
+    whole = place.read_bytes()
+    room = Path("tests") / Path(*module.parts[1:-1])
+    own = room / f"test_{module.name}"
     try:
-        module.write_text(mutant.source, encoding="utf-8")
+        place.write_text(source, encoding="utf-8")
         return any((folder / tests).exists() and not _pass(tests, folder) for tests in (own, room))
     finally:
-        module.write_bytes(whole)
+        place.write_bytes(whole)
 
 
 def _pass(tests: Path, folder: Path) -> bool:
@@ -175,13 +174,13 @@ def main() -> None:
             free.put(folder)
 
         def run(mutant: Mutant) -> bool:
+            source, told = mutant.make()
             folder = free.get()
             try:
-                killed = try_mutant(mutant, folder)
+                killed = try_mutant(mutant.module, source, folder)
             finally:
                 free.put(folder)
-            if not killed:
-                print(f"survived: {mutant}", flush=True)
+            print(f"{'killed' if killed else 'SURVIVED'}: {told}", flush=True)
             return killed
 
         with ThreadPoolExecutor(asked.jobs) as pool:

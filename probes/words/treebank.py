@@ -50,7 +50,8 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
     Raises
     ------
     TableError
-        If the file is missing, is not CoNLL-U or has no word.
+        If the file is missing, is not CoNLL-U (words that are not numbered 1, 2 and on, too) or has
+        no word.
     """
     import conllu
 
@@ -63,6 +64,12 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         raise TableError(f"{path} is not in the CoNLL-U format: a word has fewer than 10 fields.")
     rows = []
     for number, sentence in enumerate(sentences):
+        numbers = [token["id"] for token in sentence if isinstance(token["id"], int)]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise TableError(
+                f"{path}: the words of sentence {number + 1} are not numbered 1, 2 and on, but "
+                f"{', '.join(map(str, numbers[:20]))}. Mend the file."
+            )
         text, spans, lost = _find_spans(sentence)
         forms = {token["id"]: token["form"] for token in sentence}
         for token in sentence:

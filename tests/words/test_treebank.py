@@ -114,3 +114,10 @@ def test_a_single_file_has_no_splits(tmp_path):
     words = read_treebank_splits(write(tmp_path, ("dog", "_"), ("runs", "_")))
     assert words["word"].tolist() == ["dog", "runs"]
     assert set(words["split"]) == {""}
+
+
+def test_words_that_are_numbered_twice_are_refused(tmp_path):
+    path = write(tmp_path, ("dog", "_"), ("runs", "_"))
+    path.write_text(path.read_text().replace("2\truns", "1\truns"))
+    with pytest.raises(TableError, match="sentence 1 are not numbered 1, 2 and on, but 1, 1"):
+        read_treebank(path)
