@@ -9,6 +9,7 @@ import pandas as pd
 
 from analyses.divergence import RATIO
 from analyses.divergence.answers import find
+from analyses.divergence.relatedness import find_kinds, tell_kinds
 from analyses.divergence.tables import NULLS
 from analyses.shared.numbers import join, show
 from analyses.shared.section import TIMES, describe_intervals
@@ -34,7 +35,10 @@ def caption_figures(
     )
     ratio = find(tables["summary"], WORD_PAIRS, "functional", RATIO, TRAINED)
     stated = (
-        f" DR at 5 % of the word pairs is {show(ratio.value)} in trained heads." if ratio else ""
+        f" DR at 5 % of the word pairs is {show(ratio.value)} in trained heads."
+        f" {tell_kinds(find_kinds(tables))}."
+        if ratio
+        else ""
     )
     intervals = describe_intervals(settings)
     return {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -34,8 +35,8 @@ Comparisons = dict[tuple[str, str], PairComparison]
 """(space, condition) -> comparison [layer, head, pair]."""
 
 
-def cut(comparisons: Comparisons, pairs: slice) -> Comparisons:
-    """Keep a run of neighbouring pairs."""
+def cut(comparisons: Comparisons, pairs: slice | Bool[Tensor, " pair"]) -> Comparisons:
+    """Keep a run of neighbouring pairs, or those of a mask."""
     return {key: comparison.cut(pairs) for key, comparison in comparisons.items()}
 
 
