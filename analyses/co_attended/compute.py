@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analyses.co_attended.sources import measure_sentences, measure_text
+from analyses.co_attended.sources import leave_out_selected, measure_sentences, measure_text
 from analyses.co_attended.tables import (
     tabulate_answers,
     tabulate_counts,
@@ -50,7 +50,8 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
         ``source, condition, measure, value, ci_low, ci_high``: the key gap in nats of logit, the
         value gap over that of matched pairs, over what the heads write, and over the stream.
     ``heads``
-        ``source, layer, head, kv_head, measure, value, ci_low, ci_high, p, p_bh, attention``.
+        ``source, layer, head, kv_head, measure, value, ci_low, ci_high, p, p_bh, p_max_t,
+        attention``.
     ``counts``
         ``source, units, selected, heads``.
 
@@ -64,9 +65,10 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
     require_one_width(given.contexts)
     chosen: dict[str, Any] = {"share": settings.share, "seed": settings.seed}
     contexts = given.contexts
+    pairs, judged = leave_out_selected(contexts)
     found = [
         measure_sentences(
-            contexts, ContextPairs.of(contexts), "coordination", model=given.model, **chosen
+            contexts, pairs, "coordination", model=given.model, judged=judged, **chosen
         )
     ]
     found += measure_text(

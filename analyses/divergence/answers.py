@@ -23,6 +23,8 @@ from probes.similarity.catalogue import (
 
 SAME = 0.05
 """The largest difference of DR that means nothing: inside it two conditions count as equal."""
+FEWEST = 50
+"""Distinct word pairs below which nothing is judged."""
 LITTLE, MUCH = 0.25, 0.75
 """The verdict's two marks on DR(5 %): a quarter, and three quarters, of what chance gives."""
 TIED_NULLS = {
@@ -66,7 +68,9 @@ def answer(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> tuple[str, .
     return _answer_ratio(summary, kinds), _answer_nulls(summary), _answer_tieability(summary)
 
 
-def verdict(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> str:
+def verdict(
+    summary: pd.DataFrame, kinds: Mapping[str, Quantity], *, n_pairs: int | None = None
+) -> str:
     """Judge the claim "similar keys, dissimilar values" in one plain sentence.
 
     The rule, on the 95 % interval of DR(5 %) of the word pairs in the functional space, with a mark
@@ -77,13 +81,19 @@ def verdict(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> str:
     - *partly supported*: all of it lies between the marks;
     - *supported*: all of it lies at or above 0.75;
     - *at most* or *at least partly supported*: it holds the lower, or the upper, mark;
-    - *undecided*: it holds both, or there is no interval.
+    - *undecided*: it holds both, or there is no interval;
+    - *undetermined*: there are fewer than `FEWEST` distinct pairs, so `n_pairs` is told instead.
 
     The same rule is applied to random pairs of the captured words, and named where it says
     something else. Separately: whether trained heads dissociate more or less than each null, by the
     interval of the difference, and whether that turns round in the centred space. The ratio within
     each of the `kinds` of pairs closes it.
     """
+    if n_pairs is not None and n_pairs < FEWEST:
+        return (
+            "“Similar keys, dissimilar values” is undetermined on these word pairs: only "
+            f"{n_pairs} are distinct, and {FEWEST} are needed ({tell_kinds(kinds)})."
+        )
     judged = {
         population: judge(find(summary, population, "functional", RATIO, TRAINED))
         for population in (WORD_PAIRS, RANDOM_PAIRS)

@@ -48,8 +48,8 @@ def caption_figures(
             "and all templates; dashed: medians; a mean over heads hides how much single heads "
             "scatter. Named are the pairs that dissociate most, and in bold the founding pairs "
             "where they are in the table. (b, c) DR among the pairs with the most similar keys, "
-            f"mean over heads, on the word pairs and on {every} of the same words; {intervals}; an "
-            "interval may reach slightly beyond the possible range. " + nulls,
+            f"mean over heads, on the word pairs and on {every} of the same words; {intervals}. "
+            + nulls,
             "Scatter of key similarity against value similarity of word pairs, beside points with "
             "error bars of the dissociation ratio at 1, 5 and 10 percent for "
             f"{conditions}." + stated,

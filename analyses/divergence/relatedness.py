@@ -50,7 +50,7 @@ def tabulate_kinds(
         place = {"population": f"{WORD_PAIRS}, {name}", "space": "functional", "pairs": len(own)}
         for (measure, condition), estimate in means.items():
             told = {"measure": measure, "condition": condition}
-            rows.append(place | told | tabulate_estimate(estimate))
+            rows.append(place | told | tabulate_estimate(estimate, (0.0, 2.0)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

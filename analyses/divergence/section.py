@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analyses.divergence import RATIO
-from analyses.divergence.answers import LITTLE, MUCH, answer, verdict, warn
+from analyses.divergence.answers import FEWEST, LITTLE, MUCH, answer, verdict, warn
 from analyses.divergence.captions import caption_figures
 from analyses.divergence.relatedness import find_kinds
 from analyses.shared.numbers import show
@@ -59,14 +59,15 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             _tabulate_pairs(pairs, most=True),
             _tabulate_pairs(pairs, most=False),
         ),
-        verdict=verdict(summary, kinds),
+        verdict=verdict(summary, kinds, n_pairs=len(pairs)),
         rule=(
-            "The rule: DR(5 %), an association of ranks, is the chance that pairs with very similar "
-            "keys have dissimilar values, in units of chance. The claim is “not what this model "
-            f"does” if all of its 95 % interval lies below {LITTLE}, “partly supported” if all of it lies between "
-            f"{LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} or above, and is hedged "
-            "where the interval holds a mark. “More” or “less” than a null is said only where the "
-            "interval of the difference excludes 0."
+            "The rule: DR(5 %), an association of ranks, is the chance that pairs with very "
+            "similar keys have dissimilar values, in units of chance. The claim is “not what this "
+            f"model does” if all of its 95 % interval lies below {LITTLE}, “partly supported” if "
+            f"all of it lies between {LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} "
+            f"or above, and is hedged where the interval holds a mark. With fewer than {FEWEST} "
+            "distinct pairs it is undetermined. “More” or “less” than a null is said only where "
+            "the interval of the difference excludes 0."
         ),
     )
 

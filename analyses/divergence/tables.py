@@ -13,7 +13,11 @@ from jaxtyping import Bool
 from scipy.stats import rankdata
 from torch import Tensor
 
-from analyses.shared.significance import tabulate_estimate, tabulate_samples
+from analyses.shared.significance import (
+    range_of_difference,
+    tabulate_estimate,
+    tabulate_samples,
+)
 from analyses.shared.tables import number_heads
 from probes.parallel import map_threads
 from probes.similarity.catalogue import EXCESS, OCCURRENCES, SPACES, TRAINED, name_difference
@@ -75,7 +79,16 @@ def tabulate_measures(
             ends = measure.find_interval(estimates[TRAINED], bootstrap.word_weights.shape[1])
             heads.append(head_table(place, observed, ends))
             means += [
-                {**place, "condition": condition, **tabulate_estimate(estimate)}
+                {
+                    **place,
+                    "condition": condition,
+                    **tabulate_estimate(
+                        estimate,
+                        measure.possible
+                        if condition in estimates
+                        else range_of_difference(measure.possible),
+                    ),
+                }
                 for condition, estimate in _average(estimates).items()
             ]
     return pd.concat(heads, ignore_index=True), pd.DataFrame(means)

@@ -187,6 +187,7 @@ def _describe(top: float) -> Measure:
         ranked=partial(resample_ratio, top=top),
         dealt=Dealt(partial(deal_ratio, top=top)),
         interval=partial(bound_ratio, top=top),
+        possible=(0.0, 2.0),
     )
 
 

@@ -79,3 +79,14 @@ def test_figures_and_section_tell_every_source(tables):
     assert MAIN in section.answer[0].lower()
     assert [row[0] for row in section.tables[0].rows] == list(found["counts"]["source"])
     assert set(section.captions) == {"answers", "heads"}
+
+
+def test_heads_are_corrected_by_max_t(tables):
+    heads = tables[0]["heads"]
+    assert ((heads["p_max_t"] + 1e-2 >= heads["p"]) & (heads["p_max_t"] <= 1)).all()
+    some = heads[heads["p"].between(0.01, 0.3)]
+    assert len(some) > 2
+    assert (some["p_max_t"] > 1.5 * some["p"]).all()  # one of several heads
+    told = QUESTION.describe(tables[0], vars(tables[2])).answer[-1]
+    assert "max-T" in told
+    assert "by the false discovery rate" in told
