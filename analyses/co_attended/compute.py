@@ -16,6 +16,7 @@ import pandas as pd
 
 from analyses.co_attended.sources import (
     COMPOUNDS,
+    leave_out_selected,
     measure_sentences,
     measure_text,
     name_source,
@@ -67,7 +68,8 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
         ``source, condition, measure, value, ci_low, ci_high``: the key gap in nats of logit, the
         value gap over that of matched pairs, over what the heads write, and over the stream.
     ``heads``
-        ``source, layer, head, kv_head, measure, value, ci_low, ci_high, p, p_bh, attention``.
+        ``source, layer, head, kv_head, measure, value, ci_low, ci_high, p, p_bh, p_max_t,
+        attention``.
     ``counts``
         ``source, units, selected, heads``.
     ``left_out``
@@ -83,9 +85,11 @@ def compute(given: Given, settings: CoAttendedSettings) -> dict[str, pd.DataFram
     require_one_width(given.contexts)
     chosen: dict[str, Any] = {"share": settings.share, "seed": settings.seed}
     contexts = given.contexts
-    events, left_out = ContextPairs.of(contexts), []
+    (events, judged), left_out = leave_out_selected(contexts), []
     source = name_source(contexts)
-    found = [measure_sentences(contexts, events, source, model=given.model, **chosen)]
+    found = [
+        measure_sentences(contexts, events, source, model=given.model, judged=judged, **chosen)
+    ]
     if reads_another_script(events.words, given.corpus):
         left_out.append(("running text", ANOTHER_SCRIPT))
     else:

@@ -21,6 +21,10 @@ HEAD_MEASURES = {"key_percentile": 55.0, "difference": 0.0, "value_percentile": 
 """Statistic of single heads -> the mark against which it is tested."""
 
 
+DRAWS = 1999
+"""Draws of the null for max-T, whose p-values are no smaller than one over so many."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One source.
@@ -35,10 +39,14 @@ class Measured:
         How its units hang together.
     units
         How many units there are: distinct pairs of words, or documents.
+    judged
+        How many of these the answers may rest on: pairs that chance alone brought together.
     means
         Weighting -> every statistic of every selection, mean over query heads.
     heads
         ``layer, head, kv_head, measure, value, ci_low, ci_high, deviate, attention``.
+    draws
+        Measure of `HEAD_MEASURES` -> deviates of all heads under its mark: a null for max-T.
     sizes
         Selection -> share of the value gap in what heads write, and in the stream; NaN if unknown.
     selected
@@ -50,8 +58,10 @@ class Measured:
     statistics: tuple[str, ...]
     clusters: Clusters
     units: int
+    judged: int
     means: dict[str, RatioEstimate]
     heads: pd.DataFrame
+    draws: dict[str, Float[Tensor, "resample head"]]
     sizes: dict[str, tuple[float, float]]
     selected: float
 
@@ -75,9 +85,11 @@ class Gathering:
     source: str
     clusters: Clusters
     units: int
+    judged: int
     _sums: dict[str, list[RatioEstimate]] = field(default_factory=dict)
     _counts: dict[str, list[Tensor]] = field(default_factory=dict)
     _heads: list[pd.DataFrame] = field(default_factory=list)
+    _draws: dict[str, list[Tensor]] = field(default_factory=dict)
     _sizes: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     _selected: list[float] = field(default_factory=list)
     _names: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
@@ -105,6 +117,9 @@ class Gathering:
         for name, mark in HEAD_MEASURES.items():
             picked = estimates.pick(own, found.statistics.index(name))
             self._heads.append(self._tabulate(picked, name, mark, layer, n_kv_heads, attention))
+            # One seed: a cluster counts by the same number in every layer.
+            drawn = self.clusters.draw(picked, resamples=DRAWS, seed=0)
+            self._draws.setdefault(name, []).append(drawn)
         gaps = estimates.observed[:, found.statistics.index("value_gap")]
         unknown = torch.full_like(gaps, torch.nan)
         self._sizes.append(
@@ -167,8 +182,10 @@ class Gathering:
             statistics=statistics,
             clusters=self.clusters,
             units=self.units,
+            judged=self.judged,
             means=means,
             heads=pd.concat(self._heads, ignore_index=True),
+            draws={name: torch.cat(parts, -1) for name, parts in self._draws.items()},
             sizes={
                 name: (float(sizes[0][place]), float(sizes[1][place]))
                 for place, name in enumerate(selections)

@@ -67,7 +67,7 @@ def measure_pair(
     count = int(unit.max()) + 1
     # One sentence has no other to be compared with: its interval is the whole range.
     clusters = Clusters.of_documents(max(count, 2))
-    gathering = Gathering(name_source(contexts), clusters, count)
+    gathering = Gathering(name_source(contexts), clusters, count, count)
     metrics = read_metrics(contexts)
     for layer in range(contexts.n_layers):
         chosen = choose_layer(

@@ -189,7 +189,8 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
             text += f"; beyond pairs that another head attends to: {join(beyond)}"
         sentences.append(f"{text}.")
     counts = [
-        f"{int((rows['p_bh'] < LEVEL).sum())} of {len(rows)} {told}"
+        f"{int((rows['p_max_t'] < LEVEL).sum())} of {len(rows)} {told} "
+        f"({int((rows['p_bh'] < LEVEL).sum())} by the false discovery rate)"
         for name, told in (
             ("key_percentile", "have alike keys"),
             ("difference", "have values less alike than keys"),
@@ -197,7 +198,7 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
         )
         if len(rows := select(heads, source=main, measure=name))
     ]
-    sentences.append(f"Of single query heads, {join(counts)} (corrected over heads).")
+    sentences.append(f"Of single query heads, {join(counts)} (corrected over heads by max-T).")
     return sentences
 
 

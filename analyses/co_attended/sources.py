@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from analyses.co_attended.measured import Gathering, Measured
+from analyses.co_attended.verdict import FEWEST_PAIRS
 from analyses.shared.resumable import FinishedParts
 from probes.capture.contexts import ContextPairs
 from probes.capture.store import Store
@@ -18,6 +19,7 @@ from probes.similarity.co_attended.text import DocumentPart, contribute_document
 from probes.similarity.co_attended.text_spaces import read_spaces
 from probes.similarity.spaces import read_metrics
 from probes.stats.clusters import Clusters
+from probes.words.coordination_pairs import SOURCES
 from probes.words.fields import is_unspaced
 from probes.words.texts import Corpus
 from probes.words.topics import number_topics
@@ -48,6 +50,23 @@ def _is_mostly_unspaced(text: str) -> bool:
     return 2 * sum(map(is_unspaced, letters)) > len(letters)
 
 
+def leave_out_selected(store: Store) -> tuple[ContextPairs, int | None]:
+    """Read the pairs of words that chance alone brought together; also return how many there are.
+
+    A table of pairs may have been chosen by how related its words are; what it lists, or connects
+    by a chain of rows, would then decide the answers. Where fewer are left than answers need, all
+    are read, and the count says that nothing can be answered. A table that does not say what
+    brought its pairs together (a user's sentences) is read whole, with None.
+    """
+    every = ContextPairs.of(store)
+    if "source" not in every.table:
+        return every, None
+    if not (every.table["source"] == SOURCES[0]).any():
+        return every, 0
+    kept = ContextPairs.of(store, source=SOURCES[0])
+    return (kept if kept.n_distinct >= FEWEST_PAIRS else every), kept.n_distinct
+
+
 def measure_sentences(
     store: Store,
     pairs: ContextPairs,
@@ -56,6 +75,7 @@ def measure_sentences(
     share: float,
     seed: int,
     model: Model | None = None,
+    judged: int | None = None,
 ) -> Measured:
     """Measure the events of a capture: sentences that hold both words, or two that hold one each.
 
@@ -65,13 +85,15 @@ def measure_sentences(
     ----------
     model
         For the norms and rotations of random heads.
+    judged
+        On how many distinct pairs the answers may rest; by default on all.
     """
     events = take_comparable(pairs)
     units, metrics = Units.of(events), read_metrics(store)
     clusters = Clusters.of_pairs(
         units.left_word, units.right_word, topic=number_topics(events.words)
     )
-    gathering = Gathering(source, clusters, len(units))
+    gathering = Gathering(source, clusters, len(units), len(units) if judged is None else judged)
     with progress_bar(f"Comparing: {source}", total=store.n_layers, unit="layers") as advance:
         for layer in range(store.n_layers):
             found = contribute_layer(
@@ -136,7 +158,8 @@ def measure_text(
 def _gather_text(
     model: Model, documents: list[DocumentPart], source: str, population: TokenPopulation
 ) -> Measured:
-    gathering = Gathering(source, Clusters.of_documents(len(documents)), len(documents))
+    count = len(documents)
+    gathering = Gathering(source, Clusters.of_documents(count), count, count)
     for place, layer in enumerate(model.geometry.layers):
         sums = {
             name: torch.stack([part.tensors[f"{name}.{place}"] for part in documents]).sum(0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 from scipy.stats import false_discovery_control, norm
 
 from analyses.co_attended.measured import HEAD_MEASURES, WEIGHTINGS, Measured
@@ -22,6 +23,7 @@ from analyses.co_attended.verdict import (
 from probes.similarity.catalogue import TRAINED, name_difference
 from probes.similarity.co_attended.figures import GAPS, STATISTICS, find_range
 from probes.stats.clusters import RatioEstimate
+from probes.stats.multiple import max_t
 
 CONDITIONS = {
     "own": TRAINED,
@@ -36,9 +38,9 @@ _NORMAL_95 = float(norm.ppf(0.975))
 
 
 def weigh(measured: Measured, estimate: RatioEstimate) -> Evidence:
-    """Return a number with its standard error."""
-    error = float(measured.clusters.standard_error(estimate))
-    return Evidence(float(estimate.observed), error)
+    """Return a number with its standard error and the degrees of freedom of its interval."""
+    variance, degrees = measured.clusters.variance(estimate)
+    return Evidence(float(estimate.observed), float(variance.sqrt()), float(degrees))
 
 
 def bound(
@@ -122,14 +124,22 @@ BELOW = ("value_percentile",)
 def tabulate_heads(found: Sequence[Measured]) -> pd.DataFrame:
     """Tabulate every query head, and test it against the mark of each answer.
 
-    ``p`` is one-sided; ``p_bh`` is corrected over all heads of a source and measure.
+    ``p`` is one-sided. Corrected over all heads of a source and measure are ``p_bh`` (false
+    discovery rate) and ``p_max_t`` (any false head at all; `probes.stats.multiple.max_t`).
     """
     tables = []
     for measured in found:
         for name, rows in measured.heads.groupby("measure", sort=False):
             side = -1 if name in BELOW else 1
-            p = norm.sf(side * rows["deviate"].to_numpy())
-            own = rows.drop(columns="deviate").assign(p=p, p_bh=false_discovery_control(p))
+            deviate = torch.from_numpy(side * rows["deviate"].to_numpy())
+            p = norm.sf(deviate.numpy())
+            own = rows.drop(columns="deviate").assign(
+                p=p,
+                p_bh=false_discovery_control(p),
+                p_max_t=max_t(
+                    deviate, side * measured.draws[str(name)], alternative="greater"
+                ).numpy(),
+            )
             own.insert(0, "source", measured.source)
             tables.append(own)
     return pd.concat(tables, ignore_index=True)
@@ -181,7 +191,7 @@ def tabulate_answers(
         is_pairs = measured.source not in TEXT_SOURCES
         answers = judge(
             tests,
-            pairs=measured.units if is_pairs else None,
+            pairs=measured.judged if is_pairs else None,
             selected=int(measured.selected) if is_pairs else None,
         )
         rows += [

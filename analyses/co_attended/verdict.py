@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.stats import norm
+from scipy.stats import t as student
 
 Verdict = Literal["yes", "no", "undetermined"]
 
@@ -54,10 +54,14 @@ ANSWERS = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """A number and its standard error; tests take it as normal around the truth."""
+    """A number, its standard error, and with how many degrees of freedom that is known.
+
+    Tests are by t, as the intervals are; with infinitely many degrees t is the normal distribution.
+    """
 
     value: float
     error: float
+    degrees: float = math.inf
 
     def p_above(self, mark: float) -> float:
         """Return the one-sided p of the hypothesis that the truth is at most `mark`."""
@@ -72,7 +76,7 @@ class Evidence:
             return 1.0
         if self.error <= 0:
             return 0.0 if distance > 0 else 1.0
-        return float(norm.sf(distance / self.error))
+        return float(student.sf(distance / self.error, self.degrees))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from analyses.shared.settings import setting
 RATIO = "dissociation_ratio_5%"
 """The measure by which the question is answered."""
 
+KINDS = ("related", "mid", "unrelated")
+"""How related the two words of a pair may be."""
+
 
 @dataclass(frozen=True)
 class DivergenceSettings:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from analyses.divergence import RATIO
+from analyses.divergence.relatedness import tell_kinds
 from analyses.divergence.tables import NULLS
 from analyses.shared.numbers import Quantity, join, show, show_interval
 from analyses.shared.tables import select
@@ -20,6 +23,8 @@ from probes.similarity.catalogue import (
 
 SAME = 0.05
 """The largest difference of DR that means nothing: inside it two conditions count as equal."""
+FEWEST = 50
+"""Distinct word pairs below which nothing is judged."""
 LITTLE, MUCH = 0.25, 0.75
 """The verdict's two marks on DR(5 %): a quarter, and three quarters, of what chance gives."""
 TIED_NULLS = {
@@ -44,11 +49,11 @@ def find(
     return Quantity.of(rows.iloc[0])
 
 
-def answer(summary: pd.DataFrame) -> tuple[str, ...]:
+def answer(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> tuple[str, ...]:
     """Answer in three sentences.
 
     1. How often similar keys come with dissimilar values: DR(5 %) on the word pairs (half of DR is
-       the share itself), and on random pairs of the captured words.
+       the share itself), on random pairs of the captured words, and within each kind of pairs.
     2. Whether that is less or more than under each null: by whether the interval of the difference
        excludes 0.
     3. How much of the values a linear map of the keys gives, against every null in the table.
@@ -57,11 +62,15 @@ def answer(summary: pd.DataFrame) -> tuple[str, ...]:
     ----------
     summary
         The table of `analyses.divergence.compute`.
+    kinds
+        DR(5 %) within related, mid and unrelated pairs (`find_kinds`).
     """
-    return _answer_ratio(summary), _answer_nulls(summary), _answer_tieability(summary)
+    return _answer_ratio(summary, kinds), _answer_nulls(summary), _answer_tieability(summary)
 
 
-def verdict(summary: pd.DataFrame) -> str:
+def verdict(
+    summary: pd.DataFrame, kinds: Mapping[str, Quantity], *, n_pairs: int | None = None
+) -> str:
     """Judge the claim "similar keys, dissimilar values" in one plain sentence.
 
     The rule, on the 95 % interval of DR(5 %) of the word pairs in the functional space, with a mark
@@ -72,12 +81,19 @@ def verdict(summary: pd.DataFrame) -> str:
     - *partly supported*: all of it lies between the marks;
     - *supported*: all of it lies at or above 0.75;
     - *at most* or *at least partly supported*: it holds the lower, or the upper, mark;
-    - *undecided*: it holds both, or there is no interval.
+    - *undecided*: it holds both, or there is no interval;
+    - *undetermined*: there are fewer than `FEWEST` distinct pairs, so `n_pairs` is told instead.
 
     The same rule is applied to random pairs of the captured words, and named where it says
     something else. Separately: whether trained heads dissociate more or less than each null, by the
-    interval of the difference, and whether that turns round in the centred space.
+    interval of the difference, and whether that turns round in the centred space. The ratio within
+    each of the `kinds` of pairs closes it.
     """
+    if n_pairs is not None and n_pairs < FEWEST:
+        return (
+            "“Similar keys, dissimilar values” is undetermined on these word pairs: only "
+            f"{n_pairs} are distinct, and {FEWEST} are needed ({tell_kinds(kinds)})."
+        )
     judged = {
         population: judge(find(summary, population, "functional", RATIO, TRAINED))
         for population in (WORD_PAIRS, RANDOM_PAIRS)
@@ -89,7 +105,7 @@ def verdict(summary: pd.DataFrame) -> str:
     turned = [_label(null) for null in NULLS if _turns_round(summary, null)]
     if turned:
         turned = [f", though against {join(turned)} that turns round in the centred space"]
-    return f"{text}; {_separation(summary)}{''.join(turned)}."
+    return f"{text}; {_separation(summary)}{''.join(turned)} ({tell_kinds(kinds)})."
 
 
 def judge(ratio: Quantity | None) -> str:
@@ -120,7 +136,7 @@ def _separation(summary: pd.DataFrame) -> str:
     return f"its heads dissociate keys from values {join(parts)}"
 
 
-def _answer_ratio(summary: pd.DataFrame) -> str:
+def _answer_ratio(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> str:
     ratio = find(summary, WORD_PAIRS, "functional", RATIO, TRAINED)
     if ratio is None:
         return "How often similar keys come with dissimilar values was not measured on word pairs."
@@ -135,7 +151,7 @@ def _answer_ratio(summary: pd.DataFrame) -> str:
             f"; of random pairs of the same words, {show(50 * everything.value, 1)} % "
             f"({_show_ratio(everything, short=True)})"
         )
-    return text + "."
+    return f"{text}. {tell_kinds(kinds)}."
 
 
 def _show_ratio(ratio: Quantity, *, short: bool = False) -> str:

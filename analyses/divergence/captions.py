@@ -9,6 +9,7 @@ import pandas as pd
 
 from analyses.divergence import RATIO
 from analyses.divergence.answers import find
+from analyses.divergence.relatedness import find_kinds, tell_kinds
 from analyses.divergence.tables import NULLS
 from analyses.shared.numbers import join, show
 from analyses.shared.section import TIMES, describe_intervals
@@ -34,7 +35,10 @@ def caption_figures(
     )
     ratio = find(tables["summary"], WORD_PAIRS, "functional", RATIO, TRAINED)
     stated = (
-        f" DR at 5 % of the word pairs is {show(ratio.value)} in trained heads." if ratio else ""
+        f" DR at 5 % of the word pairs is {show(ratio.value)} in trained heads."
+        f" {tell_kinds(find_kinds(tables))}."
+        if ratio
+        else ""
     )
     intervals = describe_intervals(settings)
     return {
@@ -44,8 +48,8 @@ def caption_figures(
             "and all templates; dashed: medians; a mean over heads hides how much single heads "
             "scatter. Named are the pairs that dissociate most, and in bold the founding pairs "
             "where they are in the table. (b, c) DR among the pairs with the most similar keys, "
-            f"mean over heads, on the word pairs and on {every} of the same words; {intervals}; an "
-            "interval may reach slightly beyond the possible range. " + nulls,
+            f"mean over heads, on the word pairs and on {every} of the same words; {intervals}. "
+            + nulls,
             "Scatter of key similarity against value similarity of word pairs, beside points with "
             "error bars of the dissociation ratio at 1, 5 and 10 percent for "
             f"{conditions}." + stated,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analyses.divergence.relatedness import tabulate_kinds
 from analyses.divergence.tables import (
     Comparisons,
     cut,
@@ -56,6 +57,8 @@ def compute(given: Given, settings: DivergenceSettings) -> dict[str, pd.DataFram
         E[1 - s_V] by rank of s_K: ``population, condition, bin, value, ci_low, ci_high``.
     ``pairs``
         Per pair, means over heads: similarities, percentile ranks, ``dissociation``.
+    ``kinds``
+        DR(5 %) within related, mid and unrelated pairs; see `tabulate_kinds`.
     ``pair_heads``
         s_K, s_V, d_K, d_V of every pair, layer and kv head, in every space.
 
@@ -148,8 +151,11 @@ def tabulate(
         "heads": pd.concat([*heads, table]),
         "curve": pd.concat(curves),
     }
-    name_capture(tables.values(), store)
     _, pairs, comparisons = next(found.comparisons())
+    tables["kinds"] = tabulate_kinds(
+        pairs, comparisons, resamples=settings.resamples, seed=settings.seed
+    )
+    name_capture(tables.values(), store)
     return {
         **tables,
         "pairs": tabulate_pairs(pairs.table, comparisons),

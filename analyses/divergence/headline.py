@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from analyses.divergence import KINDS as RELATEDNESS
 from analyses.divergence.labels import place_labels
 from analyses.shared.drawing import (
     draw_conditions,
@@ -31,7 +32,6 @@ FOUNDING = (
 
 RATIOS = "dissociation_ratio_"
 NOTHING = "values know nothing of keys"
-RELATEDNESS = ("related", "mid", "unrelated")
 # Tol's "muted" scheme: these are kinds of pairs, and must not look like conditions.
 KINDS = (("#AA4499", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"), (GREY, "D"))
 QUADRANTS = (

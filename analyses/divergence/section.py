@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analyses.divergence import RATIO
-from analyses.divergence.answers import LITTLE, MUCH, answer, verdict, warn
+from analyses.divergence.answers import FEWEST, LITTLE, MUCH, answer, verdict, warn
 from analyses.divergence.captions import caption_figures
+from analyses.divergence.relatedness import find_kinds
 from analyses.shared.numbers import show
 from analyses.shared.section import (
     Entry,
@@ -44,7 +45,7 @@ EXTREMES = 15
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
     """Say what the tables of `analyses.divergence.compute` show."""
-    summary, pairs = tables["summary"], tables["pairs"]
+    summary, pairs, kinds = tables["summary"], tables["pairs"], find_kinds(tables)
     return Section(
         title="Do similar keys come with dissimilar values?",
         explanation=(
@@ -53,12 +54,11 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "keys, dissimilar values. Here it is measured how often that happens in every head, "
             "beside what heads would show that never learned to go together.",
         ),
-        answer=answer(summary),
+        answer=answer(summary, kinds),
         maps=_map_heads(tables["heads"]),
         scatters=(_scatter_pairs(pairs),),
         caveats=(
             *warn(summary),
-            *_warn_of_repeats(pairs),
             "All of this is about these words in these sentences and this model. Figures are means "
             "over heads; single heads differ (figure of the maps). It describes what keys and "
             "values look like, not what would happen if they were changed.",
@@ -71,14 +71,15 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             _tabulate_pairs(pairs, most=True),
             _tabulate_pairs(pairs, most=False),
         ),
-        verdict=verdict(summary),
+        verdict=verdict(summary, kinds, n_pairs=len(pairs)),
         rule=(
-            "The rule: DR(5 %) is the chance that pairs with very similar keys have dissimilar "
-            "values, in units of chance. The claim is “not what this model does” if all of its "
-            f"95 % interval lies below {LITTLE}, “partly supported” if all of it lies between "
-            f"{LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} or above, and is hedged "
-            "where the interval holds a mark. “More” or “less” than a null is said only where the "
-            "interval of the difference excludes 0."
+            "The rule: DR(5 %), an association of ranks, is the chance that pairs with very "
+            "similar keys have dissimilar values, in units of chance. The claim is “not what this "
+            f"model does” if all of its 95 % interval lies below {LITTLE}, “partly supported” if "
+            f"all of it lies between {LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} "
+            f"or above, and is hedged where the interval holds a mark. With fewer than {FEWEST} "
+            "distinct pairs it is undetermined. “More” or “less” than a null is said only where "
+            "the interval of the difference excludes 0."
         ),
     )
 
@@ -98,17 +99,6 @@ def _scatter_pairs(pairs: pd.DataFrame) -> Scatter:
         points.append((x, y, f"{name}: keys {show(x, 0)}, values {show(y, 0)}"))
     title = "Every pair of words by the percentile of its keys and of its values, means over heads"
     return Scatter(title, "percentile of the keys", "percentile of the values", tuple(points))
-
-
-def _warn_of_repeats(pairs: pd.DataFrame) -> list[str]:
-    distinct = len({frozenset(pair) for pair in zip(pairs["m1"], pairs["m2"], strict=True)})
-    repeated = len(pairs) - distinct
-    if not repeated:
-        return []
-    return [
-        f"{repeated:,} of the {len(pairs):,} pairs have both words in common with an earlier pair: "
-        "in a causal model, where a word does not know what follows, they measure the same again."
-    ]
 
 
 def _tabulate_measures(summary: pd.DataFrame, settings: Mapping[str, Any]) -> ShownTable:

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool
 from scipy.stats import rankdata
 from torch import Tensor
 
-from analyses.shared.significance import tabulate_estimate, tabulate_samples
+from analyses.shared.significance import (
+    range_of_difference,
+    tabulate_estimate,
+    tabulate_samples,
+)
 from analyses.shared.tables import number_heads
 from probes.parallel import map_threads
 from probes.similarity.catalogue import EXCESS, OCCURRENCES, SPACES, TRAINED, name_difference
@@ -34,8 +39,8 @@ Comparisons = dict[tuple[str, str], PairComparison]
 """(space, condition) -> comparison [layer, head, pair]."""
 
 
-def cut(comparisons: Comparisons, pairs: slice) -> Comparisons:
-    """Keep a run of neighbouring pairs."""
+def cut(comparisons: Comparisons, pairs: slice | Bool[Tensor, " pair"]) -> Comparisons:
+    """Keep a run of neighbouring pairs, or those of a mask."""
     return {key: comparison.cut(pairs) for key, comparison in comparisons.items()}
 
 
@@ -74,7 +79,16 @@ def tabulate_measures(
             ends = measure.find_interval(estimates[TRAINED], bootstrap.word_weights.shape[1])
             heads.append(head_table(place, observed, ends))
             means += [
-                {**place, "condition": condition, **tabulate_estimate(estimate)}
+                {
+                    **place,
+                    "condition": condition,
+                    **tabulate_estimate(
+                        estimate,
+                        measure.possible
+                        if condition in estimates
+                        else range_of_difference(measure.possible),
+                    ),
+                }
                 for condition, estimate in _average(estimates).items()
             ]
     return pd.concat(heads, ignore_index=True), pd.DataFrame(means)

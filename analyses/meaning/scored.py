@@ -97,7 +97,8 @@ def _select(
     scores = [name for name in known if name in table and table[name].notna().any()]
     if not scores:
         return None
-    scored = pairs.take(torch.tensor(table[scores].notna().all(axis=1).to_numpy()))
+    known_scores = torch.tensor(table[scores].notna().all(axis=1).to_numpy())
+    scored = pairs.take(known_scores).take_distinct()
     kept = scored.take(scored.whole)
     if len(kept) < FEWEST_PAIRS:
         return None

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from analyses.meaning.correlations import HEADLINE, MEASURES, Correlations
-from analyses.shared.significance import tabulate_estimate, tabulate_tests
+from analyses.shared.significance import range_of_difference, tabulate_estimate, tabulate_tests
 from analyses.shared.tables import number_heads
 from probes.similarity.catalogue import TRAINED, name_difference
 from probes.stats.estimates import Estimate
@@ -53,10 +53,18 @@ def tabulate_meaning(found: Correlations) -> pd.DataFrame:
                         "condition": condition,
                         "measure": measure,
                         "part": part,
-                        **tabulate_estimate(estimate),
+                        **tabulate_estimate(estimate, _find_range(part, condition)),
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _find_range(part: str, condition: str) -> tuple[float, float]:
+    """Return the possible range of a correlation, or of a difference of two or of four."""
+    found = (-1.0, 1.0)
+    for is_difference in (part == GAP, condition == name_difference(RANDOM)):
+        found = range_of_difference(found) if is_difference else found
+    return found
 
 
 def _split_parts(by_part: Estimate, number: int) -> dict[str, Estimate]:

@@ -120,7 +120,7 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
         if "mismatched_heads" in means:
             means[DIFFERENCE] = means[TRAINED] - means["mismatched_heads"]
         for condition, estimate in means.items():
-            low, high = _bound(estimate)
+            low, high = _bound(estimate, -torch.inf if condition == DIFFERENCE else 0.0)
             rows += [
                 {
                     "space": space,
@@ -135,12 +135,15 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def _bound(estimate: Estimate) -> tuple[Tensor, Tensor]:
-    """Return the intervals; NaN where some resample holds no pair that is attended to."""
+def _bound(estimate: Estimate, least: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Return the intervals, no end below the least possible.
+
+    NaN where some resample holds no pair that is attended to.
+    """
     whole = estimate.by_word.isfinite().all(0) & estimate.by_pair.isfinite().all(0)
     whole &= estimate.observed.isfinite()
     ends = estimate.map(lambda figures: figures.where(whole, 0.0)).interval()
-    low, high = (end.where(whole, torch.nan) for end in ends)
+    low, high = (end.clamp(min=least).where(whole, torch.nan) for end in ends)
     return low, high
 
 

@@ -26,6 +26,7 @@ from analyses.relations.tables import (
 from analyses.shared.given import Given
 from analyses.shared.tables import name_capture
 from analyses.shared.word_pairs import RELATIONS
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
@@ -102,7 +103,12 @@ def compute(given: Given, settings: RelationsSettings) -> dict[str, pd.DataFrame
 
 def _count_pairs(words: Store, store: Store, sources: list[RelatedPairs]) -> pd.DataFrame:
     """Count the pairs given and compared, relation by relation, so that no loss is silent."""
-    given = pd.concat([words.table("pairs")["relation"], name_shared_heads(store.table("pairs"))])
+    named = []
+    for each, name in ((words, lambda pairs: pairs["relation"]), (store, name_shared_heads)):
+        located = LocatedPairs.of(each)
+        relation = name(located.table)
+        named.append(relation[located.first_of_same(relation).numpy()])
+    given = pd.concat(named)
     compared = pd.concat([source.table["relation"] for source in sources]).value_counts()
     counts = given.value_counts(sort=False)
     return pd.DataFrame(

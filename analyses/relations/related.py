@@ -65,7 +65,9 @@ def find_relations(store: Store, *, references: int, seed: int) -> RelatedPairs:
     """
     related = LocatedPairs.of(store)
     control = LocatedPairs.of(store, sides=("w1", CONTROL))
-    keep = _keep_relations(related.table["relation"], (related.whole & control.whole).numpy())
+    names = related.table["relation"]
+    counted = related.whole & control.whole & related.first_of_same(names)
+    keep = _keep_relations(names, counted.numpy())
     if not len(keep):
         raise TableError(
             f"no relation has {FEWEST_PAIRS} pairs with controls in {store.folder}; give more "
@@ -100,7 +102,8 @@ def find_shared_heads(store: Store, *, references: int, seed: int) -> RelatedPai
     words = np.array(pairs.captured.names, dtype=object)[numbers.numpy()]
     control = choose_controls(pairs.table, words, seed=seed)
     relation = name_shared_heads(pairs.table)
-    keep = _keep_relations(relation, pairs.whole.numpy() & (control >= 0))
+    counted = (pairs.whole & pairs.first_of_same(relation)).numpy() & (control >= 0)
+    keep = _keep_relations(relation, counted)
     if not len(keep):
         return None
     kept, chosen = pairs.take(torch.from_numpy(keep)), torch.from_numpy(control[keep])

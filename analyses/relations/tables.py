@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from analyses.relations.ranked import SIDES, Place, RankedPairs, SideBootstrap
-from analyses.shared.significance import tabulate_estimate, tabulate_tests
+from analyses.shared.significance import range_of_difference, tabulate_estimate, tabulate_tests
 from analyses.shared.tables import number_heads
 from analyses.shared.word_pairs import Similarities
 from probes.errors import TableError
@@ -24,6 +24,13 @@ from probes.stats.estimates import Estimate
 HEADLINE = ("functional", TRAINED)
 RANDOM, MISMATCHED = "random_heads", "mismatched_heads"
 RATIO = "reference_dissociation_ratio_5%"
+RANGES = {
+    **dict.fromkeys(("key_percentile", "value_percentile"), (0.0, 100.0)),
+    "dissociation": (-100.0, 100.0),
+    "pattern_share": (0.0, 1.0),
+    "reference_dissociation_ratio": (0.0, 2.0),
+}
+"""Beginning of a measure's name -> its possible range."""
 NAMES = {
     "synonym": "synonyms",
     "antonym": "antonyms",
@@ -75,6 +82,15 @@ def average_pairs(
         yield f"reference_dissociation_ratio_{top}%", both, above.mean((0, 1))
 
 
+def _find_range(place: tuple[str, ...]) -> tuple[float, float]:
+    """Return the possible range of a figure of `tabulate_relations`."""
+    _, _, condition, measure, of = place
+    found = next(ends for name, ends in RANGES.items() if measure.startswith(name))
+    for is_difference in (condition == name_difference(RANDOM), of == "related - control"):
+        found = range_of_difference(found) if is_difference else found
+    return found
+
+
 def tabulate_relations(
     table: pd.DataFrame, ranked: dict[Place, RankedPairs], bootstrap: SideBootstrap
 ) -> pd.DataFrame:
@@ -112,7 +128,7 @@ def tabulate_relations(
         [
             dict(zip(names, place, strict=True))
             | {"pairs": sizes[place[0]]}
-            | tabulate_estimate(estimate)
+            | tabulate_estimate(estimate, _find_range(place))
             for place, estimate in estimates.items()
         ]
     )

@@ -13,11 +13,14 @@ from probes.stats.bootstrap import interval
 from probes.stats.estimates import Estimate
 from probes.stats.multiple import benjamini_hochberg, max_t
 
+UNBOUNDED = (-np.inf, np.inf)
 _NORMAL_95 = 1.959964
 
 
-def tabulate_estimate(estimate: Estimate) -> dict[str, float]:
-    """Return ``value, ci_low, ci_high`` of one figure.
+def tabulate_estimate(
+    estimate: Estimate, possible: tuple[float, float] = UNBOUNDED
+) -> dict[str, float]:
+    """Return ``value, ci_low, ci_high`` of one figure; no end leaves the `possible` range.
 
     The interval is missing (NaN) if the figure could not be measured in every resample.
     """
@@ -25,8 +28,14 @@ def tabulate_estimate(estimate: Estimate) -> dict[str, float]:
     parts = (estimate.observed, estimate.by_word, estimate.by_pair)
     if not all(bool(part.isfinite().all()) for part in parts):
         return {"value": value, "ci_low": np.nan, "ci_high": np.nan}
-    low, high = estimate.interval()
+    low, high = (end.clamp(*possible) for end in estimate.interval())
     return {"value": value, "ci_low": float(low), "ci_high": float(high)}
+
+
+def range_of_difference(possible: tuple[float, float]) -> tuple[float, float]:
+    """Return the possible range of the difference of two figures."""
+    low, high = possible
+    return low - high, high - low
 
 
 def tabulate_samples(value: Tensor, samples: Float[Tensor, " resample"]) -> dict[str, float]:

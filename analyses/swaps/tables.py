@@ -137,7 +137,7 @@ def tabulate_indices(
                 means = [side.mean(0) for side in population.read(measure, scope, PARTS[:2])]
                 estimate = population.bootstrap.estimate(swap_index, *means)
                 place = {"population": name, "scope": scope, "measure": measure}
-                rows.append(place | tabulate_estimate(estimate))
+                rows.append(place | tabulate_estimate(estimate, (-1.0, 1.0)))
         if "head" not in swapped:
             continue
         keys, values = population.read("total_variation", "head", PARTS[:2])

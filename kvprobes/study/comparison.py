@@ -32,8 +32,9 @@ def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
     -------
     ``summary``
         ``run, model, key_stage, space, population, measure, condition, value, ci_low, ci_high``:
-        means over heads, as trained and under every null. A run is named by its model, its key
-        stage, and its folder where two runs would have one name.
+        means over heads, as trained and under every null. The dissociation ratio stands there of
+        all word pairs and within each kind of them ("word pairs, related"). A run is named by its
+        model, its key stage, and its folder where two runs would have one name.
     ``layers``
         ``run, measure, layer, depth, value``, and ``mismatched_heads_mean`` and so on for every
         null: means over the heads of a layer; depth goes from 0 (the first layer) to 1.
@@ -55,7 +56,7 @@ def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
     names = _name_runs(folders, [found["summary"] for found in tables])
     summaries, layers = [], []
     for name, found in zip(names, tables, strict=True):
-        summaries.append(_choose(found["summary"]).assign(run=name))
+        summaries.append(_choose(found).assign(run=name))
         layers.append(_average_layers(found["heads"]).assign(run=name))
     columns = ["run", "model", "key_stage", "space", "population", "measure", "condition"]
     return {
@@ -89,11 +90,13 @@ def _name_runs(folders: Sequence[ResultFolder], summaries: Sequence[pd.DataFrame
     ]
 
 
-def _choose(summary: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows that the comparison shows, in its order."""
+def _choose(found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Keep the rows that the comparison shows, in its order; DR by relatedness after DR."""
     conditions = [condition.name for condition in list_conditions()]
+    summary = found["summary"]
     kept = summary[summary["condition"].isin(conditions)]
-    return pd.concat([select(kept, **place) for place in COMPARED], ignore_index=True)
+    first, *others = (select(kept, **place) for place in COMPARED)
+    return pd.concat([first, found["kinds"], *others], ignore_index=True)
 
 
 def _average_layers(heads: pd.DataFrame) -> pd.DataFrame:

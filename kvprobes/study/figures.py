@@ -39,17 +39,19 @@ def draw_runs(summary: pd.DataFrame) -> Figure:
         With ``run, space, measure, condition, value, ci_low, ci_high``.
     """
     runs = present(summary["run"], ())
-    measures = list(summary["measure"].unique())
-    figure, panels = new_panels(0.9 + 0.42 * len(runs), len(measures), sharey=True)
+    measures = list(summary[["measure", "population"]].drop_duplicates().itertuples(index=False))
+    height = (0.9 + 0.42 * len(runs)) * -(-len(measures) // 4)
+    figure, panels = new_panels(height, len(measures), columns=4, sharey=True)
     titles = []
-    for axes, measure in zip(panels, measures, strict=False):
-        rows = select(summary, measure=measure)
+    for axes, (measure, population) in zip(panels, measures, strict=False):
+        rows = select(summary, measure=measure, population=population)
         draw_conditions(axes, rows, runs, "run", reach=0.22, flat=True)
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, 0), max(high, 0))
         dress_rows(axes, runs, len(runs))
         space = rows["space"].iloc[0]
         aside = "" if space == "functional" else f" ({space} space)"
+        aside += "".join(population.partition(",")[1:])  # a kind of word pairs
         titles.append(wrap(catalogue.find_label(measure) + aside, 22))
     letter_panels(panels, titles)
     share_legend(figure, panels, ncols=4)

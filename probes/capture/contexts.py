@@ -66,7 +66,7 @@ class ContextPairs:
         return len(self.left)
 
     @classmethod
-    def of(cls, store: Store) -> ContextPairs:
+    def of(cls, store: Store, *, source: str | None = None) -> ContextPairs:
         """Read the events of a capture of contexts: coordinations, or a user's sentences.
 
         Events of the same two occurrences are the same to a causal model, whatever follows: the
@@ -78,6 +78,8 @@ class ContextPairs:
             If the capture is not one of contexts.
         """
         table, occurrences = store.table("pairs"), store.table("occurrences")
+        if source is not None:  # as if there were no others
+            table = table[table["source"] == source]
         missing = [name for name in NEEDED if name not in table]
         missing += [name for name in ("group", "slot") if name not in occurrences]
         if missing:

@@ -211,6 +211,8 @@ class LocatedPairs:
     def draw(cls, captured: CapturedWords, *, count: int, seed: int) -> LocatedPairs:
         """Draw random pairs of two different words that stand in every template.
 
+        Fewer than `count` where the draw brings the same two words again.
+
         Raises
         ------
         TableError
@@ -251,7 +253,7 @@ class LocatedPairs:
             rows[second],
             numbers[first],
             numbers[second],
-        )
+        ).take_distinct()
 
     @classmethod
     def join(cls, parts: Sequence[LocatedPairs]) -> LocatedPairs:
@@ -311,19 +313,43 @@ class LocatedPairs:
             None if self.right_query is None else self.right_query[chosen],
         )
 
+    def first_of_same(self, within: pd.Series[str] | None = None) -> Bool[Tensor, " pair"]:
+        """Say which pairs are not a repetition of one above: the same two occurrences everywhere.
+
+        A key cannot see what follows, so in a causal model two modifiers before another head, or in
+        the other order, are the same pair. A pair with a lost word repeats none.
+
+        Parameters
+        ----------
+        within
+            A name for each pair (its relation); only pairs of one name repeat each other.
+        """
+        turned = (self.left[:, 0] > self.right[:, 0])[:, None]
+        low = torch.where(turned, self.right, self.left)
+        high = torch.where(turned, self.left, self.right)
+        places = pd.DataFrame(torch.cat([low, high], dim=1).numpy())
+        repeated = places.assign(within="" if within is None else list(within)).duplicated()
+        return ~torch.tensor(repeated.to_numpy()) | ~self.whole
+
+    def take_distinct(self) -> LocatedPairs:
+        """Keep the first of the pairs that are the same to the model; see `first_of_same`."""
+        return self.take(self.first_of_same())
+
     def take_whole(self, *, at_least: int = FEWEST_PAIRS) -> LocatedPairs:
-        """Keep the pairs that have both words in every template.
+        """Keep the pairs that have both words in every template, and the first of those repeated.
 
         Raises
         ------
         TableError
             If fewer than `at_least` do.
         """
-        found = int(self.whole.sum())
+        kept = self.whole & self.first_of_same()
+        found = int(kept.sum())
         if found < at_least:
             raise TableError(
                 f"only {found} of {len(self)} pairs can be compared in all of the templates "
                 f"{', '.join(self.captured.template_ids)}; ranks need at least {at_least} to mean "
-                "anything. The capture's losses.parquet says what was lost; give more pairs."
+                "anything. The capture's losses.parquet says what was lost, and the same two words "
+                "count once; give more pairs."
             )
-        return self.take(self.whole)
+        return self.take(kept)

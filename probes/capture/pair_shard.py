@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from probes.capture.batch import BatchRunner, batches
+from probes.capture.kept_rows import GROUP, keep_rows, pool_groups
 from probes.capture.plan import Take, TokenSequence
 from probes.capture.read import KeyStage, Reader, Reading
 from probes.capture.shards import Advance, ShardJob
@@ -22,10 +23,12 @@ from probes.models.model import Model
 class PairJob(ShardJob):
     """One shard of word pairs, words or a treebank: `sampled` are its queries that keep their x.
 
+    `groups` are the numbers of its occurrences' groups, whose means are kept apart (`keep_rows`).
     With `sizes` it also holds what each head writes at the queries, and the stream there.
     """
 
     sequences: tuple[TokenSequence, ...]
+    groups: tuple[int, ...]
     sampled: frozenset[int]
     site: Site
     take: Take
@@ -53,7 +56,8 @@ class PairJob(ShardJob):
             for batch in batches(self.sequences, self.batch_size):
                 readings.append(runner.run(batch))
                 advance(_count_tokens(batch))
-        tensors = _merge(readings, dtype=getattr(torch, self.dtype))
+        group = pool_groups(torch.tensor(self.groups, dtype=torch.long))
+        tensors = _merge(readings, dtype=getattr(torch, self.dtype), group=group)
         _check_finite(tensors, model.name)
         return tensors
 
@@ -62,13 +66,15 @@ def _count_tokens(sequences: Iterable[TokenSequence]) -> int:
     return sum(len(sequence.ids) - sequence.prefix_length for sequence in sequences)
 
 
-def _merge(readings: Sequence[Reading], *, dtype: torch.dtype) -> dict[str, Tensor]:
+def _merge(readings: Sequence[Reading], *, dtype: torch.dtype, group: Tensor) -> dict[str, Tensor]:
     """Concatenate the batches' rows and add up their moments, layer by layer."""
     merged = {"query_count": torch.tensor([sum(len(r.attention[0]) for r in readings)]).double()}
+    merged[GROUP] = group.to(torch.int16)
     for layer in range(len(readings[0].k)):
         for name in ("k", "v", "x", "x_query"):
             rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
-            merged[f"{name}.{layer}"] = rows.to("cpu", dtype)
+            of = None if name == "x_query" else group
+            merged |= keep_rows(f"{name}.{layer}", rows, dtype, group=of)
         for name in ("attention", "written", "stream"):
             if hasattr(readings[0], name):
                 rows = torch.cat([getattr(reading, name)[layer] for reading in readings])

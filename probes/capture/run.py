@@ -174,6 +174,8 @@ def _list_jobs(
     generator = np.random.default_rng(settings.seed)
     n_sampled = min(settings.query_sample, len(plan.queries))
     sampled = frozenset(generator.choice(len(plan.queries), size=n_sampled, replace=False).tolist())
+    centred_in = plan.occurrences["group" if "group" in plan.occurrences else "template_id"]
+    groups = pd.factorize(centred_in)[0].tolist()
     jobs = []
     for shard in shards:
         sequences = plan.sequences[shard * SHARD_LENGTH : (shard + 1) * SHARD_LENGTH]
@@ -185,6 +187,7 @@ def _list_jobs(
                 batch_size=batch_size,
                 model=reference,
                 sequences=sequences,
+                groups=tuple(groups[row] for one in sequences for row, _ in one.occurrences),
                 sampled=sampled & queries,
                 site=plan.settings["site"],
                 take=plan.settings["take"],

@@ -22,10 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from probes.capture.kept_rows import read_rows
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_file, hash_json, parse_json, write_json, write_parquet, write_tensors
 
-FORMAT = 3
+FORMAT = 4
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
 
 
@@ -77,7 +78,7 @@ class Store:
     def read(self, name: str, layer: int) -> Float[Tensor, "row *shape"]:
         """Read one layer of ``k``, ``v``, ``x``, ``attention`` or ``x_query``, float32."""
         name = f"{name}.{layer}"
-        return torch.cat([shard.get_tensor(name).float() for shard in self.open_shards(name)])
+        return torch.cat([read_rows(shard, name) for shard in self.open_shards(name)])
 
     def number(self, name: str, layer: int) -> Any:
         """Return a number of the attention geometry, such as ``n_kv_heads``, in one layer."""

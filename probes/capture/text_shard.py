@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from probes.capture.kept_rows import keep_rows
 from probes.capture.read import KeyStage
 from probes.capture.shards import Advance, ShardJob
 from probes.capture.text_read import SAMPLED, MomentReader, RowSample, TextRunner
@@ -75,8 +76,10 @@ class TextJob(ShardJob):
         tensors = reader.moments.to_tensors()
         kept = getattr(torch, settings.dtype)
         for name, part in sample.rows.items():
-            part = part.cpu()
-            tensors[f"rows.{name}"] = part if name in ("token", "place") else part.to(kept)
+            if name in ("token", "place"):
+                tensors[f"rows.{name}"] = part.cpu()
+            else:
+                tensors |= keep_rows(f"rows.{name}", part, kept)
         advance(self.size)
         return tensors
 

@@ -120,7 +120,7 @@ def draw_matched_pairs(tokenizer: Tokenizer, pairs: pd.DataFrame, *, seed: int) 
     -------
     The same columns and order. The word comes from another pair's modifiers; it is neither m1 nor
     m2, nor a modifier that the table has before this head. Pairs for which there is none are left
-    out.
+    out, and those that were drawn already.
     """
     words = sorted(set(pairs["m1"]) | set(pairs["m2"]))
     lengths = {
@@ -135,7 +135,7 @@ def draw_matched_pairs(tokenizer: Tokenizer, pairs: pd.DataFrame, *, seed: int) 
     for head, m1, m2 in zip(pairs["head"], pairs["m1"], pairs["m2"], strict=True):
         own.setdefault(head, set()).update((m1, m2))
     random = np.random.default_rng(seed)
-    rows = []
+    rows, drawn = [], set()
     for record in pairs.to_dict("records"):
         fitting = [
             word
@@ -143,5 +143,9 @@ def draw_matched_pairs(tokenizer: Tokenizer, pairs: pd.DataFrame, *, seed: int) 
             if lengths[word] == lengths[record["m1"]] and word not in own[record["head"]]
         ]
         if fitting:
-            rows.append(record | {"m2": fitting[random.integers(len(fitting))]})
+            chosen = record | {"m2": fitting[random.integers(len(fitting))]}
+            pair = (chosen["head"], frozenset((chosen["m1"], chosen["m2"])))
+            if pair not in drawn:
+                drawn.add(pair)
+                rows.append(chosen)
     return pd.DataFrame(rows, columns=pairs.columns)

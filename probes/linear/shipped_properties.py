@@ -82,7 +82,7 @@ def list_properties(store: Store) -> tuple[list[Property], dict[str, str]]:
             makers[name] = partial(label_occurrences, name, occurrences, occurrences[column])
     columns = [column for column in OF_PAIRS if column in store.table("pairs")]
     if columns:
-        pairs = LocatedPairs.of(store)
+        pairs = LocatedPairs.of(store).take_distinct()
         for column in columns:
             name = OF_PAIRS[column]
             makers[name] = partial(label_pairs, name, pairs, column, occurrences=occurrences)
@@ -112,7 +112,7 @@ def list_word_properties(store: Store, name: str) -> tuple[list[Property], dict[
     -------
     properties, left_out
     """
-    occurrences, pairs = store.table("occurrences"), LocatedPairs.of(store)
+    occurrences, pairs = store.table("occurrences"), LocatedPairs.of(store).take_distinct()
     found: list[Property] = []
     left_out: dict[str, str] = {}
     for column, called in (("relation", "relation"), ("score", "human similarity")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from probes.similarity.measure import Takes
@@ -36,8 +36,8 @@ class PairComparison:
             return self.s_k, self.s_v
         return self.d_k, self.d_v
 
-    def cut(self, pairs: slice) -> PairComparison:
-        """Keep a run of neighbouring pairs."""
+    def cut(self, pairs: slice | Bool[Tensor, " pair"]) -> PairComparison:
+        """Keep a run of neighbouring pairs, or those of a mask."""
         sides = (self.s_k, self.s_v, self.d_k, self.d_v)
         return PairComparison(*(side[..., pairs] for side in sides))
 

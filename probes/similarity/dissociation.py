@@ -166,10 +166,10 @@ def _describe(top: float) -> Measure:
         direction=-1,
         heading="Dissociation ratio DR(p)",
         meaning=(
-            "DR(p) = P(s_V below its median | s_K among its highest p) / 0.5. Take the pairs whose "
-            "keys are most alike; how many have values less alike than the middle pair? 1: as many "
-            "as chance gives, values know nothing of keys. 0: none, similar keys always mean "
-            "similar values. Half of DR is the share itself."
+            "DR(p) = P(s_V below its median | s_K among its highest p) / 0.5. An association of "
+            "ranks. Take the pairs whose keys are most alike; how many have values less alike than "
+            "the middle pair? 1: as many as chance gives, values know nothing of keys. 0: none, "
+            "similar keys always mean similar values. Half of DR is the share itself."
         ),
         function=partial(dissociation_ratio, top=top),
         takes=Takes.PAIR_SIMILARITIES,
@@ -187,6 +187,7 @@ def _describe(top: float) -> Measure:
         ranked=partial(resample_ratio, top=top),
         dealt=Dealt(partial(deal_ratio, top=top)),
         interval=partial(bound_ratio, top=top),
+        possible=(0.0, 2.0),
     )
 
 

@@ -105,5 +105,6 @@ MEASURES = (
         source="docs/measures.md",
         axes=("bin",),
         pair_weights=True,
+        possible=(0.0, 2.0),
     ),
 )

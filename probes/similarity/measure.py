@@ -6,6 +6,7 @@ catalogue lists the files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -213,6 +214,7 @@ class Measure:
     ranked: Callable[[RankedPairs, RankedPairs], Tensor] | None = None
     dealt: Dealt | None = None
     interval: Callable[[Estimate, int], tuple[Tensor, Tensor]] | None = None
+    possible: tuple[float, float] = (-math.inf, math.inf)
     beside_nulls: bool = True
     enough: Callable[[Sizes], bool] = lambda _: True
 
@@ -228,7 +230,6 @@ class Measure:
         return self.beside_nulls and not self.axes and self.takes not in others
 
     def find_interval(self, estimate: Estimate, n_pairs: int) -> tuple[Tensor, Tensor]:
-        """Return the ends of the 95 % interval of every value that an estimate holds."""
-        if self.interval is None:
-            return estimate.interval()
-        return self.interval(estimate, n_pairs)
+        """Return the ends of the 95 % interval of every value; none leaves the possible range."""
+        found = estimate.interval() if self.interval is None else self.interval(estimate, n_pairs)
+        return found[0].clamp(*self.possible), found[1].clamp(*self.possible)

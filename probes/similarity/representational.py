@@ -150,5 +150,6 @@ MEASURES = (
         pair_weights=True,
         ranked=resample_similarity,
         dealt=Dealt(deal_similarity, levels=True),
+        possible=(-1.0, 1.0),
     ),
 )

@@ -13,8 +13,9 @@ of the resamples of :mod:`probes.stats.bootstrap`; here it costs no resampling, 
 which words hang together, are a second, wider level: the largest variance counts. A cluster's sum
 is divided by one minus its share of the denominator, as a jackknife does (MacKinnon, Nielsen & Webb
 2023, "Leverage, influence, and the jackknife in clustered regression models"), and quantiles are
-those of t with as many degrees of freedom as there are clusters of weight. Coverage on the real
-graph of pairs, with topics, hubs and selected pairs: benchmarks/coverage.py and docs/inference.md.
+those of t with the degrees of freedom that the clusters' weights leave
+(:mod:`probes.stats.degrees`). Coverage on the real graph of pairs, with topics, hubs and selected
+pairs: benchmarks/coverage.py and docs/inference.md.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ from torch import Tensor
 
 from probes.errors import UsageError
 from probes.stats.checks import require_fraction, require_same_shape
-
-MOST_DEGREES = 1000.0
-"""With more degrees of freedom t is the normal distribution."""
+from probes.stats.degrees import count_degrees, count_degrees_of_documents
 
 _SLACK = 0.25
 """A wider level can only add to a variance, but its few clusters tell it with an error. Never to
@@ -238,7 +237,10 @@ class Clusters:
         """
         narrowest = self.levels[0]
         variance = narrowest.add_up_cells(estimate.influence).square().sum(-1)
-        degrees = _count_degrees(narrowest.add_up_cells(estimate.share))
+        if torch.equal(narrowest.first, narrowest.second):
+            degrees = count_degrees_of_documents(estimate.share, estimate.influence)
+        else:
+            degrees = count_degrees(narrowest.add_up_cells(estimate.share))
         for level in self.levels:
             share = level.add_up(estimate.share)
             rest = (1 - share).clamp(min=1 - _WHOLE)
@@ -246,7 +248,8 @@ class Clusters:
             wide = sums.square().sum(-1) - level.pair_up(estimate.influence).square().sum(-1)
             wide = wide.where(share.amax(-1) < _WHOLE, torch.inf)
             extra = ((wide - variance) / wide).nan_to_num(1.0).clamp(0, 1)
-            degrees = 1 / (extra / _count_degrees(share) + (1 - extra) / degrees)
+            if not torch.equal(level.first, level.second):
+                degrees = 1 / (extra / count_degrees(share) + (1 - extra) / degrees)
             error = _find_error(level, estimate.influence, rest, variance)
             variance = torch.maximum(variance - _SLACK * error, wide)
         return variance.where(estimate.observed.isfinite(), torch.nan), degrees
@@ -367,13 +370,6 @@ class _Scale:
         if self.high == torch.inf:
             return self.low + y.exp()
         return self.low + (self.high - self.low) * y.sigmoid()
-
-
-def _count_degrees(share: Float[Tensor, "*figure cluster"]) -> Float[Tensor, "*figure"]:
-    """Return (sum s^2)^2 / sum s^4 - 1, Satterthwaite's count of clusters that carry weight."""
-    square = share.square()
-    count = square.sum(-1).square() / square.square().sum(-1)
-    return (count - 1).nan_to_num(1.0).clamp(1.0, MOST_DEGREES)
 
 
 def _find_error(

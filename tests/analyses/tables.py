@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analyses.divergence.relatedness import COLUMNS
 from probes.similarity.catalogue import (
     OCCURRENCES,
     RANDOM_PAIRS,
@@ -35,6 +36,7 @@ def make_tables(
         "summary": _summary(populations, nulls),
         "heads": _heads(random, n_layers, n_kv_heads, populations, nulls),
         "curve": _curve(populations, nulls),
+        "kinds": _kinds(relatedness, n_pairs),
     }
     for table in tables.values():
         table.insert(0, "model", "tiny")
@@ -152,6 +154,16 @@ def _curve(populations, nulls, bins=8):
         ],
         ignore_index=True,
     )
+
+
+def _kinds(relatedness, n_pairs):
+    values = {"related": 0.11, "mid": 0.31, "unrelated": 0.44} if relatedness else {}
+    place = ("functional", "dissociation_ratio_5%", "trained")
+    rows = [
+        (f"{WORD_PAIRS}, {name}", *place, n_pairs // 3, value, value - 0.05, value + 0.05)
+        for name, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _pairs(random, n_pairs, relatedness):

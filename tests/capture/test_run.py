@@ -23,7 +23,7 @@ from probes.errors import (
 from tests.capture.examples import hash_folder, make_plan, read_all
 from tests.tiny import tiny_model
 
-BF16 = {"atol": 1e-6, "rtol": 2**-8}
+BF16 = 2**-8
 SETTINGS = CaptureSettings(query_sample=7)
 
 
@@ -75,7 +75,9 @@ def test_the_store_holds_what_was_read(model, plan, finished):
         for name in ("k", "v", "x", "x_query"):
             found = store.read(name, layer)
             assert found.dtype == torch.float32
-            torch.testing.assert_close(found, read[name][:, layer], **BF16)
+            expected = read[name][:, layer]  # means are kept apart: an error is one of the spread
+            spread = (expected - expected.mean(0)).abs().max()
+            torch.testing.assert_close(found, expected, rtol=0, atol=float(BF16 * spread))
         torch.testing.assert_close(store.read("attention", layer), read["attention"][:, layer])
     moment = torch.stack([store.read_sum(f"query_moment.{layer}") for layer in range(2)])
     torch.testing.assert_close(moment, read["query_moment"], atol=1e-4, rtol=1e-4)

@@ -141,3 +141,14 @@ def test_the_verdict_is_a_sentence_for_each_answer(tables, verdict, told):
     told_of_share = QUESTION.describe(changed, vars(settings)).verdict
     assert ("on average their values are no less alike" in told_of_share) == (verdict == "yes")
     assert ("percentile 61.0" in told_of_share) == (verdict == "yes")
+
+
+def test_heads_are_corrected_by_max_t(tables):
+    heads = tables[0]["heads"]
+    assert ((heads["p_max_t"] + 1e-2 >= heads["p"]) & (heads["p_max_t"] <= 1)).all()
+    some = heads[heads["p"].between(0.01, 0.3)]
+    assert len(some) > 2
+    assert (some["p_max_t"] > 1.5 * some["p"]).all()  # one of several heads
+    told = QUESTION.describe(tables[0], vars(tables[2])).answer[-1]
+    assert "max-T" in told
+    assert "by the false discovery rate" in told

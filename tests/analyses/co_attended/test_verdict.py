@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -19,6 +20,7 @@ from analyses.co_attended.verdict import (
     try_use,
     try_values,
 )
+from probes.stats.clusters import Clusters, RatioEstimate
 
 SURE = 1e-3
 
@@ -104,3 +106,20 @@ def test_holm_is_that_of_the_definition(p):
         scaled = [(len(p) - rank) * p[order[rank]] for rank in range(place + 1)]
         expected[number] = min(1.0, max(scaled))
     np.testing.assert_allclose(correct_holm(p), expected)
+
+
+def test_tests_are_by_t_as_the_intervals_are():
+    """With few documents, an interval that holds the mark and a p below the level never meet."""
+    random = torch.Generator().manual_seed(0)
+    above = torch.randn(40, 7, generator=random).double() + 0.7
+    estimate = RatioEstimate.of(above, torch.ones(40, 7))
+    clusters = Clusters.of_documents(7)
+    low, _ = clusters.interval(estimate)
+    variance, degrees = clusters.variance(estimate)
+    numbers = zip(estimate.observed, variance.sqrt(), degrees, low, strict=True)
+    differ = 0
+    for value, error, of, end in numbers:
+        found = Evidence(float(value), float(error), float(of))
+        assert (found.p_above(0.0) < 0.025) == bool(end > 0)
+        differ += (Evidence(float(value), float(error)).p_above(0.0) < 0.025) != bool(end > 0)
+    assert differ > 3  # the normal distribution says otherwise

@@ -1,12 +1,16 @@
 from dataclasses import asdict, replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from analyses.divergence import QUESTION, DivergenceSettings
+from analyses.divergence.compute import measure
+from analyses.divergence.relatedness import find_kinds, tabulate_kinds
 from analyses.shared.given import Given
 from analyses.shared.settings import read_settings
+from probes.capture.located import LocatedPairs
 from probes.errors import TableError, UsageError
 from probes.similarity import dissociation_ratio
 from probes.similarity.catalogue import find_measure
@@ -92,7 +96,8 @@ def test_percentiles_count_the_pairs_below(tables):
 
 def test_same_capture_same_tables(tables, store):
     again = QUESTION.compute(Given(store=store), SETTINGS)
-    assert set(again) == set(tables) == {"summary", "heads", "curve", "pairs", "pair_heads"}
+    names = {"summary", "heads", "curve", "kinds", "pairs", "pair_heads"}
+    assert set(again) == set(tables) == names
     for name, table in tables.items():
         pd.testing.assert_frame_equal(again[name], table)
 
@@ -148,3 +153,22 @@ def test_the_interval_of_a_rare_ratio_is_wilsons():
     assert high[0, 0] > plain_high[0, 0]
     other = find_measure("representational_similarity")
     torch.testing.assert_close(other.find_interval(estimate, 4000), estimate.interval())
+
+
+def test_the_ratio_within_each_kind_of_pairs_is_that_of_its_pairs_alone(store, tables):
+    pairs = LocatedPairs.of(store).take_whole()
+    kind = np.array(["related", "mid"])[np.arange(len(pairs)) % 3 // 2]
+    known = replace(pairs, table=pairs.table.assign(relatedness=kind))
+    found = measure(store, SETTINGS)
+    comparisons = next(found.comparisons())[2]
+    kinds = tabulate_kinds(known, comparisons, resamples=10, seed=0)
+    # Forty pairs: 27 of one kind, and 13 of the other, which are too few.
+    assert set(kinds["population"]) == {"word pairs, related"}
+    trained = kinds[kinds["condition"] == "trained"].iloc[0]
+    assert trained["pairs"] == 27
+    alone = comparisons["functional", "trained"].cut(torch.from_numpy(kind == "related"))
+    expected = dissociation_ratio(alone.s_k, alone.s_v, top=0.05).mean()
+    assert trained["value"] == pytest.approx(float(expected))
+    assert trained["ci_low"] <= trained["value"] <= trained["ci_high"]
+    assert tables["kinds"].empty  # the table of these pairs says nothing of it
+    assert find_kinds({"kinds": kinds})["related"].value == trained["value"]

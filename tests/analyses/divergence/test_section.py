@@ -11,9 +11,10 @@ import pytest
 
 from analyses.divergence import QUESTION, DivergenceSettings
 from analyses.divergence.answers import answer, judge, verdict, warn
+from analyses.divergence.relatedness import find_kinds
 from analyses.shared.numbers import Quantity, show
 from analyses.shared.section import Shown
-from probes.similarity.catalogue import list_pair_measures
+from probes.similarity.catalogue import find_measure, list_pair_measures
 from tests.analyses.tables import drop_figures, make_tables, set_figure
 
 RATIO = {"space": "functional", "measure": "dissociation_ratio_5%"}
@@ -29,7 +30,7 @@ def summary():
 
 def test_first_sentence_halves_the_ratio(summary):
     summary = set_figure(summary, 0.236, 0.201, 0.274, condition="trained", **WORDS)
-    first = answer(summary)[0]
+    first = answer(summary, {})[0]
     assert "11.8 % have values less similar" in first
     assert "DR = 0.24, 95 % interval 0.20 to 0.27" in first
     assert "random pairs of the same words, 20.0 % (DR = 0.40, 0.37 to 0.43)" in first
@@ -51,7 +52,7 @@ def test_second_sentence_follows_the_interval_of_the_difference(summary, null, v
     summary = set_figure(
         summary, value, value - reach, value + reach, condition=f"trained - {null}", **WORDS
     )
-    second = answer(summary)[1]
+    second = answer(summary, {})[1]
     name = null.replace("_", " ")
     assert f"{words} {name}" in second
     assert f"trained minus {name} = {show(value, 3)}, {show(value - reach, 3)} to" in second
@@ -63,7 +64,7 @@ def test_second_sentence_follows_the_interval_of_the_difference(summary, null, v
 
 def test_second_sentence_when_an_interval_touches_zero(summary):
     summary = set_figure(summary, -0.03, -0.06, 0.0, condition="trained - random_heads", **WORDS)
-    assert "not distinguishably different from random heads" in answer(summary)[1]
+    assert "not distinguishably different from random heads" in answer(summary, {})[1]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_third_sentence_follows_the_excess(summary, mismatched, sliced, meaning)
             condition="trained",
             **TIED,
         )
-    third = answer(summary)[2]
+    third = answer(summary, {})[2]
     assert "gives 50 % of the variance" in third
     assert "R² = 0.500, 0.488 to 0.512" in third
     for null, value in {"mismatched_heads": mismatched, "random_slice": sliced}.items():
@@ -110,7 +111,7 @@ def test_every_number_of_the_answer_is_in_the_table(summary):
     known = {show(n, d) for n in numbers for d in (2, 3)} | {show(50 * n, 1) for n in numbers}
     known |= {show(100 * n, 0) for n in numbers} | {show(n, 1) for n in numbers}
     known |= {"5", "50", "95"}
-    found = re.findall(MINUS + r"?\d+(?:\.\d+)?", " ".join((*answer(summary), *warn(summary))))
+    found = re.findall(MINUS + r"?\d+(?:\.\d+)?", " ".join((*answer(summary, {}), *warn(summary))))
     assert len(found) > 15
     assert set(found) <= known
 
@@ -141,7 +142,7 @@ def test_caveat_where_the_spaces_disagree(summary):
     said = [s for s in warn(turned) if "other way round" in s]
     assert len(said) == 1
     assert "DR is 0.100 in trained and 0.010 in random heads" in said[0]
-    assert "against random heads that turns round" in verdict(turned)
+    assert "against random heads that turns round" in verdict(turned, {})
     # With an interval in the centred space, that decides, and is told.
     place = {**centred, "condition": "trained - random_heads"}
     for low, high, expected in ((0.05, 0.13, True), (-0.01, 0.19, False), (-0.13, -0.05, False)):
@@ -158,27 +159,28 @@ def test_caveat_where_the_spaces_disagree(summary):
 def test_without_any_null(summary):
     kept = summary[summary["condition"] == "trained"]
     kept = kept[~kept["measure"].str.startswith("excess")]
-    sentences = answer(kept)
+    sentences = answer(kept, {})
     assert "No null stands beside" in sentences[1]
     assert sentences[2].endswith("no null stands beside it.")
-    assert "there is no null" in verdict(kept)
+    assert "there is no null" in verdict(kept, {})
 
 
 def test_one_kv_head():
     summary = make_tables(n_kv_heads=1)["summary"]
     assert (
-        "mismatched heads could not be formed (a layer has a single kv head)" in answer(summary)[1]
+        "mismatched heads could not be formed (a layer has a single kv head)"
+        in answer(summary, {})[1]
     )
-    assert "another head" not in answer(summary)[2]
-    assert "mismatched" not in verdict(summary)
+    assert "another head" not in answer(summary, {})[2]
+    assert "mismatched" not in verdict(summary, {})
 
 
 def test_empty_summary_is_answered_as_not_measured(summary):
-    first, second, third = answer(summary[:0])
+    first, second, third = answer(summary[:0], {})
     assert "not measured" in first
     assert "No null" in second
     assert "not measured" in third
-    assert "undecided" in verdict(summary[:0])
+    assert "undecided" in verdict(summary[:0], {})
 
 
 @pytest.mark.parametrize(
@@ -200,17 +202,18 @@ def test_judge(low, high, expected):
 
 
 def test_verdict_names_both_populations_only_where_they_differ(summary):
-    assert verdict(summary) == (
+    assert verdict(summary, {}) == (
         "“Similar keys, dissimilar values” is not what this model does on these word pairs (and "
         "partly supported on random pairs of the same words); its heads dissociate keys from "
-        "values less than mismatched heads and random heads."
+        "values less than mismatched heads and random heads (DR is an association of ranks; the "
+        "table of pairs does not say which are related)."
     )
     same = set_figure(
         summary, 0.1, 0.05, 0.15, condition="trained", population="random pairs", **RATIO
     )
-    assert "random pairs" not in verdict(same)
+    assert "random pairs" not in verdict(same, {})
     split = set_figure(summary, 0.1, 0.05, 0.15, condition="trained - random_heads", **WORDS)
-    assert "values more than random heads and less than mismatched heads" in verdict(split)
+    assert "values more than random heads and less than mismatched heads" in verdict(split, {})
 
 
 @pytest.mark.parametrize(
@@ -235,9 +238,9 @@ def describe(**changes):
 def test_the_section_judges_answers_and_warns():
     tables, section = describe()
     summary = tables["summary"]
-    assert section.verdict == verdict(summary)
+    assert section.verdict == verdict(summary, find_kinds(tables))
     assert "“supported” if all of it lies at 0.75 or above" in section.rule
-    assert section.answer == answer(summary)
+    assert section.answer == answer(summary, find_kinds(tables))
     assert section.caveats[: len(warn(summary))] == tuple(warn(summary))
     assert set(section.captions) == {"headline", "curve", "maps", "spaces"}
     for caption, alternative in section.captions.values():
@@ -303,13 +306,19 @@ def test_it_warns_that_random_heads_differ_by_space(summary):
     assert not any("not the same null" in text for text in warn(missing))
 
 
-def test_pairs_that_repeat_both_words_are_counted():
+def test_the_ratio_never_stands_without_that_of_each_kind_of_pairs():
     tables, section = describe()
-    assert not any("measure the same again" in text for text in section.caveats)
-    pairs = tables["pairs"]
-    pairs.loc[1, ["m1", "m2"]] = pairs.loc[0, ["m2", "m1"]].to_numpy()
-    section = QUESTION.describe(tables, asdict(DivergenceSettings()))
-    assert any("1 of the 60 pairs have both words in common" in text for text in section.caveats)
+    kinds = tables["kinds"]
+    assert list(kinds["value"]) == [0.11, 0.31, 0.44]
+    told = (
+        "DR is an association of ranks; DR(5 %) within related pairs 0.11 (0.06 to 0.16), mid "
+        "pairs 0.31 (0.26 to 0.36) and unrelated pairs 0.44 (0.39 to 0.49)"
+    )
+    assert told in section.verdict
+    assert told in section.answer[0]
+    assert told in section.captions["headline"][1]
+    assert "association of ranks" in section.rule
+    assert "association of ranks" in find_measure("dissociation_ratio_5%").meaning
 
 
 def test_one_kv_head_and_one_population():

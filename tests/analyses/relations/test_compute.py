@@ -244,10 +244,10 @@ def test_random_pairs_are_of_two_different_words_of_one_part_of_speech(captured)
     assert set(found.references) == {"n", "v"}
     occurrences = captured.words["relations"].table("occurrences")
     for kind, pairs in found.references.items():
-        assert len(pairs) == 400
+        assert 390 < len(pairs) <= 400  # a pair that is drawn again counts once
         assert (pairs.left_word != pairs.right_word).all()
         for rows, names in ((pairs.left, pairs.left_name), (pairs.right, pairs.right_name)):
-            assert rows.shape == (400, 2)
+            assert rows.shape == (len(pairs), 2)
             for place, column in enumerate(rows.T.tolist()):
                 here = occurrences.iloc[column]
                 assert here["word"].tolist() == names.tolist()
