@@ -100,7 +100,7 @@ class ResultFolder:
                 "question": question,
                 "format": FORMAT,
                 "inputs": inputs,
-                "versions": _versions(),
+                "versions": identify_versions(),
                 "files": files,
             },
         )
@@ -174,7 +174,7 @@ class ResultFolder:
 
     def holds(self, question: str, inputs: dict[str, Any]) -> bool:
         """Say whether a question's tables are here, whole, from these inputs and versions."""
-        expected = {"format": FORMAT, "inputs": inputs, "versions": _versions()}
+        expected = {"format": FORMAT, "inputs": inputs, "versions": identify_versions()}
         return read_if_whole(self.manifest_path(question), **expected) is not None
 
     def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
@@ -187,5 +187,6 @@ class ResultFolder:
                         figure.savefig(temporary, metadata=metadata)
 
 
-def _versions() -> dict[str, str]:
+def identify_versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
     return {name: version(name) for name in PACKAGES}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analyses.shared.question import Question
+    from probes.capture.run import Edited
     from probes.capture.store import Store
     from probes.models.model import Model
 
@@ -40,6 +41,8 @@ class Session:
         How many processes a question may use.
     store
         An open capture of word pairs that stands elsewhere, to be read in place of the folder's.
+    edited
+        An edit of the model under which coordinations are captured.
     say
         Called with a sentence on what is done or reused.
     """
@@ -54,14 +57,21 @@ class Session:
         human: Sequence[Path] = (),
         workers: int = 1,
         store: Store | None = None,
+        edited: Edited | None = None,
         say: Say = lambda _: None,
     ) -> None:
         self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
-        self.say = say
+        self.edited, self.say = edited, say
         self._model_name = model
         self._model: Model | None = None
         self._store = store
+
+    def beside(self, folder: Path, *, edited: Edited) -> Session:
+        """Return a session on another folder, with this one's model and word pairs, edited."""
+        other = Session(folder, device=self.device, store=self.store, edited=edited, say=self.say)
+        other._model = self.captured_model()
+        return other
 
     @property
     def store(self) -> Store:

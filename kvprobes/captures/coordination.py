@@ -59,6 +59,7 @@ def capture_coordination(
         settings=CaptureSettings(**settings),
         batch_size=batch_size,
         cluster=cluster,
+        edited=session.edited,
         say=session.say,
     )
     try:
