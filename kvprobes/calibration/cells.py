@@ -40,7 +40,7 @@ class Cell:
 
 CELLS = (
     Cell("nothing", Planting(0.0), NOTHING),
-    Cell("classes, .2 of heads", Planting(0.2), {LESS_ALIKE: "yes", DISSIMILAR: "yes"}),
+    Cell("classes, .2 of heads", Planting(0.2)),
     Cell("classes, .5 of heads", Planting(0.5), ALL),
     Cell("classes", Planting(1.0), ALL, text=True),
     Cell("classes, strength .05", Planting(1.0, strength=0.05)),

@@ -2,8 +2,7 @@
 
 Words have hidden figures: for each kv head a class (one of two), and an identity, of which keys and
 values read parts that are independent of each other. In a *planted* head keys hold the class, and
-every word's query seeks one of the two classes: the head attends to two words of one class. In the
-other heads keys hold identities, and queries are as random as these. Since attention is q.k, even
+queries seek the larger one: the head attends to two words of it. In the other heads keys hold identities, and queries are as random as these. Since attention is q.k, even
 such a head attends to keys that are a little alike. It does not where the first token, a sink,
 takes more or less of the attention at random, for each word that asks.
 """
@@ -29,6 +28,10 @@ READ, JUNK = 33, 8
 
 IDENTITY, NOISE = 120, 32
 """Hidden figures of a word that keys, values and queries read; those that go into the junk."""
+
+SOUGHT = 0.62
+"""The part of the words in the class that is sought: two words are of it in more than a quarter of
+all sentences, so that the top quarter is not at the edge of the classes."""
 
 CLASS_IN_KEY, CLASS_IN_QUERY = 4.0, 3.5
 WITHIN_KEY, WITHIN_QUERY = 0.5, 0.4
@@ -130,19 +133,17 @@ class Design:
             maps[:, first : first + width] = torch.linalg.qr(draw(N_HEADS, width, count))[0]
             return maps
 
-        classes = torch.stack(
-            [torch.randperm(n_words, generator=random) % 2 * 2.0 - 1 for _ in range(N_HEADS)], 1
-        )
-        sought = (torch.rand(n_words, N_HEADS * GROUP, generator=random) < 0.5) * 2.0 - 1
+        orders = [torch.randperm(n_words, generator=random) for _ in range(N_HEADS)]
+        classes = (torch.stack(orders, 1) < round(SOUGHT * n_words)) * 2.0 - 1
         n_asking = N_HEADS * GROUP
-        widths = (N_HEADS, n_asking, IDENTITY, IDENTITY, IDENTITY, NOISE, NOISE, n_asking, 1)
-        drawn = [draw(n_words, width) for width in widths[2:-1]]
-        hidden = torch.cat([classes, sought, *drawn, torch.ones(n_words, 1)], 1)
+        widths = (N_HEADS, IDENTITY, IDENTITY, IDENTITY, NOISE, NOISE, n_asking, 1)
+        drawn = [draw(n_words, width) for width in widths[1:-1]]
+        hidden = torch.cat([classes, *drawn, torch.ones(n_words, 1)], 1)
         starts = [sum(widths[:place]) for place in range(len(widths))]
         n_figures = sum(widths)
-        own_keys, own_values = (read(starts[place], IDENTITY, READ) for place in (2, 3))
-        queries = torch.stack([read(starts[4], IDENTITY, READ) for _ in range(GROUP)], 1)
-        junk = [JUNK_SIZE * read(starts[place], NOISE, JUNK) for place in (5, 6)]
+        own_keys, own_values = (read(starts[place], IDENTITY, READ) for place in (1, 2))
+        queries = torch.stack([read(starts[3], IDENTITY, READ) for _ in range(GROUP)], 1)
+        junk = [JUNK_SIZE * read(starts[place], NOISE, JUNK) for place in (4, 5)]
 
         n_planted = round(planting.share * N_HEADS)
         order = torch.randperm(N_HEADS, generator=random)[:n_planted]
@@ -155,13 +156,12 @@ class Design:
             key_map[head, :, 0] = 0
             key_map[head, head, 0] = CLASS_IN_KEY * planting.strength
             query_map[head] *= WITHIN_QUERY / RANDOM_QUERY
-            for group in range(GROUP):
-                query_map[head, group, :, 0] = 0
-                query_map[head, group, N_HEADS + GROUP * head + group, 0] = CLASS_IN_QUERY
+            query_map[head, :, :, 0] = 0
+            query_map[head, :, -1, 0] = CLASS_IN_QUERY  # the last figure is 1
         sink_map = torch.zeros(N_HEADS, GROUP, n_figures)
         for head, is_planted in enumerate(planted.tolist()):
             if (planting.attention if is_planted else planting.others) == "at random":
-                first = starts[7] + GROUP * head
+                first = starts[6] + GROUP * head
                 sink_map[head, range(GROUP), range(first, first + GROUP)] = SINK_SPREAD
                 sink_map[head, :, -1] = SINK
         value_map = own_values.clone()

@@ -95,8 +95,8 @@ def tell_truth(
 
 def cosine(one: Array, two: Array) -> Array:
     """Return the cosine of each row with its partner."""
-    inner: Array = (one * two).sum(1)
-    return inner / np.sqrt((one**2).sum(1) * (two**2).sum(1))
+    cosines: Array = (one * two).sum(1) / np.sqrt((one**2).sum(1) * (two**2).sum(1))
+    return cosines
 
 
 def rank(figures: Array) -> Array:

@@ -43,7 +43,7 @@ def ask(run, given):
 
 
 def list_faults(found, cell):
-    """Say what is wrong: answers that are not the expected ones, numbers of a wrong sign or size."""
+    """Say what is wrong: answers that are not as expected, numbers of a wrong sign or size."""
     verdicts = dict(zip(found["measure"], found["verdict"], strict=True))
     faults = [
         name
