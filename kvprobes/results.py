@@ -101,7 +101,7 @@ class ResultFolder:
                 "question": question,
                 "format": FORMAT,
                 "inputs": inputs,
-                "versions": _versions(),
+                "versions": identify_versions(),
                 "files": files,
             },
         )
@@ -175,7 +175,7 @@ class ResultFolder:
 
     def holds(self, question: str, inputs: dict[str, Any]) -> bool:
         """Say whether a question's tables are here, whole, from these inputs and versions."""
-        expected = {"format": FORMAT, "inputs": inputs, "versions": _versions()}
+        expected = {"format": FORMAT, "inputs": inputs, "versions": identify_versions()}
         return read_if_whole(self.manifest_path(question), **expected) is not None
 
     def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
@@ -200,5 +200,6 @@ def guard_cells(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].map(guard) for name in texts}).rename(columns=guard)
 
 
-def _versions() -> dict[str, str]:
+def identify_versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
     return {name: version(name) for name in PACKAGES}

@@ -64,6 +64,7 @@ def answer(
     folder: ResultFolder | Path | Session,
     *,
     preset: str | None = None,
+    draw: bool = True,
     **settings: Any,
 ) -> Answer:
     """Answer one question from what a result folder holds; write tables, manifest and figures.
@@ -79,6 +80,8 @@ def answer(
         A result folder with the captures that the question needs, or a session on one.
     preset
         The named settings to start from, for a question that has some.
+    draw
+        Whether figures are drawn.
     settings
         Settings of the question by name; the others have their defaults.
 
@@ -111,7 +114,8 @@ def answer(
         is_new, tables = True, asked.compute(given, chosen)
         results.write_tables(name, tables, inputs)
         note_timing(name, time.monotonic() - start)
-    results.write_figures(name, asked.draw(tables))
+    if draw:
+        results.write_figures(name, asked.draw(tables))
     for table, latex in asked.to_latex(tables).items():
         write_text(results.table_path(name, table).with_suffix(".tex"), latex)
     return Answer(asked, tables, chosen, is_new)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from analyses.shared.question import Question
+    from probes.capture.run import Edited
     from probes.capture.store import Store
     from probes.models.model import Model
 
@@ -43,6 +44,8 @@ class Session:
         How the model is loaded; as for the folder's capture, unless told.
     store
         An open main capture that stands elsewhere, to be read in place of the folder's.
+    edited
+        An edit of the model under which coordinations are captured.
     say
         Called with a sentence on what is done or reused.
     """
@@ -58,14 +61,21 @@ class Session:
         workers: int = 1,
         loading: Loading | None = None,
         store: Store | None = None,
+        edited: Edited | None = None,
         say: Say = lambda _: None,
     ) -> None:
         self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
-        self.say, self.loading = say, loading or Loading()
+        self.edited, self.say, self.loading = edited, say, loading or Loading()
         self._model_name = model if isinstance(model, str) else None
         self._model: Model | None = None if isinstance(model, str) else model
         self._store = store
+
+    def beside(self, folder: Path, *, edited: Edited) -> Session:
+        """Return a session on another folder, with this one's model and word pairs, edited."""
+        other = Session(folder, device=self.device, store=self.store, edited=edited, say=self.say)
+        other._model = self.captured_model()
+        return other
 
     @property
     def store(self) -> Store:

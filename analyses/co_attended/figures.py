@@ -73,6 +73,7 @@ def draw_answers(summary: pd.DataFrame, counts: pd.DataFrame) -> Figure:
 @house_style()
 def draw_heads(heads: pd.DataFrame) -> Figure:
     """Draw the value percentile of every query head against its key percentile, by source."""
+    heads = heads[heads["value"].notna()]  # a short text may have nothing that is attended to
     sources = list(heads["source"].unique())
     figure, panels = new_panels(2.3, len(sources))
     keys = ["layer", "head"]

@@ -64,6 +64,7 @@ def capture_contexts(
             batch_size=batch_size,
             cluster=cluster,
             overwrite=overwrite,
+            edited=session.edited,
             say=session.say,
         )
 

@@ -232,6 +232,33 @@ def tie(
 
 
 @app.command()
+def calibrate(
+    seeds: Annotated[int, typer.Option(min=1, help="Models of each kind.")] = 20,
+    quick: Annotated[bool, typer.Option(help="Four kinds, and one seed of --model.")] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Plant heads in this model while it runs.")
+    ] = None,
+    model_seeds: Annotated[int, typer.Option(min=1, help="Times heads are planted in it.")] = 3,
+    out: given.Out = None,
+    shipped: Annotated[bool, typer.Option(help="Show the shipped table; run nothing.")] = False,
+) -> None:
+    """Plant what is to be found, in small models and in a real one; say how often it is found."""
+    from kvprobes.calibration import run as calibration
+    from kvprobes.calibration.tables import summarise
+
+    folder = ResultFolder(out or Path("results") / f"calibration{'-shipped' if shipped else ''}")
+    with explaining_errors():
+        if shipped:
+            figure = calibration.copy_shipped(folder)
+        else:
+            options = calibration.CalibrationOptions(seeds, model, model_seeds)
+            figure = calibration.calibrate(folder, options.quick() if quick else options, say=say)
+        for sentence in summarise(folder.read_tables(calibration.NAME)):
+            typer.echo(sentence)
+        typer.echo(figure)
+
+
+@app.command()
 def report(
     model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -46,6 +47,22 @@ class CaptureSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Edited:
+    """An edit of the model that holds while it is captured, and not while it is examined.
+
+    Attributes
+    ----------
+    name
+        Says what is edited; part of the capture's identity.
+    editing
+        Edits the model for as long as its block runs.
+    """
+
+    name: str
+    editing: Callable[[Model], AbstractContextManager[None]]
+
+
 def capture(
     model: Model,
     plan: CapturePlan,
@@ -55,6 +72,7 @@ def capture(
     batch_size: int = 128,
     cluster: Cluster = IN_PROCESS,
     overwrite: bool = False,
+    edited: Edited | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Store:
     """Capture k, v and x at every planned occurrence and what attends to it, into `folder`.
@@ -69,6 +87,8 @@ def capture(
         name.
     overwrite
         Delete a capture of other settings that is in the folder.
+    edited
+        Capture what the model makes while it is edited, in this process.
     say
         Hears in a sentence what is reused and what is done.
 
@@ -105,7 +125,13 @@ def capture(
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
         **({"sizes": True} if plan.settings.get("sizes") else {}),
+        **({"edited": edited.name} if edited is not None else {}),
     }
+    if edited is not None and not cluster.is_here:
+        raise UsageError(
+            f"the model is edited ({edited.name}), which the workers of a cluster know nothing of. "
+            "Capture in this process."
+        )
     with holding(folder):
         store, missing = begin_capture(
             folder,
@@ -125,7 +151,8 @@ def capture(
             jobs = _list_jobs(
                 plan, folder, missing, settings=settings, batch_size=batch_size, reference=reference
             )
-            make_shards(model, jobs, cluster, unit="tokens")
+            with nullcontext() if edited is None else edited.editing(model):
+                make_shards(model, jobs, cluster, unit="tokens")
         return store
 
 

@@ -1,0 +1,92 @@
+"""Planted against found: numbers, sizes, answers by dose, and heads of a real model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analyses.shared.drawing import letter_panels, mark, note, share_legend
+from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.tables import select
+from kvprobes.calibration.reading import PLANTED_SOURCE
+from probes.planted.design import N_HEADS
+
+TARGET = 0.95
+DOSES = {
+    "nothing": 0.0,
+    "classes, .2 of heads": 0.2,
+    "classes, .5 of heads": 0.5,
+    "classes": 1.0,
+}
+"""Cells with the same plant in more and more heads: their shares."""
+
+
+@house_style()
+def draw(tables: dict[str, pd.DataFrame]) -> Figure:
+    """Draw a calibration from its tables (`kvprobes.calibration.tables.tabulate`)."""
+    figure, panels = new_panels(2.1, 4)
+    runs = tables["runs"]
+    mine = runs[(runs["model"] == "small") & (runs["source"] == PLANTED_SOURCE)]
+    keys, values = Look.of_part("keys"), Look.of_part("values")
+    for look, measure in ((keys, "key_percentile"), (values, "value_percentile")):
+        _scatter(panels[0], select(mine, measure=measure), look)
+    _draw_equal(panels[0], 45, 80)
+    panels[0].set(xlabel="planted percentile", ylabel="found")
+    _scatter(panels[1], select(mine, measure="key_gap"), keys)
+    panels[1].set(xscale="log", yscale="log", xlabel="planted key gap, nats", ylabel="found")
+    _draw_equal(panels[1], 0.02, 2)
+    mark(panels[1], x=0.1, y=0.1)
+    note(panels[1], "the same key", (0.1, 1.6), ha="right", va="top")
+    _draw_doses(panels[2], tables)
+    _draw_heads(panels[3], tables["heads"])
+    titles = ("how alike", "how large", "answers yes", "heads found, real model")
+    letter_panels(panels, titles)
+    share_legend(figure, panels, ncols=5)
+    return figure
+
+
+def _scatter(axes: Any, rows: pd.DataFrame, look: Look) -> None:
+    style = look.style | {"linestyle": "none", "markersize": 2.2, "markeredgewidth": 0}
+    axes.plot(rows["planted"], rows["found"], **style | {"alpha": 0.45})
+
+
+def _draw_equal(axes: Any, low: float, high: float) -> None:
+    axes.plot([low, high], [low, high], color=GREY, linewidth=0.7, zorder=1)
+    axes.set(xlim=(low, high), ylim=(low, high))
+
+
+def _draw_doses(axes: Any, tables: dict[str, pd.DataFrame]) -> None:
+    """Draw how often each answer is yes, by the share of the heads that are planted."""
+    answers = select(tables["answers"], model="small", source=PLANTED_SOURCE)
+    looks = {
+        "keys alike": Look.of_part("keys").named("keys alike"),
+        "values less alike": Look("values less alike", GREY, "^"),
+        "values dissimilar": Look.of_part("values").named("values dissimilar"),
+    }
+    for name, look in looks.items():
+        found = select(answers, answer=name).set_index("cell")["yes"]
+        shown = [cell for cell in DOSES if cell in found]
+        axes.plot(
+            [DOSES[cell] for cell in shown],
+            [found[cell] for cell in shown],
+            **look.style | {"markersize": 3},
+        )
+    mark(axes, y=TARGET)
+    axes.set(xlabel=f"share of {N_HEADS} heads planted", ylabel="share of seeds")
+    axes.set_ylim(-0.04, 1.04)
+
+
+def _draw_heads(axes: Any, heads: pd.DataFrame) -> None:
+    """Draw the share of the heads that are found, by how many are planted."""
+    rows = heads[heads["model"] != "small"]
+    dose = rows["cell"].str.extract(r"^(\d+)", expand=False).astype(float)
+    looks = {"planted": Look("planted heads", "black", "s"), "other": Look("others", GREY, "o")}
+    for kind, look in looks.items():
+        mine = rows["heads"] == kind
+        style = look.style | {"markersize": 3}
+        axes.plot(dose[mine], rows.loc[mine, "found"], **style)
+    mark(axes, y=TARGET)
+    axes.set(xlabel="kv heads planted", ylabel="share of heads")
+    axes.set_ylim(-0.04, 1.04)
