@@ -39,6 +39,7 @@ _LENGTH = 7
 _MOST = 99  # more than there are checks
 
 
+@torch.inference_mode()
 def derive_families(
     hf: nn.Module, modules: Mapping[str, nn.Module], read: Read, causal: Callable[[str], bool]
 ) -> tuple[dict[str, Family], dict[str, str]]:
@@ -89,7 +90,7 @@ def _guess(module: Any) -> Iterator[Family]:
     def has(name: str) -> bool:
         return isinstance(getattr(module, name, None), nn.Module)
 
-    outputs = [name for name in _OUTPUTS if has(name)]
+    outputs = [name for name in _OUTPUTS if has(name)] or [".output.dense"]  # BERT's kin
     norms = [pair for pair in _NORMS if all(map(has, pair))] or [("q_norm", "k_norm")]
     inputs: list[dict[str, Any]] = [
         {"query": q, "key": k, "value": v} for q, k, v in _INPUTS if has(q) and has(k) and has(v)
@@ -179,6 +180,8 @@ def _explain(failed: list[str]) -> str:
         return "its values as attended are not its values' projection"
     if "what W_O reads" in checks:
         return "a gate or norm stands between its heads and W_O: W_O v is not what is written"
+    if "who is visible" in checks:
+        return "its mask is neither that of the past nor of a window"
     return f"what it computes is not what was expected ({'; '.join(failed)})"
 
 

@@ -16,7 +16,6 @@ from probes.models.columns import cut_columns
 from probes.models.derive import derive_families
 from probes.models.failures import failing_as_ours
 from probes.models.families import (
-    ATTENDING,
     CROSS_ATTENTION,
     REFUSED,
     Family,
@@ -46,9 +45,10 @@ def read_sites(hf: PreTrainedModel) -> Mapping[Site, AttentionGeometry]:
         If any layer's attention cannot be addressed exactly: it names the architecture, what is
         missing and the families that work.
     """
-    families = {name: own for name, module in hf.named_modules() if (own := find_family(module))}
-    families = _add_derived(hf, families)
-    named = {name: module for name, module in hf.named_modules() if name in families}
+    modules = _list_modules(hf)
+    families = {name: own for name, module in modules.items() if (own := find_family(module))}
+    families = _add_derived(hf, modules, families)
+    named = {name: module for name, module in modules.items() if name in families}
     sites: dict[Site, dict[str, nn.Module]] = {}
     for name, module in named.items():
         sites.setdefault(_find_site(hf, name, module), {})[name] = module
@@ -66,7 +66,19 @@ def refuse(hf: nn.Module, reason: str) -> UnsupportedModelError:
     )
 
 
-def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, Family]:
+def _list_modules(hf: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the modules by name; of a model that also sees or hears, those of its text part."""
+    text, modules = hf.config.get_text_config(), dict(hf.named_modules())
+    if text is hf.config or hf.config.is_encoder_decoder:
+        return modules
+    parts = (name for name, module in modules.items() if getattr(module, "config", None) is text)
+    part = next(parts, "")
+    return {name: module for name, module in modules.items() if f"{name}.".startswith(part)}
+
+
+def _add_derived(
+    hf: PreTrainedModel, modules: Mapping[str, nn.Module], families: dict[str, Family]
+) -> dict[str, Family]:
     """Add the families of classes that are not listed, in the model's order; refuse what cannot be.
 
     Raises
@@ -76,7 +88,7 @@ def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, 
     """
     strangers = {
         name: module
-        for name, module in hf.named_modules()
+        for name, module in modules.items()
         if "Attention" in type(module).__name__
         and name not in families
         and not any(other.startswith(f"{name}.") for other in families)
@@ -110,7 +122,7 @@ def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, 
         families = families | derived
     if not families:
         raise refuse(hf, "it has no attention modules")
-    return {name: families[name] for name, _ in hf.named_modules() if name in families}
+    return {name: families[name] for name in modules if name in families}
 
 
 def _attends(hf: PreTrainedModel, name: str) -> bool:
@@ -119,7 +131,7 @@ def _attends(hf: PreTrainedModel, name: str) -> bool:
     digits = [int(part) for part in name.split(".") if part.isdigit()]
     if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
         return True
-    return kinds[digits[0]] in ATTENDING
+    return "linear" not in kinds[digits[0]]
 
 
 def _find_site(hf: PreTrainedModel, name: str, module: nn.Module) -> Site:
