@@ -39,6 +39,25 @@ _LENGTH = 7
 _MOST = 99  # more than there are checks
 
 
+def list_modules(hf: Any) -> dict[str, nn.Module]:
+    """Return the modules by name; of a model that also sees or hears, those of its text part."""
+    text, modules = hf.config.get_text_config(), dict(hf.named_modules())
+    if text is hf.config or hf.config.is_encoder_decoder:
+        return modules
+    parts = (name for name, module in modules.items() if getattr(module, "config", None) is text)
+    part = next(parts, "")
+    return {name: module for name, module in modules.items() if f"{name}.".startswith(part)}
+
+
+def attends(hf: Any, name: str) -> bool:
+    """Return whether a module's layer attends, by the config; hybrids have layers that do not."""
+    kinds = getattr(hf.config.get_text_config(), "layer_types", None)
+    digits = [int(part) for part in name.split(".") if part.isdigit()]
+    if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
+        return True
+    return "linear" not in kinds[digits[0]]
+
+
 @torch.inference_mode()
 def derive_families(
     hf: nn.Module, modules: Mapping[str, nn.Module], read: Read, causal: Callable[[str], bool]

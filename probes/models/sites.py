@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.errors import UnsupportedModelError
 from probes.models.columns import cut_columns
-from probes.models.derive import derive_families
+from probes.models.derive import attends, derive_families, list_modules
 from probes.models.failures import failing_as_ours
 from probes.models.families import (
     CROSS_ATTENTION,
@@ -45,7 +45,7 @@ def read_sites(hf: PreTrainedModel) -> Mapping[Site, AttentionGeometry]:
         If any layer's attention cannot be addressed exactly: it names the architecture, what is
         missing and the families that work.
     """
-    modules = _list_modules(hf)
+    modules = list_modules(hf)
     families = {name: own for name, module in modules.items() if (own := find_family(module))}
     families = _add_derived(hf, modules, families)
     named = {name: module for name, module in modules.items() if name in families}
@@ -66,16 +66,6 @@ def refuse(hf: nn.Module, reason: str) -> UnsupportedModelError:
     )
 
 
-def _list_modules(hf: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return the modules by name; of a model that also sees or hears, those of its text part."""
-    text, modules = hf.config.get_text_config(), dict(hf.named_modules())
-    if text is hf.config or hf.config.is_encoder_decoder:
-        return modules
-    parts = (name for name, module in modules.items() if getattr(module, "config", None) is text)
-    part = next(parts, "")
-    return {name: module for name, module in modules.items() if f"{name}.".startswith(part)}
-
-
 def _add_derived(
     hf: PreTrainedModel, modules: Mapping[str, nn.Module], families: dict[str, Family]
 ) -> dict[str, Family]:
@@ -92,7 +82,7 @@ def _add_derived(
         if "Attention" in type(module).__name__
         and name not in families
         and not any(other.startswith(f"{name}.") for other in families)
-        and _attends(hf, name)
+        and attends(hf, name)
     }
     for stranger in strangers.values():
         if (reason := REFUSED.get(type(stranger).__name__)) is not None:
@@ -123,15 +113,6 @@ def _add_derived(
     if not families:
         raise refuse(hf, "it has no attention modules")
     return {name: families[name] for name in modules if name in families}
-
-
-def _attends(hf: PreTrainedModel, name: str) -> bool:
-    """Return whether a module's layer attends, by the config; hybrids have layers that do not."""
-    kinds = getattr(hf.config.get_text_config(), "layer_types", None)
-    digits = [int(part) for part in name.split(".") if part.isdigit()]
-    if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
-        return True
-    return "linear" not in kinds[digits[0]]
 
 
 def _find_site(hf: PreTrainedModel, name: str, module: nn.Module) -> Site:
