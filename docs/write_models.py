@@ -22,7 +22,10 @@ Written by `python -m docs.write_models` from the test matrix (`tests/architectu
 Each architecture is built from its own transformers class, tiny and with random weights (without a
 model hub, pretrained weights of most cannot be had), and examined as `kvprobes doctor` examines a
 real model: every site and stage against HF's own tensors, to 1e-5 in float32. A real model is
-examined again whenever it is loaded, and refused if it fails.
+examined again whenever it is loaded, and refused if it fails. An architecture that is not here is
+tried: its geometry is derived from its structure and from what it attends with, and it is read if
+the same checks pass. Every stage is exact of those that are read: `projected`, `normed` (without
+QK-norm the same as `projected`) and `rotated` (keys as the logits use them).
 
 The bundled models (`kvprobes models`) are checked with their real weights.
 
@@ -47,7 +50,7 @@ def write_page() -> str:
         try:
             sites = read_sites(hf)
         except UnsupportedModelError as error:
-            reason = str(error).split("exactly: ")[1].split(". Families")[0]
+            reason = str(error).split("exactly: ")[1].split(". Families")[0].split("tried: ")[-1]
             refused.append(f"| {entry.shown} | {reason} |\n")
             continue
         rows = [example_inputs(hf, seed=seed, length=5 + 4 * seed) for seed in range(3)]

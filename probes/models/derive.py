@@ -39,6 +39,26 @@ _LENGTH = 7
 _MOST = 99  # more than there are checks
 
 
+def list_modules(hf: Any) -> dict[str, nn.Module]:
+    """Return the modules by name; of a model that also sees or hears, those of its text part."""
+    text, modules = hf.config.get_text_config(), dict(hf.named_modules())
+    if text is hf.config or hf.config.is_encoder_decoder:
+        return modules
+    parts = (name for name, module in modules.items() if getattr(module, "config", None) is text)
+    part = next(parts, "")
+    return {name: module for name, module in modules.items() if f"{name}.".startswith(part)}
+
+
+def attends(hf: Any, name: str) -> bool:
+    """Return whether a module's layer attends, by the config; hybrids have layers that do not."""
+    kinds = getattr(hf.config.get_text_config(), "layer_types", None)
+    digits = [int(part) for part in name.split(".") if part.isdigit()]
+    if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
+        return True
+    return "linear" not in kinds[digits[0]]
+
+
+@torch.inference_mode()
 def derive_families(
     hf: nn.Module, modules: Mapping[str, nn.Module], read: Read, causal: Callable[[str], bool]
 ) -> tuple[dict[str, Family], dict[str, str]]:
@@ -89,7 +109,7 @@ def _guess(module: Any) -> Iterator[Family]:
     def has(name: str) -> bool:
         return isinstance(getattr(module, name, None), nn.Module)
 
-    outputs = [name for name in _OUTPUTS if has(name)]
+    outputs = [name for name in _OUTPUTS if has(name)] or [".output.dense"]  # BERT's kin
     norms = [pair for pair in _NORMS if all(map(has, pair))] or [("q_norm", "k_norm")]
     inputs: list[dict[str, Any]] = [
         {"query": q, "key": k, "value": v} for q, k, v in _INPUTS if has(q) and has(k) and has(v)
@@ -179,6 +199,8 @@ def _explain(failed: list[str]) -> str:
         return "its values as attended are not its values' projection"
     if "what W_O reads" in checks:
         return "a gate or norm stands between its heads and W_O: W_O v is not what is written"
+    if "who is visible" in checks:
+        return "its mask is neither that of the past nor of a window"
     return f"what it computes is not what was expected ({'; '.join(failed)})"
 
 

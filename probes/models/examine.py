@@ -324,7 +324,7 @@ def _make_cache(hf: nn.Module) -> DynamicCache | None:
     """Return a cache that forgets nothing, or None where only the model can make its own."""
     config: Any = hf.config
     kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    if config.is_encoder_decoder or not kinds.issubset(ATTENDING):
+    if config.is_encoder_decoder or not kinds.issubset(ATTENDING - {"hybrid"}):
         return None
     return DynamicCache()
 

@@ -177,19 +177,26 @@ FAMILIES: dict[str, Family] = {
 
 _INSIDE = "it attends inside its own forward pass, where queries and keys cannot be read"
 _LATE_NORM = "it norms queries and keys after their rotation, which no key stage tells"
+_GATE = "a gate stands between its heads and W_O: W_O v is not what is written"
 
 REFUSED: dict[str, str] = {
     "AlbertAttention": "one attention module serves all its layers, so heads are not a layer's own",
     "CLIPAttention": "it hides the future by an argument of the call, which is not followed here",
     "DebertaV2Attention": "its logits also compare words with positions, by keys of their own",
+    "DeepseekV32Attention": "an index with keys of its own chooses what is seen",
     "DiffLlamaAttention": "its attention is the difference of two softmaxes",
     "EsmAttention": "it scales its queries before it rotates them",
     "FalconAttention": f"{_INSIDE} (and transformer-lens reads two of its variants wrongly, "
     "without a word)",
+    "BitNetAttention": "a norm stands between its heads and W_O: W_O v is not what is written",
     "HunYuanDenseV1Attention": _LATE_NORM,
+    "HunYuanMoEV1Attention": _LATE_NORM,
+    "LEDEncoderSelfAttention": _INSIDE,
     "Llama4TextAttention": _LATE_NORM,
     "MptAttention": _INSIDE,
-    "Qwen3NextAttention": "a gate stands between its heads and W_O: W_O v is not what is written",
+    "Qwen3NextAttention": _GATE,
+    "Qwen3_5Attention": _GATE,
+    "Qwen3_5MoeAttention": _GATE,
     "XGLMAttention": _INSIDE,
 }
 """Attention classes that are known, and why they cannot be addressed."""
@@ -198,7 +205,9 @@ CROSS_ATTENTION = frozenset({"EncDecAttention", "encoder_attn", "cross_attn"})
 """What families call the module whose keys and values come from the encoder."""
 
 
-ATTENDING = ("full_attention", "sliding_attention", "chunked_attention", "attention", "hybrid")
+ATTENDING = frozenset(
+    {"full_attention", "sliding_attention", "chunked_attention", "attention", "hybrid"}
+)
 """What configs call the layers that attend."""
 
 

@@ -13,10 +13,9 @@ from transformers.pytorch_utils import Conv1D
 
 from probes.errors import UnsupportedModelError
 from probes.models.columns import cut_columns
-from probes.models.derive import derive_families
+from probes.models.derive import attends, derive_families, list_modules
 from probes.models.failures import failing_as_ours
 from probes.models.families import (
-    ATTENDING,
     CROSS_ATTENTION,
     REFUSED,
     Family,
@@ -46,9 +45,10 @@ def read_sites(hf: PreTrainedModel) -> Mapping[Site, AttentionGeometry]:
         If any layer's attention cannot be addressed exactly: it names the architecture, what is
         missing and the families that work.
     """
-    families = {name: own for name, module in hf.named_modules() if (own := find_family(module))}
-    families = _add_derived(hf, families)
-    named = {name: module for name, module in hf.named_modules() if name in families}
+    modules = list_modules(hf)
+    families = {name: own for name, module in modules.items() if (own := find_family(module))}
+    families = _add_derived(hf, modules, families)
+    named = {name: module for name, module in modules.items() if name in families}
     sites: dict[Site, dict[str, nn.Module]] = {}
     for name, module in named.items():
         sites.setdefault(_find_site(hf, name, module), {})[name] = module
@@ -66,7 +66,9 @@ def refuse(hf: nn.Module, reason: str) -> UnsupportedModelError:
     )
 
 
-def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, Family]:
+def _add_derived(
+    hf: PreTrainedModel, modules: Mapping[str, nn.Module], families: dict[str, Family]
+) -> dict[str, Family]:
     """Add the families of classes that are not listed, in the model's order; refuse what cannot be.
 
     Raises
@@ -76,11 +78,11 @@ def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, 
     """
     strangers = {
         name: module
-        for name, module in hf.named_modules()
+        for name, module in modules.items()
         if "Attention" in type(module).__name__
         and name not in families
         and not any(other.startswith(f"{name}.") for other in families)
-        and _attends(hf, name)
+        and attends(hf, name)
     }
     for stranger in strangers.values():
         if (reason := REFUSED.get(type(stranger).__name__)) is not None:
@@ -110,16 +112,7 @@ def _add_derived(hf: PreTrainedModel, families: dict[str, Family]) -> dict[str, 
         families = families | derived
     if not families:
         raise refuse(hf, "it has no attention modules")
-    return {name: families[name] for name, _ in hf.named_modules() if name in families}
-
-
-def _attends(hf: PreTrainedModel, name: str) -> bool:
-    """Return whether a module's layer attends, by the config; hybrids have layers that do not."""
-    kinds = getattr(hf.config.get_text_config(), "layer_types", None)
-    digits = [int(part) for part in name.split(".") if part.isdigit()]
-    if not kinds or not digits or hf.config.is_encoder_decoder or digits[0] >= len(kinds):
-        return True
-    return kinds[digits[0]] in ATTENDING
+    return {name: families[name] for name in modules if name in families}
 
 
 def _find_site(hf: PreTrainedModel, name: str, module: nn.Module) -> Site:

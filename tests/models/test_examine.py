@@ -18,6 +18,7 @@ from tests.tiny import tiny_model
 REFUSED = {
     "albert": "one attention module",
     "clip_text": "hides the future",
+    "deepseek_v32": "an index with keys of its own",
     "deberta_v2": "compare words with positions",
     "diffllama": "difference of two softmaxes",
     "esm": "before it rotates",
@@ -32,6 +33,10 @@ REFUSED = {
     "olmo_clipped": "clip_qkv",
     "qwen3_next": "a gate stands between",
     "xglm": "inside its own forward",
+    "bitnet": "a norm stands between",
+    "hunyuan_moe": "after their rotation",
+    "longt5": "inside its own forward",
+    "nanochat": "keys as attended are not",
 }
 
 

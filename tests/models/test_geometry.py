@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from probes.errors import NonFiniteError, UnsupportedModelError, UsageError
 from probes.models import Model
@@ -184,9 +185,38 @@ def test_an_adapter_in_place_of_a_linear_is_refused():
         read_sites(hf)
 
 
-def test_a_subclass_of_a_known_attention_is_refused():
-    hf = tiny_model().hf
+def make_strange(hf, **methods):
+    """Give the attention modules a class that no list has."""
     for layer in hf.model.layers:
-        layer.self_attn.__class__ = type("LlamaAttention", (type(layer.self_attn),), {})
-    with pytest.raises(UnsupportedModelError, match="has not been checked"):
+        layer.self_attn.__class__ = type("StrangeAttention", (type(layer.self_attn),), methods)
+    return hf
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral"])
+def test_a_class_that_is_not_listed_is_derived_and_verified(architecture):
+    listed = tiny_model(architecture).geometry
+    [derived] = read_sites(make_strange(tiny_model(architecture).hf)).values()
+    assert derived.describe() == listed.describe()
+    assert derived.layers[1].key.name == listed.layers[1].key.name
+
+
+def clip(self, hidden_states, **options):
+    """Attend with clipped keys, which no weights tell."""
+    handle = self.k_proj.register_forward_hook(lambda _module, _args, out: out.clamp(-1, 1))
+    gate = self.o_proj.register_forward_pre_hook(lambda _module, args: (args[0].sigmoid(),))
+    (gate if self.gates else handle).remove()
+    try:
+        return LlamaAttention.forward(self, hidden_states, **options)
+    finally:
+        handle.remove()
+        gate.remove()
+
+
+@pytest.mark.parametrize(
+    ("gates", "said"),
+    [(True, "keys as attended are not"), (False, "a gate or norm stands between")],
+)
+def test_a_class_that_computes_otherwise_is_refused_with_the_reason(gates, said):
+    hf = make_strange(tiny_model().hf, forward=clip, gates=gates)
+    with pytest.raises(UnsupportedModelError, match=f"StrangeAttention.*{said}"):
         read_sites(hf)
