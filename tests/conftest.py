@@ -18,3 +18,8 @@ def keep_timings(tmp_path_factory):
         folder = tmp_path_factory.mktemp("timings")
         patch.setattr("kvprobes.timings.cache_folder", lambda: folder)
         yield
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that no core is left alone with it at the end."""
+    items.sort(key=lambda item: "default_model" not in item.keywords)

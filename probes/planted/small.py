@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -59,12 +59,15 @@ def save_planted(design: Design, carriers: Iterable[str], folder: Path) -> Path:
 
 
 def make_tokenizer(words: Iterable[str], carriers: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer whose tokens are whole words and marks of punctuation."""
+    """Return a tokenizer of whole words and marks of punctuation; other words are spelt."""
     plain = {piece for text in carriers for piece in re.findall(r"\w+|[^\w\s]+", text)}
-    vocabulary = [*SPECIALS, *words, *sorted(plain - set(words))]
+    signs = set(map(chr, range(33, 127)))
+    vocabulary = [*SPECIALS, *words, *sorted((plain | signs) - set(words))]
+    vocabulary += [f"##{sign}" for sign in sorted(signs)]
     numbers = {word: number for number, word in enumerate(vocabulary)}
-    backend = Tokenizer(models.WordLevel(numbers, unk_token="<unk>"))  # noqa: S106
+    backend = Tokenizer(models.WordPiece(numbers, unk_token="<unk>"))  # noqa: S106
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.decoder = decoders.WordPiece()
     backend.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )

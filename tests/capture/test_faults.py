@@ -155,16 +155,20 @@ def test_a_layer_that_turns_nan(take, whole, tmp_path, monkeypatch, part):
         monkeypatch.setattr(f"probes.capture.{run}.check_faithfulness", lambda *_, **__: None)
     calls = []
 
-    def spoil(_module, _args, output):
+    module = getattr(MODEL.geometry.layers[1], part).module
+    forward = type(module).forward
+
+    def spoil(self, *args):
+        output = forward(self, *args)
+        if self is not module:
+            return output
         calls.append(1)
         return output.index_fill(0, torch.tensor([0]), float("nan")) if len(calls) > 7 else output
 
-    handle = getattr(MODEL.geometry.layers[1], part).module.register_forward_hook(spoil)
-    try:
+    with monkeypatch.context() as patch:  # a hook would make it another model
+        patch.setattr(type(module), "forward", spoil)
         with pytest.raises(NonFiniteError, match=r"tiny-llama-0 gives NaN .* layer 1"):
             take(tmp_path / "nan")
-    finally:
-        handle.remove()
     found = hash_folder(tmp_path / "nan")
     assert found.items() < whole.items()
     assert "shards/00000.json" in found

@@ -144,7 +144,7 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
 
 
 def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
-    words = [f"w{n:03d}" for n in range(121)]
+    words = [f"w{n:03d}" for n in range(241)]
     captured = pd.DataFrame({"word": words, "template_id": "t0", "head": "h"})
     pairs = pd.DataFrame({"head": "h", "m1": words[:60], "m2": words[60:120]})
     labelled = pairs.assign(human_similarity=np.arange(60.0), relatedness=["a", "b"] * 30)
@@ -154,11 +154,15 @@ def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):
     assert "60 pairs; at least 100" in left_out["relatedness of two"]
     assert not any(wanted.of_pairs for wanted in found)
     twice = pd.concat([labelled, labelled.rename(columns={"m1": "m2", "m2": "m1"})])
-    store = write_words_before_a_head(tmp_path / "enough", captured, twice)
+    store = write_words_before_a_head(tmp_path / "twice", captured, twice)
+    assert "60 pairs; at least 100" in list_properties(store)[1]["human similarity"]
+    more = pd.DataFrame({"head": "h", "m1": words[:120], "m2": words[120:240]})
+    labelled = more.assign(human_similarity=np.arange(120.0), relatedness=["a", "b"] * 60)
+    store = write_words_before_a_head(tmp_path / "enough", captured, labelled)
     found, _ = list_properties(store)
     scores = next(wanted for wanted in found if wanted.name == "human similarity")
     assert scores.is_number
-    assert sorted(set(scores.labels.tolist())) == list(range(60))
+    assert sorted(set(scores.labels.tolist())) == list(range(120))
 
 
 def test_relations_and_human_scores_are_those_of_the_pairs_of_one_part_of_speech(tmp_path):

@@ -26,7 +26,7 @@ TEMPLATES = pd.DataFrame(
         "text": ["The {modifier} {head} ran.", "A dog saw the {modifier} {head} of the tree."],
     }
 )
-MODIFIERS = ("black", "white", "small", "big", "red", "neural")
+MODIFIERS = ("black", "white", "small", "big", "red", "house", "neural")
 HEADS = ("fox", "cat", "network")
 PAIRS = pd.DataFrame(
     [
@@ -176,9 +176,11 @@ def test_similarities_and_percentiles_by_loop(captured, tables):
 
 def test_the_example_is_not_ranked_against_itself(architecture, tables):
     pairs = tables["summary"].query("population == 'word pairs'")
-    # In a causal model "neural" and "big" have the same rows before every head word.
-    assert set(pairs["others"]) == {len(PAIRS) - (len(HEADS) if architecture == "llama" else 1)}
-    assert set(tables["summary"].query("population == 'compounds'")["others"]) == {17}
+    # In a causal model two words have the same rows before every head word, and count once.
+    distinct = len(PAIRS) // (len(HEADS) if architecture == "llama" else 1)
+    assert set(pairs["others"]) == {distinct - 1}
+    compounds = tables["summary"].query("population == 'compounds'")
+    assert set(compounds["others"]) == {len(MODIFIERS) * len(HEADS) - 1}
 
 
 def test_summary_is_the_mean_over_heads(tables):

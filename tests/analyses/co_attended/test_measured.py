@@ -16,7 +16,7 @@ def gather(*chooses: bool):
     """Gather layers of the same numbers, of which some choose nothing."""
     generator = torch.Generator().manual_seed(0)
     clusters = Clusters.of_documents(UNITS)
-    gathering = Gathering("a source", clusters, UNITS)
+    gathering = Gathering("a source", clusters, UNITS, UNITS)
     above = torch.rand(1, len(STATISTICS), HEADS, UNITS, generator=generator).double()
     for layer, chosen in enumerate(chooses):
         below = torch.full((1, HEADS, UNITS), float(chosen)).double()

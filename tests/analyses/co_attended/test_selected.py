@@ -86,6 +86,6 @@ def test_too_few_pairs_by_chance_answer_nothing_and_are_counted(source, stores, 
     assert judged == (0 if source else None)  # a user's sentences do not say
     found = measure_sentences(store, pairs, "coordination", share=0.25, seed=0, judged=judged)
     reasons = tabulate_answers([found], None)["reason"]
-    assert reasons.str.contains("only 0 distinct pairs; 50 are needed").sum() == (
+    assert reasons.str.contains("0 distinct pairs of words, and 50 are needed").sum() == (
         3 if source else 0
     )

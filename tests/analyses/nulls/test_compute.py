@@ -94,7 +94,7 @@ def test_heads_hold_the_means_of_their_own_layer(tables):
 
 
 def test_the_ceiling_is_the_agreement_of_two_templates(given, tables):
-    pairs = LocatedPairs.of(given.store)
+    pairs = LocatedPairs.of(given.store).take_whole()
     values = Captured.of(given.store).values(1)[0]
     first, second = (
         (values[pairs.left[:, t]] - values[pairs.right[:, t]]).norm(dim=1).numpy() for t in (0, 1)
