@@ -154,7 +154,8 @@ def test_adapters_beside_a_model_are_merged_or_refused(folder):
     name = "base_model.model.model.layers.1.self_attn.k_proj.lora_{}.weight"
     save_file({name.format("A"): down, name.format("B"): up}, folder / "adapter_model.safetensors")
     told = {"peft_type": "LORA", "base_model_name_or_path": str(folder), "task_type": "CAUSAL_LM"}
-    configure(folder, "adapter_config.json", **told, r=1, lora_alpha=3, target_modules=["k_proj"])
+    told |= {"layers_to_transform": [1], "target_modules": ["k_proj"]}
+    configure(folder, "adapter_config.json", **told, r=1, lora_alpha=3)
     if find_spec("peft") is None:
         with pytest.raises(UnsupportedModelError, match="Install peft"):
             load_model(folder)
