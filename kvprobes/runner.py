@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from analyses.shared.settings import list_settings, read_settings
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.results import ResultFolder
 from kvprobes.session import Say, Session
-from kvprobes.timings import note_timing
+from kvprobes.timings import Clock, note_timing
 from probes.errors import (
     KvprobesError,
     StoreError,
@@ -209,45 +209,74 @@ def run(
         loading=options.loading,
         say=say,
     )
-    asking = [question for question in list_questions().values() if question.in_run]
-    # What reads the tables of another question comes after it.
-    asking.sort(key=lambda question: question.reads(Need.HEADS) or question.reads(Need.SWAPS))
+    in_run = [question for question in list_questions().values() if question.in_run]
+    first, asking = in_run[0].name, order_questions(in_run)
     for name in set(asked) - {question.name for question in asking}:
         say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
+    left_out: dict[str, KvprobesError] = {}
+    made: set[Need] = set()
     with options.open_cluster() as cluster:
         capture_main(session, options, cluster)
-        capture_untrained(session, options)
         obstacles = {question.name: session.find_obstacle(question) for question in asking}
-        if any(Need.WORDS in q.needs and obstacles[q.name] is None for q in asking):
-            capture_words(
-                session,
-                human=options.human,
-                skip_bad_rows=options.skip_bad_rows,
-                limit=options.limit,
-                batch_size=options.batch_size,
-                cluster=cluster,
-                overwrite=options.overwrite,
-            )
-    left_out: dict[str, KvprobesError] = {}
-    for question in asking:
-        name, reason = question.name, obstacles[question.name]
-        try:
-            if reason is None:
-                settings = {**_choose_seed(question, options), **asked.get(name, {})}
-                answer(question, session, **settings)
-        except (TableError, UnsupportedModelError) as error:
-            say(f"Left out {name}: {error}")
-            left_out[name], reason = error, str(error)
-        if reason is not None:
-            # The same data give the same words, wherever the folder is.
-            reason = reason.replace(f"{session.folder.path}/", "")
-            session.folder.note_left_out(name, reason)
+        clock = Clock([q.name for q in asking if obstacles[q.name] is None])
+        for place, question in enumerate(asking):
+            name, reason = question.name, obstacles[question.name]
+            try:
+                if reason is None:
+                    say(clock.announce(name, question.title))
+                    # What only later questions read is captured when the first of them is asked.
+                    if question.reads(Need.UNTRAINED) and Need.UNTRAINED not in made:
+                        capture_untrained(session, options)
+                        made.add(Need.UNTRAINED)
+                    if Need.WORDS in question.needs and Need.WORDS not in made:
+                        made.add(Need.WORDS)
+                        capture_words(
+                            session,
+                            human=options.human,
+                            skip_bad_rows=options.skip_bad_rows,
+                            limit=options.limit,
+                            batch_size=options.batch_size,
+                            cluster=cluster,
+                            overwrite=options.overwrite,
+                        )
+                    settings = {**_choose_seed(question, options), **asked.get(name, {})}
+                    answer(question, session, **settings)
+            except (TableError, UnsupportedModelError) as error:
+                say(f"Left out {name}: {error}")
+                left_out[name], reason = error, str(error)
+            if reason is not None:
+                # The same data give the same words, wherever the folder is.
+                reason = reason.replace(f"{session.folder.path}/", "")
+                session.folder.note_left_out(name, reason)
+            elif name == first and name not in left_out:
+                pending = {later.name for later in asking[place + 1 :]}
+                say(f"The first answer: {write_report(session.folder, pending=pending)}")
     on_words = Need.PAIRS if name_kind(session.store) == PAIRS else Need.CONTEXTS
     due = [q.name for q in asking if on_words in q.needs and obstacles[q.name] is None]
     if due and set(due) <= set(left_out):
         raise left_out[due[0]]
     write_report(session.folder)
     return session.folder
+
+
+READS = {Need.HEADS: "divergence", Need.SWAPS: "swaps"}
+"""What is a table of another question -> that question."""
+
+
+def order_questions(asking: Sequence[Question]) -> list[Question]:
+    """Put questions in the order of the list, but each after those whose tables it reads."""
+    by_name, ordered = {question.name: question for question in asking}, list[Question]()
+
+    def place(question: Question) -> None:
+        for need, name in READS.items():
+            if question.reads(need) and name in by_name and name != question.name:
+                place(by_name[name])
+        if question not in ordered:
+            ordered.append(question)
+
+    for question in asking:
+        place(question)
+    return ordered
 
 
 def _choose_seed(question: Question, options: CaptureOptions) -> dict[str, Any]:

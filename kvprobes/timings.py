@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from probes.errors import StoreError
 from probes.files import parse_json, write_json
 from probes.models.cache import cache_folder
@@ -24,3 +26,36 @@ def note_timing(question: str, seconds: float) -> None:
         write_json(cache_folder() / FILE, read_timings() | {question: round(seconds, 2)})
     except StoreError:
         return
+
+
+class Clock:
+    """Says which of several questions is asked, and about how long the rest takes.
+
+    Parameters
+    ----------
+    names
+        The questions in their order. How long each took is what was noted on this machine.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._timings = list(names), read_timings()
+
+    def announce(self, name: str, title: str) -> str:
+        """Return such as "[3/9] Weights, about 2 min left"; no time where one was never noted."""
+        place = self._names.index(name)
+        rest = self._names[place:]
+        left = sum(self._timings.get(other, 0.0) for other in rest)
+        known = all(other in self._timings for other in rest)
+        told = f", {tell_time(left)} left" if known else ""
+        return f"[{place + 1}/{len(self._names)}] {title}{told}"
+
+
+def tell_time(seconds: float) -> str:
+    """Say a time roughly.
+
+    >>> [tell_time(seconds) for seconds in (4, 100, 3700)]
+    ['about 10 s', 'about 2 min', 'about 1.0 h']
+    """
+    if seconds < 55:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 3600 else f"about {seconds / 3600:.1f} h"

@@ -9,6 +9,7 @@ a file is escaped.
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -30,8 +31,13 @@ from probes.similarity.spaces import describe_functional_space
 LOSSES_SHOWN = 20
 
 
-def write_report(folder: ResultFolder) -> Path:
+def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path:
     """Write ``report.html`` of a result folder from whatever answers it holds.
+
+    Parameters
+    ----------
+    pending
+        Questions that are still to be answered in this run.
 
     Returns
     -------
@@ -42,7 +48,7 @@ def write_report(folder: ResultFolder) -> Path:
     StoreError
         If no question has been answered here, or something in the folder cannot be read.
     """
-    parts, absences = gather_parts(folder)
+    parts, absences = gather_parts(folder, pending)
     capture = read_capture_manifest(folder)
     model, geometry = _find_model(folder, capture, parts), capture.get("geometry", {})
     script = files("kvprobes.report").joinpath("templates", "page.js").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,9 @@ class Absence:
     is_due: bool = True
 
 
-def gather_parts(folder: ResultFolder) -> tuple[list[Part], list[Absence]]:
+def gather_parts(
+    folder: ResultFolder, pending: Collection[str] = ()
+) -> tuple[list[Part], list[Absence]]:
     """Let every question that has been answered say its part, and say why others do not.
 
     Raises
@@ -77,6 +79,8 @@ def gather_parts(folder: ResultFolder) -> tuple[list[Part], list[Absence]]:
     absences = []
     for question in list_questions().values():
         absence = find_absence(folder, question)
+        if question.name in pending:
+            absence = Absence(question, "Still to come: this run goes on.", is_due=False)
         if absence is None:
             count = sum(len(part.pictures) for part in parts)
             parts.append(_read_part(folder, question, first=count + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvprobes.timings import FILE, note_timing, read_timings
+from kvprobes.timings import FILE, Clock, note_timing, read_timings
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +34,12 @@ def test_a_cache_that_cannot_be_written_is_no_error(cache):
     cache.write_text("a file in the place of the folder", encoding="utf-8")
     note_timing("premise", 2.0)
     assert read_timings() == {}
+
+
+def test_a_clock_says_which_question_and_how_long_the_rest_takes(monkeypatch):
+    monkeypatch.setattr("kvprobes.timings.read_timings", lambda: {"a": 100.0, "b": 30.0})
+    clock = Clock(["a", "b"])
+    assert clock.announce("a", "First") == "[1/2] First, about 2 min left"
+    assert clock.announce("b", "Second") == "[2/2] Second, about 30 s left"
+    unknown = Clock(["a", "c"])
+    assert unknown.announce("a", "First") == "[1/2] First"
