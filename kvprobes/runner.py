@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +168,7 @@ def run(
     asked: Asked | None = None,
     say: Say = lambda _: None,
     model: Model | None = None,
+    quick: bool = False,
 ) -> ResultFolder:
     """Capture, answer every question of `kvprobes run` that the model allows, write the report.
 
@@ -182,6 +183,9 @@ def run(
         Settings by question; the others have their defaults.
     model
         The model, where it is loaded already; `options` then says its name alone.
+    quick
+        The first answer alone, from a sample (`QUICK_LIMIT` pairs, unless `options` say another
+        number): its intervals are wider, and few pairs may leave answers undetermined.
 
     Raises
     ------
@@ -201,6 +205,8 @@ def run(
     asked = asked or {}
     refuse_unknown(asked)
     refuse_mixed(options)
+    if quick and options.limit is None:
+        options = replace(options, limit=QUICK_LIMIT)
     session = Session(
         options.folder,
         model=model or options.model,
@@ -210,6 +216,8 @@ def run(
         say=say,
     )
     in_run = [question for question in list_questions().values() if question.in_run]
+    if quick:
+        in_run = [question for question in in_run if question.quick is not None]
     first, asking = in_run[0].name, order_questions(in_run)
     for name in set(asked) - {question.name for question in asking}:
         say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
@@ -239,7 +247,9 @@ def run(
                             cluster=cluster,
                             overwrite=options.overwrite,
                         )
-                    settings = {**_choose_seed(question, options), **asked.get(name, {})}
+                    settings = _choose_seed(question, options)
+                    settings |= (question.quick or {}) if quick else {}
+                    settings |= asked.get(name, {})
                     answer(question, session, **settings)
             except (TableError, UnsupportedModelError) as error:
                 say(f"Left out {name}: {error}")
@@ -258,6 +268,9 @@ def run(
     write_report(session.folder)
     return session.folder
 
+
+QUICK_LIMIT = 300
+"""Pairs of words of a quick run."""
 
 READS = {Need.HEADS: "divergence", Need.SWAPS: "swaps"}
 """What is a table of another question -> that question."""

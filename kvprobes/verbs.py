@@ -66,6 +66,7 @@ def run(
     out: str | Path | None = None,
     *,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    quick: bool = False,
     say: Say = print,
     **options: Any,
 ) -> Results:
@@ -77,6 +78,8 @@ def run(
         As for `capture`; also ``human``, tables of human scores.
     settings
         Settings by question: ``{"divergence": {"resamples": 1000}}``.
+    quick
+        The first answer alone, from a sample.
 
     Raises
     ------
@@ -94,7 +97,7 @@ def run(
         chosen, loaded = model, None
     else:
         chosen, loaded = _choose(model, out, options)
-    return Results(runner.run(chosen, asked=settings, say=say, model=loaded))
+    return Results(runner.run(chosen, asked=settings, say=say, model=loaded, quick=quick))
 
 
 def open(folder: str | Path) -> Results:

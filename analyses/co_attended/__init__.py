@@ -31,4 +31,5 @@ QUESTION = Question(
     needs=frozenset({Need.CONTEXTS, Need.MODEL, Need.CORPUS}),
     uses=frozenset({Need.CAPTURE, Need.SWAPS}),
     in_run=True,
+    quick={"documents": 8},
 )

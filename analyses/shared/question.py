@@ -45,6 +45,8 @@ class Question:
         Whether `kvprobes run` asks it.
     presets
         Named settings of a question that can take hours.
+    quick
+        Its settings in `kvprobes run --quick`; None: it is not asked there.
     """
 
     package: str
@@ -55,6 +57,7 @@ class Question:
     uses: frozenset[Need] = frozenset()
     in_run: bool = False
     presets: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:

@@ -37,6 +37,7 @@ QUESTION = Question(
     settings=SwapSettings,
     needs=frozenset({Need.MODEL}),
     in_run=True,
+    quick={"limit": 40, "templates": "1"},
     presets={
         "quick": {
             "scopes": ("all", "layer", "head"),

@@ -43,6 +43,7 @@ def run(
     batch_size: given.BatchSize = 128,
     seed: given.Seed = 0,
     limit: given.Limit = None,
+    quick: given.Quick = False,
     human: given.Human = None,
     overwrite: given.Overwrite = False,
     skip_bad_rows: given.SkipBadRows = False,
@@ -74,7 +75,8 @@ def run(
         treebank=treebank,
     )
     with explaining_errors():
-        folder = runner.run(options, asked=gather_settings(asked or (), settings), say=say)
+        chosen = gather_settings(asked or (), settings)
+        folder = runner.run(options, asked=chosen, say=say, quick=quick)
         _print_result(folder, as_json)
 
 

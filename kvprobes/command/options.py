@@ -78,6 +78,12 @@ Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
 ]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="Only the first answer, from a sample of 300 pairs: about a minute."
+    ),
+]
 SkipBadRows = Annotated[
     bool,
     typer.Option(

@@ -1,7 +1,8 @@
-"""The order in which a run asks its questions."""
+"""The order in which a run asks its questions, and the first of them alone."""
 
 from analyses import list_questions
-from kvprobes.runner import READS, order_questions
+from kvprobes.runner import READS, order_questions, run
+from tests.kvprobes.runs import make_options, save_tiny_model
 
 
 def test_a_question_comes_after_those_whose_tables_it_reads():
@@ -13,3 +14,17 @@ def test_a_question_comes_after_those_whose_tables_it_reads():
         for need, name in READS.items():
             if question.reads(need) and question.name != name:
                 assert ordered.index(name) < ordered.index(question.name)
+
+
+def test_a_quick_run_gives_the_first_answer_from_a_sample(tmp_path):
+    model, said = save_tiny_model(tmp_path / "model"), list[str]()
+    few = {"co_attended": {"documents": 2}, "swaps": {"limit": 5}}
+    options = make_options(model, tmp_path / "out")
+    folder = run(options, asked=few, say=said.append, quick=True)
+    assert folder.has_answer("co_attended")
+    assert not folder.has_answer("divergence")
+    assert not folder.capture_named("untrained").exists()
+    settings = folder.read_manifest("swaps")["inputs"]["settings"]
+    assert (settings["limit"], settings["templates"]) == (5, "1")  # asked for, and quick's own
+    assert any(line.startswith("[2/2] ") for line in said)
+    assert folder.report_path.exists()
