@@ -39,7 +39,9 @@ NO_INDEX = 0.02
 MIDDLE = 50.0
 """The mean percentile of pairs that are not selected."""
 
-LEVEL = 0.05
+LEVEL = 0.025
+"""One-sided p below which an answer is given: its 95 % interval then leaves the mark out."""
+
 FEWEST_PAIRS, FEWEST_SELECTED = 50, 10
 """Distinct pairs in all, and among those that are co-attended, below which nothing is answered."""
 

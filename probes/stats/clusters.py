@@ -36,6 +36,7 @@ _SLACK = 0.25
 """A wider level can only add to a variance, but its few clusters tell it with an error. Never to
 take less would keep all errors upwards, and intervals would hold the truth too often."""
 
+_ROUNDING = 1e-6  # of the range: by so much a sum may pass its end
 _WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing of others
 
 
@@ -290,9 +291,7 @@ class Clusters:
             If `level` is outside (0, 1), or a figure outside its range.
         """
         require_fraction("level", level)
-        x = estimate.observed
-        if bool(((x < low) | (x > high)).any()):
-            raise UsageError(f"A figure lies outside its range, {low} to {high}; check the range.")
+        x = _hold_inside(estimate.observed, low, high)
         variance, degrees = self.variance(estimate)
         reach = _find_quantile((1 + level) / 2, degrees) * variance.sqrt()
         scale = _Scale(low, high)
@@ -320,10 +319,15 @@ class Clusters:
 
         On the scale of `interval`, so that it leaves `null` outside just where the deviate is
         larger than 1.96. For p-values, and for `max_t` beside `draw`.
+
+        Raises
+        ------
+        UsageError
+            If a figure is outside its range.
         """
         variance, degrees = self.variance(estimate)
         scale = _Scale(low, high)
-        x = estimate.observed
+        x = _hold_inside(estimate.observed, low, high)
         error = variance.sqrt() * scale.slope(x)
         mark = scale.forward(torch.tensor(null, dtype=torch.float64))
         t = ((scale.forward(x) - mark) / error).nan_to_num(0.0, 0.0, 0.0)
@@ -370,6 +374,15 @@ class _Scale:
         if self.high == torch.inf:
             return self.low + y.exp()
         return self.low + (self.high - self.low) * y.sigmoid()
+
+
+def _hold_inside(x: Float[Tensor, "*figure"], low: float, high: float) -> Float[Tensor, "*figure"]:
+    """Put what only rounding took out of its range back to the end; refuse what is farther out."""
+    slack = _ROUNDING * (high - low) if high - low < torch.inf else 0.0
+    if bool(((x < low - slack) | (x > high + slack)).any()):
+        raise UsageError(f"A figure lies outside its range, {low} to {high}; check the range.")
+    held: Tensor = x.clamp(low, high)
+    return held
 
 
 def _find_error(

