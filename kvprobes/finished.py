@@ -130,8 +130,10 @@ class _Figures(Mapping[str, "Figure"]):
 
     def __iter__(self) -> Iterator[str]:
         for question in self._questions:
-            for path in sorted((self._folder.path / "figures").glob(f"{question}.*.pdf")):
-                yield path.name.removesuffix(".pdf")
+            for path in self._folder.find_figures(
+                find_question(question), self._folder.read_tables(question)
+            ):
+                yield path.name.removesuffix(".png")
 
     def __len__(self) -> int:
         return len(list(iter(self)))

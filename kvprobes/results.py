@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from analyses.shared.style import house_style
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, parse_json, read_if_whole, replacing, write_json, write_parquet
+from probes.files import hash_file, hash_json, parse_json, replacing, spell_json, sweep
+from probes.locks import holding
+from probes.sealed import hash_once, read_if_whole, read_sealed, seal, unseal, write_sealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from analyses.shared.section import Section
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-FORMAT = 2
+FORMAT = 3
 """Of the tables: raised when a column or a word in one gets another name or meaning."""
 
 PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "matplotlib")
@@ -65,47 +69,89 @@ class ResultFolder:
         """Where it stands why a question was left out."""
         return self.path / "tables" / f"{question}.left_out.json"
 
+    def parts_path(self, question: str) -> Path:
+        """Where the finished parts of a long question stand."""
+        return self.path / "parts" / question
+
+    @contextmanager
+    def holding(self, question: str) -> Iterator[None]:
+        """Hold all that is written of a question; what killed runs left aside is removed.
+
+        Raises
+        ------
+        StoreError
+            If another run holds it.
+        """
+        with holding(self.path / "tables", question):
+            sweep(self.path / "figures", question)
+            sweep(self.parts_path(question))
+            yield
+
     def note_left_out(self, question: str, reason: str) -> None:
         """Note why a question has no answer here; one of other data is removed."""
-        for room in ("tables", "figures"):
-            for path in (self.path / room).glob(f"{question}.*"):
-                path.unlink()
-        write_json(self.left_out_path(question), {"question": question, "reason": reason})
+        with self.holding(question):
+            # The manifest goes first: what it named is no set any more.
+            self.manifest_path(question).unlink(missing_ok=True)
+            for room in ("tables", "figures"):
+                for path in (self.path / room).glob(f"{question}.*"):
+                    path.unlink()
+            write_sealed(self.left_out_path(question), {"question": question, "reason": reason})
 
     def read_left_out(self, question: str) -> str | None:
-        """Return why a question was left out; None if it was not."""
+        """Return why a question was left out; None if it was not.
+
+        Raises
+        ------
+        StoreError
+            If what was noted is damaged.
+        """
+        path = self.left_out_path(question)
         try:
-            noted = parse_json(self.left_out_path(question).read_text(encoding="utf-8"))
-            return str(noted["reason"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return str(read_sealed(path)["reason"])
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error, question) from error
 
     def write_tables(
         self, question: str, tables: dict[str, pd.DataFrame], inputs: dict[str, Any]
     ) -> None:
         """Write a question's tables, then a manifest that names its inputs, versions and files."""
-        import pyarrow as pa
-        import pyarrow.csv
-
-        files = {}
-        for name, table in tables.items():
-            path = self.table_path(question, name)
-            write_parquet(path, table)
-            with replacing(path.with_suffix(".csv")) as temporary:
-                guarded = pa.Table.from_pandas(guard_cells(table), preserve_index=False)
-                pyarrow.csv.write_csv(guarded, temporary)
-            files[path.name] = hash_file(path)
-        write_json(
-            self.manifest_path(question),
-            {
-                "question": question,
-                "format": FORMAT,
-                "inputs": inputs,
-                "versions": identify_versions(),
-                "files": files,
-            },
-        )
+        manifest: dict[str, Any] = {
+            "question": question,
+            "format": FORMAT,
+            "inputs": inputs,
+            "versions": identify_versions(),
+            "files": {},
+            "copies": {},
+        }
+        # All is written aside first. What is entered last is renamed first: the manifest is last,
+        # and so a set of tables is whole or is not the one that the manifest names.
+        with ExitStack() as stack:
+            last = stack.enter_context(replacing(self.manifest_path(question)))
+            for name, table in tables.items():
+                path = self.table_path(question, name)
+                aside = stack.enter_context(replacing(path))
+                table.to_parquet(aside, index=False, compression="zstd")
+                copy = stack.enter_context(replacing(path.with_suffix(".csv")))
+                _write_csv(copy, table)
+                manifest["files"][path.name] = hash_file(aside)
+                manifest["copies"][path.with_suffix(".csv").name] = hash_file(copy)
+            last.write_text(spell_json(seal(manifest)), encoding="utf-8", errors="backslashreplace")
         self.left_out_path(question).unlink(missing_ok=True)
+        for path in (self.path / "tables").glob(f"{question}.*"):
+            if path.suffix == ".parquet" and path.name not in manifest["files"]:
+                path.unlink()
+                path.with_suffix(".csv").unlink(missing_ok=True)
+
+    def mend_copies(self, question: str, tables: dict[str, pd.DataFrame]) -> None:
+        """Write those CSV files of a question's tables again that are missing or damaged."""
+        copies = self.read_manifest(question)["copies"]
+        for name, table in tables.items():
+            path = self.table_path(question, name).with_suffix(".csv")
+            if not path.is_file() or hash_once(path) != copies.get(path.name):
+                with replacing(path) as aside:
+                    _write_csv(aside, table)
 
     def read_tables(self, question: str) -> dict[str, pd.DataFrame]:
         """Read a question's tables back; enough to draw every figure, without any model.
@@ -113,19 +159,19 @@ class ResultFolder:
         Raises
         ------
         StoreError
-            As `read_manifest`, or if a table cannot be read.
+            As `read_manifest`, or if a table is damaged or of another run.
         """
         import pandas as pd
 
         tables = {}
-        for name in self.read_manifest(question)["files"]:
+        for name, digest in self.read_manifest(question)["files"].items():
             path = self.path / "tables" / name
             try:
+                if hash_once(path) != digest:
+                    raise ValueError("it is damaged, or of another run than its manifest")
                 table = pd.read_parquet(path)
             except (OSError, ValueError) as error:
-                raise StoreError(
-                    f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again."
-                ) from error
+                raise _unreadable(path, error, question) from error
             tables[name.removeprefix(f"{question}.").removesuffix(".parquet")] = table
         return tables
 
@@ -147,16 +193,17 @@ class ResultFolder:
                 "or `kvprobes run` first."
             ) from error
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again."
-            ) from error
-        if manifest.get("format") != FORMAT:
+            raise _unreadable(path, error, question) from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise StoreMismatchError(
                 f"the tables of {question!r} in {self.path} were written by another version of "
                 f"kvprobes, with other names in them. Run `kvprobes analyse {question}` or "
                 "`kvprobes run`: they are computed again, and captures are reused."
             )
-        return manifest
+        try:
+            return unseal(manifest)
+        except ValueError as error:
+            raise _unreadable(path, error, question) from error
 
     def has_answer(self, question: str) -> bool:
         """Whether a question has been answered here, by whatever version."""
@@ -179,13 +226,64 @@ class ResultFolder:
         return read_if_whole(self.manifest_path(question), **expected) is not None
 
     def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
-        """Write figures as PDF and PNG, undated, so that the same tables give the same bytes."""
+        """Write figures as PDF and PNG, undated, so that the same tables give the same bytes.
+
+        The manifest, written last, names them and the tables that they show.
+        """
         undated = {"pdf": dict.fromkeys(("CreationDate", "ModDate")), "png": {}}
+        files = {}
         with house_style():  # resolution and fonts are decided when a figure is saved
             for name, figure in figures.items():
                 for suffix, metadata in undated.items():
-                    with replacing(self.figure_path(question, name, suffix)) as temporary:
+                    path = self.figure_path(question, name, suffix)
+                    with replacing(path) as temporary:
                         figure.savefig(temporary, metadata=metadata)
+                    files[path.name] = hash_once(path)
+        manifest = {"question": question, "tables": self._hash_tables(question), "files": files}
+        write_sealed(self._figures_manifest(question), manifest)
+        for path in (self.path / "figures").glob(f"{question}.*"):
+            if path.suffix in (".pdf", ".png") and path.name not in files:
+                path.unlink()
+
+    def find_figures(self, question: Question, tables: dict[str, pd.DataFrame]) -> list[Path]:
+        """Return where the PNG files of a question's figures stand.
+
+        Figures that are missing, damaged, or of other tables are drawn again.
+
+        Parameters
+        ----------
+        tables
+            Of the question, as `read_tables` gave them.
+        """
+        shown = {"tables": self._hash_tables(question.name)}
+        place = self._figures_manifest(question.name)
+        if read_if_whole(place, **shown) is None:
+            with self.holding(question.name):
+                self.write_figures(question.name, question.draw(tables))
+        found = read_if_whole(place, **shown) or {"files": {}}
+        return [place.parent / name for name in found["files"] if name.endswith(".png")]
+
+    def _figures_manifest(self, question: str) -> Path:
+        return self.path / "figures" / f"{question}.manifest.json"
+
+    def _hash_tables(self, question: str) -> str:
+        """Return a hash of all tables of a question."""
+        return hash_json(self.read_manifest(question)["files"])
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    guarded = pa.Table.from_pandas(guard_cells(table), preserve_index=False)
+    pyarrow.csv.write_csv(guarded, path)
+
+
+def _unreadable(path: Path, error: Exception, question: str) -> StoreError:
+    return StoreError(
+        f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again: it computes "
+        "what is damaged."
+    )
 
 
 def guard_cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -90,7 +90,8 @@ def answer(
     UsageError
         If the question, the preset or a setting is unknown, or a value does not fit.
     StoreError
-        If something that the question needs is missing; the message says how to make it.
+        If something that the question needs is missing; the message says how to make it. Or if
+        another run is answering the question in this folder.
     TableError
         If the data do not allow an answer, for example because there are too few pairs.
 
@@ -104,20 +105,23 @@ def answer(
     given = session.gather(asked)
     inputs = asked.identify(given, chosen) | {"settings": asdict(chosen)}
     results, name = session.folder, asked.name
-    if results.holds(name, inputs):
-        session.say(f"Reusing the tables of {name}")
-        is_new, tables = False, results.read_tables(name)
-    else:
-        _say_if_older(results, name, session.say)
-        session.say(f"Computing: {name}")
-        start = time.monotonic()
-        is_new, tables = True, asked.compute(given, chosen)
-        results.write_tables(name, tables, inputs)
-        note_timing(name, time.monotonic() - start)
-    if draw:
-        results.write_figures(name, asked.draw(tables))
-    for table, latex in asked.to_latex(tables).items():
-        write_text(results.table_path(name, table).with_suffix(".tex"), latex)
+    with results.holding(name):
+        is_new = not results.holds(name, inputs)
+        if is_new:
+            _say_if_older(results, name, session.say)
+            session.say(f"Computing: {name}")
+            start = time.monotonic()
+            tables = asked.compute(given, chosen)
+            results.write_tables(name, tables, inputs)
+            note_timing(name, time.monotonic() - start)
+        else:
+            session.say(f"Reusing the tables of {name}")
+            tables = results.read_tables(name)
+            results.mend_copies(name, tables)
+        if draw:
+            results.write_figures(name, asked.draw(tables))
+        for table, latex in asked.to_latex(tables).items():
+            write_text(results.table_path(name, table).with_suffix(".tex"), latex)
     return Answer(asked, tables, chosen, is_new)
 
 

@@ -168,7 +168,7 @@ class Session:
         given: dict[str, Any] = {
             "device": self.device,
             "workers": self.workers,
-            "parts": self.folder.path / "parts" / question.name,
+            "parts": self.folder.parts_path(question.name),
         }
         for need in (Need.PAIRS, Need.CAPTURE):
             if question.reads(need):

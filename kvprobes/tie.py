@@ -21,5 +21,6 @@ def copy_shipped(folder: ResultFolder) -> None:
     question, shipped = find_question("tying"), ResultFolder(data_folder() / PLACE)
     inputs = shipped.read_manifest(question.name)["inputs"] | {"copied": f"data/{PLACE}"}
     tables = shipped.read_tables(question.name)
-    folder.write_tables(question.name, tables, inputs)
-    folder.write_figures(question.name, question.draw(tables))
+    with folder.holding(question.name):
+        folder.write_tables(question.name, tables, inputs)
+        folder.write_figures(question.name, question.draw(tables))

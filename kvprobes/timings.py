@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from probes.errors import StoreError
-from probes.files import parse_json, write_json
 from probes.models.cache import cache_folder
+from probes.sealed import read_sealed, write_sealed
 
 FILE = "timings.json"
 
@@ -14,7 +14,7 @@ FILE = "timings.json"
 def read_timings() -> dict[str, float]:
     """Return question -> seconds; empty where nothing has been computed yet."""
     try:
-        found = parse_json((cache_folder() / FILE).read_text(encoding="utf-8"))
+        found = read_sealed(cache_folder() / FILE)
         return {str(name): float(seconds) for name, seconds in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
@@ -23,7 +23,7 @@ def read_timings() -> dict[str, float]:
 def note_timing(question: str, seconds: float) -> None:
     """Remember how long a question took; a cache that cannot be written is no error."""
     try:
-        write_json(cache_folder() / FILE, read_timings() | {question: round(seconds, 2)})
+        write_sealed(cache_folder() / FILE, read_timings() | {question: round(seconds, 2)})
     except StoreError:
         return
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,10 @@ from probes.errors import StoreError
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+
+ASIDE = ".aside-"
+"""What the name of every temporary file and folder of ours holds, after the name it is to get."""
 
 
 @contextmanager
@@ -34,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+            dir=path.parent, prefix=f".{path.name}{ASIDE}", suffix=path.suffix
         )
     except OSError as error:
         raise _explain(error, path) from error
@@ -55,6 +61,28 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes left aside in a folder, and what safetensors left there.
+
+    Only who holds the folder (`probes.locks.holding`) may call it: nobody else is writing then.
+
+    Parameters
+    ----------
+    name
+        How the names begin of the files that were to be written; a dot must follow. By default all
+        files, those in folders below too.
+    """
+    everything = name == "*"
+    found = (
+        folder.rglob(f".*{ASIDE}*") if everything else folder.glob(f".{glob.escape(name)}.*aside-*")
+    )
+    for path in [*found, *(folder.rglob(".tmp??????") if everything else ())]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
@@ -64,7 +92,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as sorted, indented JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, spell_json(content))
+
+
+def spell_json(content: Any) -> str:
+    """Return `content` as sorted, indented JSON."""
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
@@ -107,30 +140,6 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-def read_if_whole(path: Path, **expected: Any) -> dict[str, Any] | None:
-    """Read a manifest whose ``files`` are the names and hashes of files beside it.
-
-    Parameters
-    ----------
-    expected
-        What it must say, such as ``identity``: everything that the files follow from.
-
-    Returns
-    -------
-    None if there is none, it says something else, or a file is missing or damaged.
-    """
-    try:
-        manifest: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-        whole = all(
-            manifest[name] == json.loads(json.dumps(content)) for name, content in expected.items()
-        ) and all(
-            hash_file(path.parent / name) == digest for name, digest in manifest["files"].items()
-        )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return manifest if whole else None
 
 
 def hash_json(content: Any) -> str:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.errors import StoreError
-from probes.files import hash_file, hash_json, read_if_whole, replacing, write_json, write_text
+from probes.files import hash_file, hash_json, replacing, write_json, write_text
+from probes.sealed import read_if_whole, write_sealed
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -123,7 +124,7 @@ def test_a_manifest_is_read_if_it_says_what_is_expected_and_its_files_are_whole(
     path, identity = tmp_path / "manifest.json", {"seeds": (0, 1)}
     assert read_if_whole(path, identity=identity) is None
     files = {"a.txt": hash_file(tmp_path / "a.txt")}
-    write_json(path, {"identity": identity, "files": files, "seconds": 3})
+    write_sealed(path, {"identity": identity, "files": files, "seconds": 3})
     assert read_if_whole(path, identity=identity)["seconds"] == 3
     assert read_if_whole(path, identity={"seeds": (0, 2)}) is None
     assert read_if_whole(path, versions={}) is None

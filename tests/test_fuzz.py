@@ -24,7 +24,7 @@ from kvprobes.command.settings import gather_settings
 from kvprobes.results import ResultFolder
 from probes.capture.store import create_store, open_store
 from probes.errors import KvprobesError
-from probes.files import read_if_whole
+from probes.sealed import read_if_whole
 from probes.words.coordination import load_coordinations
 from probes.words.human import read_human_scores
 from probes.words.pairs import load_pairs

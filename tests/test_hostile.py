@@ -17,9 +17,9 @@ from analyses.probing.tables import KEYS, VALUES
 from kvprobes.command.errors import CONTROL, explaining_errors, say, show, tell
 from kvprobes.command.printing import Console
 from kvprobes.results import FORMULA, ResultFolder, guard_cells
-from probes.capture.lock import HOLDER, holding
 from probes.errors import StoreError, TableError
 from probes.files import hash_json, write_json
+from probes.locks import HOLDER, holding
 from probes.words.pairs import load_pairs
 from tests.hostile import HOSTILE
 
@@ -95,7 +95,7 @@ def test_a_full_disk_at_the_lock_is_an_error_of_ours(tmp_path, monkeypatch):
     def fail(*_):
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr("probes.capture.lock.write_text", fail)
+    monkeypatch.setattr("probes.locks.write_text", fail)
     with pytest.raises(StoreError, match="disk is full"), holding(tmp_path):
         pass
     monkeypatch.undo()

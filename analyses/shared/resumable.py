@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from analyses.shared.given import Given
 from probes.files import hash_json, write_parquet, write_tensors
+from probes.sealed import is_marked, mark
 
 
 @dataclass(frozen=True)
@@ -67,17 +67,15 @@ class FinishedParts:
             return found
         made = make()
         if self.place is not None:
-            write_parquet(self.place / f"{name}.parquet", made)
+            path = self.place / f"{name}.parquet"
+            write_parquet(path, made)
+            self._mark(path)
         return made
 
     def find_table(self, name: str) -> pd.DataFrame | None:
-        """Return a finished table, or None if it is not there or damaged."""
-        if self.place is None:
-            return None
-        try:
-            return pd.read_parquet(self.place / f"{name}.parquet")
-        except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
-            return None
+        """Return a finished table, or None if it is not there, damaged or of another name."""
+        path = self._find(f"{name}.parquet")
+        return None if path is None else pd.read_parquet(path)
 
     def tensors(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return a part that is a set of tensors: from disk, or made now and kept."""
@@ -88,15 +86,24 @@ class FinishedParts:
         return found
 
     def find_tensors(self, name: str) -> dict[str, Tensor] | None:
-        """Return a finished set of tensors, or None if it is not there or damaged."""
-        if self.place is None:
-            return None
-        try:
-            return load_file(self.place / f"{name}.safetensors")
-        except (OSError, SafetensorError):
-            return None
+        """Return finished tensors, or None if they are not there, damaged or of another name."""
+        path = self._find(f"{name}.safetensors")
+        return None if path is None else load_file(path)
 
     def keep_tensors(self, name: str, tensors: dict[str, Tensor]) -> None:
         """Keep a finished set of tensors, to be found again by its name."""
         if self.place is not None:
-            write_tensors(self.place / f"{name}.safetensors", tensors)
+            path = self.place / f"{name}.safetensors"
+            write_tensors(path, tensors)
+            self._mark(path)
+
+    def _mark(self, path: Path) -> None:
+        mark(path, identity=hash_json(self.identity))
+
+    def _find(self, name: str) -> Path | None:
+        """Return where a part stands if it is whole and of this computation."""
+        if self.place is None or not is_marked(
+            path := self.place / name, identity=hash_json(self.identity)
+        ):
+            return None
+        return path

@@ -67,12 +67,13 @@ def calibrate(folder: ResultFolder, options: CalibrationOptions, *, say: Say) ->
     KvprobesError
         For whatever is wrong with the model or the folder.
     """
-    runs = _run_small(folder, options, say)
-    if options.model is not None:
-        runs += _run_model(folder, options, options.model, say)
-    tables = tabulate(pd.concat(runs, ignore_index=True))
-    folder.write_tables(NAME, tables, {"settings": asdict(options)})
-    return draw_tables(folder, tables)
+    with folder.holding(NAME):
+        runs = _run_small(folder, options, say)
+        if options.model is not None:
+            runs += _run_model(folder, options, options.model, say)
+        tables = tabulate(pd.concat(runs, ignore_index=True))
+        folder.write_tables(NAME, tables, {"settings": asdict(options)})
+        return draw_tables(folder, tables)
 
 
 def copy_shipped(folder: ResultFolder) -> Path:
@@ -86,8 +87,9 @@ def copy_shipped(folder: ResultFolder) -> Path:
     shipped = ResultFolder(data_folder() / SHIPPED)
     inputs = shipped.read_manifest(NAME)["inputs"] | {"copied": f"data/{SHIPPED}"}
     tables = shipped.read_tables(NAME)
-    folder.write_tables(NAME, tables, inputs)
-    return draw_tables(folder, tables)
+    with folder.holding(NAME):
+        folder.write_tables(NAME, tables, inputs)
+        return draw_tables(folder, tables)
 
 
 def draw_tables(folder: ResultFolder, tables: dict[str, pd.DataFrame]) -> Path:
@@ -141,4 +143,4 @@ def _run_model(
 
 
 def _parts(folder: ResultFolder, identity: dict[str, object]) -> FinishedParts:
-    return FinishedParts(folder.path / "parts", identity | {"versions": identify_versions()})
+    return FinishedParts(folder.parts_path(NAME), identity | {"versions": identify_versions()})

@@ -8,7 +8,6 @@ from typing import Any
 from kvprobes.results import ResultFolder
 from probes.capture.store import Store, open_store
 from probes.errors import StoreError, TableError
-from probes.files import parse_json
 from probes.words.fields import is_unspaced
 
 SITES = ("encoder", "decoder", "cross")
@@ -137,13 +136,6 @@ def read_capture_manifest(folder: ResultFolder) -> dict[str, Any]:
     StoreError
         If it is there and cannot be read.
     """
-    path = folder.capture / "manifest.json"
-    try:
-        manifest: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder.capture / "manifest.json").exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}). Run `kvprobes capture` again with the same settings."
-        ) from error
-    return manifest
+    return open_store(folder.capture).manifest

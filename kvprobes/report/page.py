@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection
+from contextlib import nullcontext
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +26,7 @@ from kvprobes.results import ResultFolder
 from probes.capture.store import open_store
 from probes.errors import StoreError
 from probes.files import write_text
+from probes.locks import holding
 from probes.similarity.catalogue import POPULATIONS, SPACES, define_figures, list_nulls
 from probes.similarity.spaces import describe_functional_space
 
@@ -46,13 +48,20 @@ def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path
     Raises
     ------
     StoreError
-        If no question has been answered here, or something in the folder cannot be read.
+        If no question has been answered here, or something in the folder is damaged.
     """
+    there = folder.path.is_dir()  # else it is told what to run, and no folder is made
+    with holding(folder.path, "report", wait=True) if there else nullcontext():
+        write_text(folder.report_path, _write_page(folder, pending))
+    return folder.report_path
+
+
+def _write_page(folder: ResultFolder, pending: Collection[str]) -> str:
     parts, absences = gather_parts(folder, pending)
     capture = read_capture_manifest(folder)
     model, geometry = _find_model(folder, capture, parts), capture.get("geometry", {})
     script = files("kvprobes.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
-    page = (
+    return (
         _environment()
         .get_template("page.html.j2")
         .render(
@@ -76,8 +85,6 @@ def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path
             capture=list(flatten(capture)),
         )
     )
-    write_text(folder.report_path, page)
-    return folder.report_path
 
 
 def _environment() -> Environment:
@@ -122,8 +129,8 @@ def _count(folder: ResultFolder, capture: dict[str, Any]) -> list[str]:
 
 def _read_table(folder: ResultFolder, name: str) -> pd.DataFrame | None:
     """Read a table of the capture; None if the capture is not kept with its results."""
-    path = folder.capture / f"{name}.parquet"
-    return pd.read_parquet(path) if path.exists() else None
+    has_capture = (folder.capture / "manifest.json").exists()
+    return open_store(folder.capture).table(name) if has_capture else None
 
 
 def _read_rows(folder: ResultFolder, name: str) -> list[dict[str, Any]] | None:

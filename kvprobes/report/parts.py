@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from analyses import list_questions
@@ -127,12 +128,13 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 def _read_part(folder: ResultFolder, question: Question, *, first: int) -> Part:
     manifest = folder.read_manifest(question.name)
     used = manifest["inputs"]["settings"]
-    section = question.describe(folder.read_tables(question.name), used)
+    tables = folder.read_tables(question.name)
+    section = question.describe(tables, used)
     rest = {name: value for name, value in manifest["inputs"].items() if name != "settings"}
     return Part(
         question,
         section,
-        tuple(_read_pictures(folder, question, section, first)),
+        tuple(_read_pictures(folder.find_figures(question, tables), question, section, first)),
         (*map(draw_map, section.maps), *map(draw_scatter, section.scatters)),
         tuple(
             ShownSetting(name, own.told, _spell(used[name]), _spell(own.default))
@@ -144,20 +146,19 @@ def _read_part(folder: ResultFolder, question: Question, *, first: int) -> Part:
 
 
 def _read_pictures(
-    folder: ResultFolder, question: Question, section: Section, first: int
+    paths: Sequence[Path], question: Question, section: Section, first: int
 ) -> Iterator[Picture]:
     """Yield every figure that a question has drawn, those with a caption first and in its order."""
     prefix, order = f"{question.name}.", list(section.captions)
-    paths = folder.figure_path(question.name, "*", "png").parent.glob(f"{prefix}*.png")
+    found = {path.name.removeprefix(prefix).removesuffix(".png"): path for path in paths}
     names = sorted(
-        (path.name.removeprefix(prefix).removesuffix(".png") for path in paths),
-        key=lambda name: (order.index(name) if name in order else len(order), name),
+        found, key=lambda name: (order.index(name) if name in order else len(order), name)
     )
     for number, name in enumerate(names, start=first):
         caption, alt = section.captions.get(
             name, (f"{question.title}: {name}.", f"Figure {name} of {question.title}.")
         )
-        data = folder.figure_path(question.name, name, "png").read_bytes()
+        data = found[name].read_bytes()
         yield Picture(number, name, base64.b64encode(data).decode(), caption, alt)
 
 

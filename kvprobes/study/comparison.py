@@ -74,8 +74,9 @@ def write_comparison(folders: Sequence[ResultFolder], out: Path) -> list[Path]:
     tables = compute(folders)
     target = ResultFolder(out)
     manifests = {str(f.path): f.read_manifest("divergence")["files"] for f in folders}
-    target.write_tables(NAME, tables, {"runs": manifests})
-    target.write_figures(NAME, draw(tables))
+    with target.holding(NAME):
+        target.write_tables(NAME, tables, {"runs": manifests})
+        target.write_figures(NAME, draw(tables))
     return sorted((out / "figures").glob(f"{NAME}.*.png"))
 
 

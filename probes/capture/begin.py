@@ -38,7 +38,7 @@ def begin_capture(
     Parameters
     ----------
     folder
-        Held by this run (`probes.capture.lock.holding`).
+        Held by this run (`probes.locks.holding`).
     identity
         What the capture follows from; a capture of another is refused, or deleted by `overwrite`.
     tables, constants, n_shards

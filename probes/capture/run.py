@@ -13,7 +13,6 @@ from torch import Tensor
 
 from probes.capture.begin import begin_capture
 from probes.capture.faithfulness import check_faithfulness
-from probes.capture.lock import holding
 from probes.capture.pair_shard import PairJob
 from probes.capture.plan import CapturePlan
 from probes.capture.read import KEY_STAGES, KeyStage
@@ -23,6 +22,7 @@ from probes.capture.worker import ModelReference, refer_to
 from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import UsageError
 from probes.files import hash_json
+from probes.locks import holding
 from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
 

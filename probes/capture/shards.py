@@ -11,9 +11,10 @@ from threading import Lock
 
 from torch import Tensor
 
-from probes.capture.store import open_store, remove_leftovers
+from probes.capture.store import open_store
 from probes.capture.worker import ModelReference, load_referred
 from probes.cluster import Cluster, map_jobs
+from probes.files import sweep
 from probes.models.model import Model
 from probes.progress import progress_bar
 
@@ -70,7 +71,7 @@ def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, uni
             map_jobs(partial(make_shard, model=model, advance=advance), jobs, cluster)
         else:
             map_jobs(make_shard, jobs, cluster, on_done=advance)
-    remove_leftovers(jobs[0].folder)
+    sweep(jobs[0].folder)
 
 
 def make_shard(

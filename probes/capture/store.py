@@ -1,15 +1,16 @@
 """What was captured, on disk: safetensors shards, parquet indices, a manifest, done-markers.
 
-A folder holds ``manifest.json`` (the settings that identify the capture), ``occurrences.parquet``,
-``queries.parquet``, ``losses.parquet``, ``constants.safetensors`` and ``shards/00000.safetensors``
-beside ``shards/00000.json``, which holds the shard's hash and is written last: a shard without its
-marker (or with that of other settings) does not count. Every file is written aside and renamed.
+A folder holds ``manifest.json`` (the settings that identify the capture, and the hashes of its
+tables and constants), ``occurrences.parquet``, ``queries.parquet``, ``losses.parquet``,
+``constants.safetensors`` and ``shards/00000.safetensors`` beside ``shards/00000.json``, which holds
+the shard's name and hash and is written last: a shard without its marker (or with that of another
+shard or other settings) does not count. Every file is written aside and renamed, and none is read
+before its hash was compared.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,11 @@ from torch import Tensor
 
 from probes.capture.kept_rows import read_rows
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, parse_json, write_json, write_parquet, write_tensors
+from probes.files import hash_json, parse_json, sweep, write_parquet, write_tensors
+from probes.sealed import hash_once, is_marked, mark, unseal, write_sealed
 
-FORMAT = 4
+FORMAT = 5
+CONSTANTS = "constants.safetensors"
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
 
 
@@ -51,6 +54,7 @@ class Store:
         """Read one of `TABLES`."""
         path = self.folder / f"{name}.parquet"
         try:
+            self._refuse_other(path)
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
             raise _damaged(path, error) from error
@@ -58,10 +62,6 @@ class Store:
     def shard_path(self, shard: int) -> Path:
         """Where a shard's tensors stand."""
         return self.folder / "shards" / f"{shard:05d}.safetensors"
-
-    def marker_path(self, shard: int) -> Path:
-        """Where a shard's done-marker stands."""
-        return self.folder / "shards" / f"{shard:05d}.json"
 
     def missing_shards(self) -> list[int]:
         """List the shards not yet captured, or damaged since (by their hash)."""
@@ -71,9 +71,7 @@ class Store:
         """Write one shard whole, then its marker."""
         path = self.shard_path(shard)
         write_tensors(path, tensors)
-        size, digest = path.stat().st_size, hash_file(path)
-        marker = {"sha256": digest, "bytes": size, "identity": self.identity_hash}
-        write_json(self.marker_path(shard), marker)
+        mark(path, identity=self.identity_hash)
 
     def read(self, name: str, layer: int) -> Float[Tensor, "row *shape"]:
         """Read one layer of ``k``, ``v``, ``x``, ``attention`` or ``x_query``, float32."""
@@ -105,16 +103,19 @@ class Store:
 
         ``value_metric.LAYER``, and ``spectrum.PART.LAYER``: the singular values of the weights.
         """
-        path = self.folder / "constants.safetensors"
+        path = self.folder / CONSTANTS
         try:
+            self._refuse_other(path)
             return load_file(path)
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise _damaged(path, error) from error
 
     def open_shards(self, name: str) -> Iterator[Any]:
         """Open the shards in order, as safetensors files, each of which must hold `name`."""
         for shard in range(self.n_shards):
             path = self.shard_path(shard)
+            if not self._is_whole(shard):
+                raise _damaged(path, ValueError("it is not the shard that was captured"))
             try:
                 with safe_open(path, framework="pt") as tensors:
                     if name not in tensors.keys():  # noqa: SIM118 - not a mapping
@@ -124,14 +125,12 @@ class Store:
                 raise _damaged(path, error) from error
 
     def _is_whole(self, shard: int) -> bool:
-        path, marker = self.shard_path(shard), self.marker_path(shard)
-        try:
-            done = parse_json(marker.read_text(encoding="utf-8"))
-            if (path.stat().st_size, self.identity_hash) != (done["bytes"], done["identity"]):
-                return False
-            return bool(hash_file(path) == done["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        return is_marked(self.shard_path(shard), identity=self.identity_hash)
+
+    def _refuse_other(self, path: Path) -> None:
+        """Raise a ValueError if a file is not the one that the manifest names."""
+        if hash_once(path) != self.manifest["files"].get(path.name):
+            raise ValueError("its hash is not that in the manifest")
 
 
 def create_store(
@@ -173,13 +172,14 @@ def create_store(
         manifest = store.manifest
     else:
         manifest = {"identity": identity, "n_shards": n_shards, **context}
-    remove_leftovers(folder)
     # These are small and always the same, so writing them anew also mends them.
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)
-    write_tensors(folder / "constants.safetensors", constants)
-    write_json(folder / "manifest.json", manifest)
-    return Store(folder, manifest)
+    write_tensors(folder / CONSTANTS, constants)
+    names = [*(f"{name}.parquet" for name in tables), CONSTANTS]
+    manifest = {**manifest, "files": {name: hash_once(folder / name) for name in names}}
+    write_sealed(folder / "manifest.json", manifest)
+    return open_store(folder)
 
 
 def clear_store(folder: Path) -> None:
@@ -192,10 +192,10 @@ def clear_store(folder: Path) -> None:
     """
     if not (folder / "manifest.json").exists():
         return
-    remove_leftovers(folder)
+    sweep(folder)
     indices = [folder / f"{name}.parquet" for name in TABLES]
     # The manifest goes last: killed before, the folder still says whose shards it holds.
-    last = [folder / "constants.safetensors", folder / "manifest.json"]
+    last = [folder / CONSTANTS, folder / "manifest.json"]
     try:
         for path in [*(folder / "shards").glob("[0-9]*.*"), *indices, *last]:
             path.unlink(missing_ok=True)
@@ -228,16 +228,12 @@ def open_store(folder: Path) -> Store:
             f"{folder} was written in store format {written}; this version reads {FORMAT}. Give "
             "another folder with --out, or --overwrite."
         )
-    return Store(folder, manifest)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed processes left: ours, and those of safetensors."""
-    for place in (folder, folder / "shards"):
-        for path in place.glob(".*"):
-            ours = path.suffix in {".safetensors", ".parquet", ".json"}
-            if ours or re.fullmatch(r"\.tmp\w{6}", path.name):
-                path.unlink(missing_ok=True)
+    try:
+        return Store(folder, unseal(manifest))
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}). Delete the folder to start anew, or give --overwrite."
+        ) from error
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

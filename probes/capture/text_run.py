@@ -11,7 +11,6 @@ import numpy as np
 
 from probes.capture.begin import begin_capture
 from probes.capture.faithfulness import check_faithfulness
-from probes.capture.lock import holding
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.plan import TokenSequence
 from probes.capture.run import check_settings
@@ -23,6 +22,7 @@ from probes.capture.worker import refer_to
 from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import TableError, UsageError
 from probes.files import hash_json
+from probes.locks import holding
 from probes.models.model import Model
 from probes.words.align import TokenSpan
 from probes.words.text_slices import cut_texts, hash_texts, list_texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from probes.capture.batch import join_rows
 from probes.errors import UnsupportedModelError
-from probes.files import hash_json, parse_json, write_json
+from probes.files import hash_json
 from probes.models.model import Model
 from probes.models.tap import Attended, Listener, listening
 from probes.progress import progress_bar
+from probes.sealed import read_sealed, write_sealed
 
 PART_LENGTH = 256
 """Sentences a part: a kill costs a few seconds of work."""
@@ -91,18 +93,16 @@ def _translate_part(
     """Translate one part, or read it if it is there from the same model and sentences."""
     identity = hash_json([model.weights_hash, model.origin.get("config_hash"), sources, longest])
     path = None if folder is None else folder / f"{number:05d}.json"
-    if path is not None and path.is_file():
-        try:
-            kept = parse_json(path.read_text(encoding="utf-8"))
+    if path is not None:
+        with suppress(OSError, ValueError):  # not there or damaged: it is made anew
+            kept = read_sealed(path)
             if kept["identity"] == identity:
                 return [tuple(ids) for ids in kept["ids"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # damaged: it is made anew
     targets: list[Ids] = []
     for start in range(0, len(sources), batch_size):
         targets += _generate(model, sources[start : start + batch_size], longest)
     if path is not None:
-        write_json(path, {"identity": identity, "ids": targets})
+        write_sealed(path, {"identity": identity, "ids": targets})
     return targets
 
 

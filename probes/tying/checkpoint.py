@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from probes.errors import StoreError, StoreMismatchError
+from probes.errors import StoreMismatchError
 from probes.files import parse_json, replacing
 
 if TYPE_CHECKING:
     from probes.tying.transformer import Transformer
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+DIGEST = "sha256"
+"""Name of the checkpoint's own hash: of its tensors and all else that it says."""
 
 
 @dataclass
@@ -61,42 +65,52 @@ def save_checkpoint(
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment].contiguous()
     content = {"identity": identity, "progress": json.dumps(asdict(progress))}
+    content[DIGEST] = _hash(tensors, content)
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, metadata=content))
 
 
 def load_checkpoint(
     path: Path, model: Transformer, optimiser: torch.optim.Optimizer, *, identity: str
-) -> Progress:
+) -> Progress | None:
     """Put weights and optimiser back where a run stood.
+
+    Returns
+    -------
+    None if the checkpoint is damaged: then nothing is changed, and the run begins anew.
 
     Raises
     ------
     StoreMismatchError
         If the checkpoint is of another run.
-    StoreError
-        If it cannot be read.
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            content = stored.metadata() or {}
-            if content.get("identity") != identity:
-                raise StoreMismatchError(
-                    f"{path} is the checkpoint of another run. Give another folder, or delete it."
-                )
-            progress = Progress(**parse_json(content["progress"]))
-            for name, parameter in model.named_parameters():
-                with torch.no_grad():
-                    parameter.copy_(stored.get_tensor(f"weight.{name}"))
-                optimiser.state[parameter] = {
-                    "step": torch.tensor(float(progress.step), device=parameter.device),
-                    **{
-                        moment: stored.get_tensor(f"{moment}.{name}").to(parameter.device)
-                        for moment in MOMENTS
-                    },
-                }
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}). Delete it, and the run begins anew."
-        ) from error
+            content = dict(stored.metadata() or {})
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if content.pop(DIGEST, None) != _hash(tensors, content):
+            return None
+    except (SafetensorError, OSError, ValueError):
+        return None
+    if content["identity"] != identity:
+        raise StoreMismatchError(
+            f"{path} is the checkpoint of another run. Give another folder, or delete it."
+        )
+    progress = Progress(**parse_json(content["progress"]))
+    for name, parameter in model.named_parameters():
+        with torch.no_grad():
+            parameter.copy_(tensors[f"weight.{name}"])
+        optimiser.state[parameter] = {
+            "step": torch.tensor(float(progress.step), device=parameter.device),
+            **{moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS},
+        }
     return progress
+
+
+def _hash(tensors: Mapping[str, torch.Tensor], content: Mapping[str, str]) -> str:
+    """Hash everything that a checkpoint holds."""
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

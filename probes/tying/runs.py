@@ -17,7 +17,9 @@ import torch
 from safetensors.torch import save
 
 from probes.errors import UsageError
-from probes.files import hash_file, hash_json, read_if_whole, replacing, write_json
+from probes.files import hash_json, replacing
+from probes.locks import holding
+from probes.sealed import hash_once, read_if_whole, write_sealed
 from probes.tying.associative import AutoAssociative, HeteroAssociative
 from probes.tying.batch import Task
 from probes.tying.checkpoint import Progress
@@ -202,13 +204,21 @@ def run_once(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the settings, the data or the folder.
+        For whatever is wrong with the settings, the data or the folder, or if another process
+        trains this model there.
     """
     folder = find_run(root, settings)
-    manifest = folder.read_manifest()
-    if manifest is not None:
-        on_step(settings.training.steps)
-        return manifest
+    with holding(folder.path):
+        manifest = folder.read_manifest()
+        if manifest is None:
+            return _train(folder, device=device, on_step=on_step)
+    on_step(settings.training.steps)
+    return manifest
+
+
+def _train(folder: RunFolder, *, device: str, on_step: Callable[[int], None]) -> dict[str, Any]:
+    """Train, score and keep the model of a folder that this process holds."""
+    settings = folder.settings
     task, _ = make_task(settings.task)
     shape = settings.make_shape(task)
     model = Transformer(shape, seed=settings.training.seed)
@@ -243,7 +253,7 @@ def run_once(
         "versions": {name: version(name) for name in ("kvprobes", "torch", "numpy")},
         "files": files,
     }
-    write_json(folder.path / "manifest.json", manifest)
+    write_sealed(folder.path / "manifest.json", manifest)
     folder.checkpoint.unlink(missing_ok=True)
     return manifest
 
@@ -264,4 +274,4 @@ def _write(
         with replacing(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
     names = ("model.safetensors", "log.csv", "tieability.csv")
-    return {name: hash_file(folder / name) for name in names}
+    return {name: hash_once(folder / name) for name in names}

@@ -99,7 +99,7 @@ def train(
     Parameters
     ----------
     model
-        With its initial weights. Where the checkpoint stands, they are replaced by those there.
+        With its initial weights. Where a whole checkpoint stands, they are replaced by those there.
     checkpoint
         A file in which the run is kept at every evaluation; None keeps nothing.
     identity
@@ -123,7 +123,8 @@ def train(
     optimiser = make_optimiser(model, settings)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimiser, identity=identity)
+        found = load_checkpoint(checkpoint, model, optimiser, identity=identity)
+        progress = found or progress
         on_step(progress.step)
     forward: Any = torch.compile(model) if settings.compiled else model
     if not progress.log:

@@ -20,6 +20,7 @@ from probes.errors import (
     StoreMismatchError,
     UsageError,
 )
+from probes.sealed import find_marker, mark
 from tests.capture.examples import hash_folder, make_plan, read_all
 from tests.tiny import tiny_model
 
@@ -145,7 +146,7 @@ def delete_shard(store):
 
 
 def delete_marker(store):
-    store.marker_path(3).unlink()
+    find_marker(store.shard_path(3)).unlink()
 
 
 def truncate(store):
@@ -159,16 +160,15 @@ def flip_a_byte(store):
 
 
 def empty_marker(store):
-    store.marker_path(3).write_text("")
+    find_marker(store.shard_path(3)).write_text("")
 
 
 def strange_marker(store):
-    store.marker_path(3).write_text("[]")
+    find_marker(store.shard_path(3)).write_text("[]")
 
 
 def marker_of_other_settings(store):
-    marker = json.loads(store.marker_path(3).read_text())
-    store.marker_path(3).write_text(json.dumps({**marker, "identity": "other"}))
+    mark(store.shard_path(3), identity="other")
 
 
 @pytest.mark.parametrize(
@@ -203,8 +203,9 @@ def test_indices_are_mended(model, plan, finished, name):
 
 def test_what_killed_runs_left_is_removed(model, plan, finished):
     before = hash_folder(finished.folder)
-    (finished.folder / "shards" / ".00003.safetensors.x7d.safetensors").write_bytes(b"half")
-    (finished.folder / ".manifest.json.abc.json").write_bytes(b"half")
+    (finished.folder / "shards" / ".tmpAb3dEf").write_bytes(b"half")
+    (finished.folder / "shards" / ".00003.safetensors.aside-x7d.safetensors").write_bytes(b"half")
+    (finished.folder / ".manifest.json.aside-abc.json").write_bytes(b"half")
     again(model, plan, finished)
     assert hash_folder(finished.folder) == before
 

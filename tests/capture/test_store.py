@@ -96,7 +96,7 @@ def test_another_format(store):
     manifest = json.loads(path.read_text())
     manifest["identity"]["format"] = 99
     path.write_text(json.dumps(manifest))
-    with pytest.raises(StoreMismatchError, match="store format 99; this version reads 4"):
+    with pytest.raises(StoreMismatchError, match="store format 99; this version reads 5"):
         open_store(store.folder)
 
 

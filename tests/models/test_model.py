@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from probes.errors import UnsupportedModelError
 from probes.models import bridge, build_model
-from probes.models.hashing import hash_weights, hash_weights_cached
+from probes.models.hashing import hash_weights
 from tests.architectures import build_hf
 from tests.tiny import ARCHITECTURES, KNOWN_WORDS, tiny_model, tiny_tokenizer
 
@@ -136,26 +136,6 @@ def test_config_hash_tells_models_with_the_same_weights_apart():
     assert model.weights_hash == other.weights_hash
     assert model.origin["config_hash"] != other.origin["config_hash"]
     assert model.origin["config_hash"] == tiny_model().origin["config_hash"]
-
-
-def test_cached_hash_is_renewed_when_a_file_changes(tmp_path, monkeypatch):
-    file, hf = tmp_path / "a.safetensors", tiny_model().hf
-    file.write_bytes(b"first")
-    first = hash_weights_cached(hf, [file], tmp_path / "hashes")
-    assert first == hash_weights(hf)
-    monkeypatch.setattr("probes.models.hashing.hash_weights", lambda _model: "computed")
-    assert hash_weights_cached(hf, [file], tmp_path / "hashes") == first
-    file.write_bytes(b"second")
-    assert hash_weights_cached(hf, [file], tmp_path / "hashes") == "computed"
-
-
-def test_cached_hash_survives_a_damaged_memory(tmp_path):
-    file, hf = tmp_path / "a.safetensors", tiny_model().hf
-    file.write_bytes(b"first")
-    found = hash_weights_cached(hf, [file], tmp_path / "hashes")
-    for remembered in (tmp_path / "hashes").iterdir():
-        remembered.write_text("{", encoding="utf-8")
-    assert hash_weights_cached(hf, [file], tmp_path / "hashes") == found
 
 
 def test_build_model_puts_in_eval_mode():

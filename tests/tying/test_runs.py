@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from probes.errors import UsageError
+from probes.sealed import read_sealed
 from probes.tying import sweep
 from probes.tying.associative import HeteroAssociative
 from probes.tying.counts import count_parameters
@@ -30,7 +30,7 @@ def test_a_run_keeps_its_model_log_and_manifest(text, tmp_path):
     settings = make_run(text, variant="tied_wide")
     manifest = run_once(tmp_path, settings)
     folder = find_run(tmp_path, settings)
-    assert manifest == json.loads((folder.path / "manifest.json").read_text())
+    assert manifest == read_sealed(folder.path / "manifest.json")
     model = Transformer(settings.make_shape(make_task(settings.task)[0]), seed=9)
     model.load_state_dict(load_file(folder.path / "model.safetensors"))
     task, _ = make_task(settings.task)

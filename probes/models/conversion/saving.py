@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.errors import UnsupportedModelError
-from probes.files import write_json
 from probes.models.hashing import hash_weights
+from probes.sealed import hash_once, write_sealed
 
 WEIGHTS = "model.safetensors"
 MANIFEST = "manifest.json"
@@ -67,14 +67,23 @@ def save_model(hf: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: 
 
 def seal_folder(folder: Path, hf: PreTrainedModel, origin: Mapping[str, str]) -> None:
     """Flush every file of a converted model to the disk, then write its manifest."""
-    manifest = {
-        "origin": dict(origin),
-        "architecture": type(hf).__name__,
-        "weights_hash": hash_weights(hf),
-        "n_bytes": (folder / WEIGHTS).stat().st_size,
-        "transformers": transformers.__version__,
-    }
     for file in folder.iterdir():
         with file.open("rb+") as stream:
             os.fsync(stream.fileno())
-    write_json(folder / MANIFEST, manifest)
+    write_manifest(
+        folder,
+        {
+            "origin": dict(origin),
+            "architecture": type(hf).__name__,
+            "weights_hash": hash_weights(hf),
+            "n_bytes": (folder / WEIGHTS).stat().st_size,
+            "transformers": transformers.__version__,
+        },
+    )
+
+
+def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write the manifest of a converted model, with the hash of every file."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name != MANIFEST]
+    hashes = {path.name: hash_once(path) for path in files if not path.name.startswith(".")}
+    write_sealed(folder / MANIFEST, {**content, "files": hashes})

@@ -35,6 +35,7 @@ from probes.files import hash_file
 from probes.tying.shape import ModelShape
 from probes.words.tables import data_folder
 from probes.words.texts import load_corpus
+from tests.damage import rewrite
 from tests.tying.examples import write_text
 
 SEEDS, FACTOR = 4, 1.5
@@ -241,9 +242,10 @@ def test_models_of_an_earlier_version_are_found(micro, small_presets, text, tmp_
     shutil.copytree(micro.path / "parts" / "tying", tmp_path / "runs")
     for path in (tmp_path / "runs").glob("*/tieability.csv"):
         path.write_text(path.read_text().replace("r2_mismatched_heads", "r2_mismatched"))
-        manifest = json.loads((path.parent / "manifest.json").read_text())
-        manifest["files"]["tieability.csv"] = hash_file(path)
-        (path.parent / "manifest.json").write_text(json.dumps(manifest))
+        rewrite(
+            path.parent / "manifest.json",
+            lambda manifest, path=path: manifest["files"].update({path.name: hash_file(path)}),
+        )
     monkeypatch.setattr("probes.tying.runs.train", None)
     given = Session(tmp_path, text=text).gather(QUESTION)
     tables = QUESTION.compute(given, TyingSettings("smoke"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from probes.capture import CaptureSettings, capture, open_store, plan_capture
 from probes.errors import StoreMismatchError, TableError, UsageError
 from probes.models import load_model
 from probes.words import load_pairs, load_templates
+from tests.damage import rewrite
 from tests.tiny import tiny_model
 
 
@@ -118,9 +118,7 @@ def test_an_interrupted_capture_goes_on_with_its_own_words(session):
 
 def test_other_weights_under_the_same_name_are_refused(session):
     path = session.folder.capture / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["identity"]["weights"] = "0" * 64
-    path.write_text(json.dumps(manifest))
+    rewrite(path, lambda manifest: manifest["identity"].update(weights="0" * 64))
     other = Session(session.folder, store=open_store(session.folder.capture))
     with pytest.raises(StoreMismatchError, match="other weights"):
         capture_words(other, limit=3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import re
 import shutil
 from collections import Counter
@@ -22,6 +21,7 @@ from analyses.shared.section import HeadMap, Mark, Scatter, Section
 from kvprobes.report.page import write_report
 from kvprobes.report.summary import summarise
 from kvprobes.results import ResultFolder
+from probes.capture.store import FORMAT, create_store
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_json
 from probes.similarity.catalogue import (
@@ -32,11 +32,12 @@ from probes.similarity.catalogue import (
 )
 from probes.similarity.condition import Condition
 from tests.analyses.tables import drop_figures, make_tables
+from tests.damage import rewrite
 from tests.kvprobes.toy_question import NAME as TOY
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
-IDENTITY = {"weights": "w" * 64, "key_stage": "normed"}
+IDENTITY = {"weights": "w" * 64, "key_stage": "normed", "format": FORMAT}
 SETTINGS = asdict(DivergenceSettings(draws=2, seed=5))
 INPUTS = {"capture": hash_json(IDENTITY), "pairs": "p" * 64, "settings": SETTINGS}
 
@@ -74,23 +75,31 @@ def prepare(path, tables, *, figures=False, capture=True, n_kv_heads=2):
     if figures:
         folder.write_figures("divergence", QUESTION.draw(tables))
     if capture:
-        folder.capture.mkdir(parents=True)
-        (folder.capture / "manifest.json").write_text(
-            json.dumps(
-                {
-                    "model": EVIL,
-                    "geometry": {"n_heads": 6, "n_kv_heads": n_kv_heads},
-                    "identity": IDENTITY,
-                    "origin": {"precision": "Q4_1"},
-                }
-            )
-        )
         names = ["template_id", "modifier", "head", "sentence", "reason"]
         losses = pd.DataFrame([["t0", EVIL, "h", "s", "no <b> token"]], columns=names)
-        losses.to_parquet(folder.capture / "losses.parquet")
         templates = pd.DataFrame({"template_id": ["t0"], "text": ["The {modifier} <i>{head}."]})
-        templates.to_parquet(folder.capture / "templates.parquet")
+        write_capture(folder, losses, templates, n_kv_heads=n_kv_heads)
     return folder
+
+
+def write_capture(folder, losses, templates, *, n_kv_heads=2):
+    create_store(
+        folder.capture,
+        {name: part for name, part in IDENTITY.items() if name != "format"},
+        tables={
+            "losses": losses,
+            "templates": templates,
+            "pairs": pd.DataFrame(),
+            "occurrences": pd.DataFrame({"word": []}),
+        },
+        constants={},
+        n_shards=1,
+        context={
+            "model": EVIL,
+            "geometry": {"n_heads": 6, "n_kv_heads": n_kv_heads},
+            "origin": {"precision": "Q4_1"},
+        },
+    )
 
 
 def write(folder):
@@ -229,7 +238,8 @@ def test_measures_and_nulls_are_those_of_the_catalogue(page, folder):
 def test_says_what_was_lost(page, tables, tmp_path):
     assert "1 sentence could not be aligned" in page
     folder = prepare(tmp_path, tables)
-    pd.DataFrame({"template_id": []}).to_parquet(folder.capture / "losses.parquet")
+    templates = pd.DataFrame({"template_id": ["t0"], "text": ["The {modifier} <i>{head}."]})
+    write_capture(folder, pd.DataFrame({"template_id": []}), templates)
     assert "nothing was lost" in write(folder)
     shutil.rmtree(folder.capture)
     assert "cannot be listed" in write(folder)
@@ -279,8 +289,7 @@ def test_says_why_a_question_is_absent(tables, tmp_path):
     other = {**INPUTS, "capture": "o" * 64, "settings": asdict(PremiseSettings())}
     folder.write_tables("premise", premise, other)
     folder.write_tables("meaning", premise, INPUTS)
-    path = folder.manifest_path("meaning")
-    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'))
+    rewrite(folder.manifest_path("meaning"), lambda manifest: manifest.update(format=1))
     page = write(folder)
     absent = page.split('<section id="absent"')[1].split("</section>")[0]
     assert "only 5 of 5 pairs can be compared." in absent
@@ -329,8 +338,7 @@ def test_without_any_answer_it_says_what_to_run(tmp_path):
 
 def test_a_folder_of_an_older_version_says_what_to_run(tables, tmp_path):
     folder = prepare(tmp_path, tables)
-    path = folder.manifest_path("divergence")
-    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'))
+    rewrite(folder.manifest_path("divergence"), lambda manifest: manifest.update(format=1))
     with pytest.raises(StoreMismatchError, match="`kvprobes run`: they are computed again"):
         write_report(folder)
 
