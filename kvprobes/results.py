@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.shared.style import house_style
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_file, parse_json, read_if_whole, replacing, write_json, write_parquet
+from probes.naming import require_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FORMAT = 2
 """Of the tables: raised when a column or a word in one gets another name or meaning."""
+
+UNDATED: dict[str, dict[str, None]] = {
+    "pdf": dict.fromkeys(("CreationDate", "ModDate")),
+    "png": {},
+    "svg": {"Date": None},
+}
+"""Formats of figures, and what of their metadata has to go."""
 
 PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "matplotlib")
 
@@ -179,13 +186,23 @@ class ResultFolder:
         return read_if_whole(self.manifest_path(question), **expected) is not None
 
     def write_figures(self, question: str, figures: dict[str, Figure]) -> None:
-        """Write figures as PDF and PNG, undated, so that the same tables give the same bytes."""
-        undated = {"pdf": dict.fromkeys(("CreationDate", "ModDate")), "png": {}}
-        with house_style():  # resolution and fonts are decided when a figure is saved
-            for name, figure in figures.items():
-                for suffix, metadata in undated.items():
-                    with replacing(self.figure_path(question, name, suffix)) as temporary:
-                        figure.savefig(temporary, metadata=metadata)
+        """Write figures as PDF and PNG."""
+        for name, figure in figures.items():
+            for suffix in ("pdf", "png"):
+                save_figure(figure, self.figure_path(question, name, suffix))
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure in the format of the file's ending, undated: the same tables, the same bytes.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    require_known("format of figures", path.suffix[1:], UNDATED)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], metadata=UNDATED[path.suffix[1:]])
 
 
 def guard_cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,10 @@
 
 Words have hidden figures: for each kv head a class (one of two), and an identity, of which keys and
 values read parts that are independent of each other. In a *planted* head keys hold the class, and
-queries seek the larger one: the head attends to two words of it. In the other heads keys hold identities, and queries are as random as these. Since attention is q.k, even
-such a head attends to keys that are a little alike. It does not where the first token, a sink,
-takes more or less of the attention at random, for each word that asks.
+queries seek the larger one: the head attends to two words of it. In the other heads keys hold
+identities, and queries are as random as these. Since attention is q.k, even such a head attends
+to keys that are a little alike. It does not where the first token, a sink, takes more or less of
+the attention at random, for each word that asks.
 """
 
 from __future__ import annotations
