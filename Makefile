@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test fuzz mutants lint types check-format bench constraints clean
+.PHONY: run test docs fuzz mutants lint types check-format bench constraints clean
 
 run: $(READY)
 	$(BIN)/kvprobes run
 
 test: lint types
 	$(BIN)/python -m pytest $(PYTEST)
+
+# The site, with every example run: docs/_build/index.html.
+docs: $(READY)
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
 
 # Damaged and hostile files for every reader; only errors of ours may come.
 fuzz: $(READY)

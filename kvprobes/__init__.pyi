@@ -1,4 +1,5 @@
 from .captures.options import CaptureOptions
+from .figures import draw_heads, redraw
 from .finished import Results
 from .library import (
     Words,
@@ -26,6 +27,7 @@ __all__ = [
     "answer",
     "capture",
     "compare",
+    "draw_heads",
     "from_cache",
     "from_past_key_values",
     "from_projections",
@@ -34,5 +36,6 @@ __all__ = [
     "open",
     "probe",
     "read",
+    "redraw",
     "run",
 ]

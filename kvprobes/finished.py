@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analyses import find_question, list_questions
+from analyses.shared.style import drawing
 from kvprobes.results import ResultFolder
 from probes.errors import StoreError
 from probes.naming import require_known
@@ -56,7 +57,36 @@ class Results:
     @property
     def figures(self) -> Mapping[str, Figure]:
         """Every figure by question and name, drawn from the tables: ``figures["weights.cka"]``."""
-        return _Figures(self.folder, self.questions)
+        return _Figures(self)
+
+    def draw(
+        self,
+        question: str,
+        *,
+        width: str | float | None = None,
+        labels: Mapping[str, str] | None = None,
+        style: Mapping[str, Any] | None = None,
+    ) -> dict[str, Figure]:
+        """Draw all figures of one question from its tables: ``question.figure`` -> figure.
+
+        Parameters
+        ----------
+        width, labels, style
+            As `kvprobes.redraw` takes them.
+
+        Raises
+        ------
+        UsageError
+            If the question has not been answered here, or there is no such width.
+
+        Examples
+        --------
+        >>> results.draw("weights", width="icml-column")["weights.angles"]  # doctest: +SKIP
+        """
+        require_known("question with an answer in this folder", question, self.questions)
+        with drawing(width, labels=labels, style=style):
+            figures = find_question(question).draw(self.folder.read_tables(question))
+        return {f"{question}.{name}": figure for name, figure in figures.items()}
 
     @property
     def verdict(self) -> pd.DataFrame:
@@ -125,14 +155,13 @@ class _Tables(Mapping[str, "pd.DataFrame"]):
 
 
 class _Figures(Mapping[str, "Figure"]):
-    def __init__(self, folder: ResultFolder, questions: tuple[str, ...]) -> None:
-        self._folder, self._questions = folder, questions
+    def __init__(self, results: Results) -> None:
+        self._results = results
 
     def __iter__(self) -> Iterator[str]:
-        for question in self._questions:
-            for path in self._folder.find_figures(
-                find_question(question), self._folder.read_tables(question)
-            ):
+        for question in self._results.questions:
+            folder = self._results.folder
+            for path in folder.find_figures(find_question(question), folder.read_tables(question)):
                 yield path.name.removesuffix(".png")
 
     def __len__(self) -> int:
@@ -140,5 +169,4 @@ class _Figures(Mapping[str, "Figure"]):
 
     def __getitem__(self, name: str) -> Figure:
         require_known("figure in this folder", name, self)
-        question, _, figure = name.partition(".")
-        return find_question(question).draw(self._folder.read_tables(question))[figure]
+        return self._results.draw(name.partition(".")[0])[name]

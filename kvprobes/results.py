@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyses.shared.style import house_style
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_file, hash_json, parse_json, replacing, spell_json, sweep
 from probes.locks import holding
+from probes.naming import require_known
 from probes.sealed import hash_once, read_if_whole, read_sealed, seal, unseal, write_sealed
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FORMAT = 3
 """Of the tables: raised when a column or a word in one gets another name or meaning."""
+
+UNDATED: dict[str, dict[str, None]] = {
+    "pdf": dict.fromkeys(("CreationDate", "ModDate")),
+    "png": {},
+    "svg": {"Date": None},
+}
+"""Formats of figures, and what of their metadata has to go."""
 
 PACKAGES = ("kvprobes", "torch", "transformers", "numpy", "scipy", "pandas", "matplotlib")
 
@@ -230,15 +237,12 @@ class ResultFolder:
 
         The manifest, written last, names them and the tables that they show.
         """
-        undated = {"pdf": dict.fromkeys(("CreationDate", "ModDate")), "png": {}}
         files = {}
-        with house_style():  # resolution and fonts are decided when a figure is saved
-            for name, figure in figures.items():
-                for suffix, metadata in undated.items():
-                    path = self.figure_path(question, name, suffix)
-                    with replacing(path) as temporary:
-                        figure.savefig(temporary, metadata=metadata)
-                    files[path.name] = hash_once(path)
+        for name, figure in figures.items():
+            for suffix in ("pdf", "png"):
+                path = self.figure_path(question, name, suffix)
+                save_figure(figure, path)
+                files[path.name] = hash_once(path)
         manifest = {"question": question, "tables": self._hash_tables(question), "files": files}
         write_sealed(self._figures_manifest(question), manifest)
         for path in (self.path / "figures").glob(f"{question}.*"):
@@ -284,6 +288,19 @@ def _unreadable(path: Path, error: Exception, question: str) -> StoreError:
         f"{path} cannot be read ({error}). Run `kvprobes analyse {question}` again: it computes "
         "what is damaged."
     )
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure in the format of the file's ending, undated: the same tables, the same bytes.
+
+    Raises
+    ------
+    UsageError
+        If there is no such format.
+    """
+    require_known("format of figures", path.suffix[1:], UNDATED)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], metadata=UNDATED[path.suffix[1:]])
 
 
 def guard_cells(table: pd.DataFrame) -> pd.DataFrame:

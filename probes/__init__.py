@@ -7,21 +7,4 @@ import lazy_loader as lazy
 
 __version__ = "0.1.0"
 
-_rooms = [
-    "capture",
-    "causal",
-    "errors",
-    "linear",
-    "models",
-    "reading",
-    "similarity",
-    "stats",
-    "tying",
-    "words",
-]
-_verbs = {
-    "models.wrap": ["load_model"],
-    "reading": ["compare", "from_cache", "measure", "probe", "read"],
-}
-__getattr__, __dir__, _ = lazy.attach(__name__, submodules=_rooms, submod_attrs=_verbs)
-__all__ = ["__version__", *_rooms, *(name for names in _verbs.values() for name in names)]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

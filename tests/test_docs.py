@@ -1,11 +1,21 @@
-"""The code samples of the documents run as they stand."""
+"""The code samples and examples of the documents run as they stand, and the site builds."""
 
+import functools
 import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
-DOCUMENTS = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+import kvprobes as kv
+
+PAGES = [path for room in (".", "howto", "api") for path in sorted(Path("docs", room).glob("*.md"))]
+DOCUMENTS = [Path("README.md"), *PAGES]
+EXAMPLES = sorted([*Path("docs/tutorial").glob("*.py"), *Path("docs/gallery").glob("*.py")])
+BUILT = ("_tutorial/", "_gallery/")
 SAMPLES = [
     pytest.param(code, id=f"{path.name}-{number}")
     for path in DOCUMENTS
@@ -25,4 +35,53 @@ def test_sample_runs(code, tmp_path, monkeypatch):
 def test_links_lead_somewhere():
     for path in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-            assert target.startswith("http") or (path.parent / target).exists(), (path, target)
+            known = target.startswith(("http", *BUILT)) or (path.parent / target).exists()
+            assert known, (path, target)
+
+
+@functools.cache
+def load_once(name: str):
+    return LOAD(name)
+
+
+LOAD = kv.load_model
+
+
+@pytest.mark.default_model
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path, monkeypatch):
+    monkeypatch.setattr(kv, "load_model", load_once, raising=False)
+    monkeypatch.setattr(plt, "show", lambda: None)
+    drawn = runpy.run_path(str(path))
+    assert plt.get_fignums() or "figure" in drawn
+    plt.close("all")
+
+
+def test_there_are_enough_examples():
+    assert len(EXAMPLES) >= 11
+    assert (
+        len(
+            Path("docs/tutorial/ten_minutes.py")
+            .read_text()
+            .split("# %%")[0]
+            .split('"""')[2]
+            .strip()
+            .splitlines()
+        )
+        <= 10
+    )
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-D", "plot_gallery=0"]
+    source = Path("docs").resolve()
+    run = subprocess.run(
+        [*command, str(source), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    # Nothing is fetched when a page is read.
+    for page in tmp_path.rglob("*.html"):
+        loaded = re.findall(
+            r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]*)"', page.read_text()
+        )
+        assert loaded == [], page

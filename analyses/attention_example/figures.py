@@ -15,7 +15,6 @@ from analyses.shared.maps import add_bar, draw_map, give_height, scale_from_zero
 from analyses.shared.style import (
     DIVERGING,
     GREY,
-    PAGE,
     Look,
     house_style,
     new_figure,
@@ -97,7 +96,7 @@ def draw_similarity(
     place = {"space": "functional", "population": WORD_PAIRS}
     heads = select(similarity, **place)
     share = select(summary, measure="pattern_share", **place).iloc[0]
-    figure = new_figure(PAGE, give_height(heads["layer"].nunique()))
+    figure = new_figure(give_height(heads["layer"].nunique()))
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
     maps = left.subplots(1, 2, sharey=True)
     for axes, column in zip(maps, ("key_percentile", "value_percentile"), strict=True):

@@ -20,7 +20,7 @@ from analyses.shared.drawing import (
     share_legend,
     wrap,
 )
-from analyses.shared.style import GREY, PAGE, Look, can_draw, house_style, new_figure
+from analyses.shared.style import GREY, Look, can_draw, house_style, is_narrow, new_figure
 from analyses.shared.tables import populations, present, select
 
 FOUNDING = (
@@ -57,8 +57,14 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     """
     ratios = select(summary[summary["measure"].str.startswith(RATIOS)], space="functional")
     names = populations(ratios)
-    figure = new_figure(PAGE, 3.6)
-    grid = figure.add_gridspec(1, 2, width_ratios=[1.3, 1])
+    below = is_narrow()
+    figure = new_figure(5.8 if below else 3.6)
+    sizes = [1.3, 1]
+    grid = (
+        figure.add_gridspec(2, 1, height_ratios=sizes)
+        if below
+        else figure.add_gridspec(1, 2, width_ratios=sizes)
+    )
     scatter = figure.add_subplot(grid[0])
     right = grid[1].subgridspec(1, max(1, len(names)))
     panels: list[Any] = []

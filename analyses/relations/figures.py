@@ -93,6 +93,6 @@ def _write_ranks(axes: Any, ranking: pd.DataFrame) -> None:
     for row, (low, high) in enumerate(zip(ranking["rank_low"], ranking["rank_high"], strict=True)):
         text = f"rank {low}" if low == high else f"rank {low} to {high}"
         within = ("axes fraction", "data")
-        note(axes, text, (1, row), xycoords=within, ha="right", va="center", fontsize=5.5)
+        note(axes, text, (1, row), xycoords=within, ha="right", va="center")
     low, high = axes.get_xlim()
     axes.set_xlim(low, high + 0.33 * (high - low))

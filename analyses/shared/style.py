@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 # Its lists of measures and conditions need torch; they are looked into when a figure is drawn.
@@ -20,7 +24,18 @@ if TYPE_CHECKING:
     from probes.similarity.catalogue.places import Part
 
 PAGE = 6.75
-"""Width in inches of an ICML page."""
+"""Width in inches of an ICML page, for which the figures are laid out."""
+
+WIDTHS: Mapping[str, float] = MappingProxyType(
+    {
+        "icml-column": 3.25,
+        "icml-page": PAGE,
+        "neurips": 5.5,
+        "acl": 6.3,
+        "acl-column": 3.03,
+    }
+)
+"""Widths in inches at which venues print."""
 
 GREY, INK, FAINT = "#666666", "#444444", "#DDDDDD"
 """Lines of reference and what is no condition; small notes; the lines of a grid."""
@@ -37,6 +52,95 @@ FONTS = (
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a user wants of the figures.
+
+    Attributes
+    ----------
+    width
+        In inches. Text keeps its size: panels that do not fit beside each other go below.
+    labels
+        Name of a model, run or condition -> what figures call it.
+    style
+        rcParams over those of the house.
+    """
+
+    width: float = PAGE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    style: Mapping[str, Any] = field(default_factory=dict)
+
+
+_USUAL = Wishes()
+_WISHES: ContextVar[Wishes] = ContextVar("wishes", default=_USUAL)
+
+
+@contextmanager
+def drawing(
+    width: str | float | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    style: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
+    """Draw figures of the block as a user wants them; see `Wishes`.
+
+    Parameters
+    ----------
+    width
+        Inches, or a name of `WIDTHS`; as wide as an ICML page without it.
+
+    Raises
+    ------
+    UsageError
+        If there is no such width.
+    """
+    token = _WISHES.set(Wishes(read_width(width), labels or {}, style or {}))
+    try:
+        yield
+    finally:
+        _WISHES.reset(token)
+
+
+def read_width(width: str | float | None) -> float:
+    """Return a width in inches.
+
+    Raises
+    ------
+    UsageError
+        If it is no name of `WIDTHS` and no number from 1 to 30.
+
+    Examples
+    --------
+    >>> read_width("neurips"), read_width("4.5"), read_width(None)
+    (5.5, 4.5, 6.75)
+    """
+    from probes.errors import UsageError
+
+    if width is None:
+        return PAGE
+    if width in WIDTHS:
+        return WIDTHS[str(width)]
+    try:
+        inches = float(width)
+    except ValueError:
+        inches = float("nan")
+    if not 1 <= inches <= 30:
+        raise UsageError(
+            f"no width {width!r}. Give inches, from 1 to 30, or one of {', '.join(WIDTHS)}."
+        )
+    return inches
+
+
+def is_narrow() -> bool:
+    """Whether two panels do not fit beside each other."""
+    return _WISHES.get().width < 0.75 * PAGE
+
+
+def relabel(name: str, usual: str | None = None) -> str:
+    """Return what figures call a model, run or condition: the user's label, or the usual one."""
+    return _WISHES.get().labels.get(name, name if usual is None else usual)
+
+
+@dataclass(frozen=True)
 class Look:
     """How one thing looks in every figure: its words, colour, marker (filled or open) and line."""
 
@@ -50,7 +154,8 @@ class Look:
     def of_condition(cls, name: str) -> Look:
         """Return the look of a condition of the catalogue."""
         condition = catalogue.find_condition(name)
-        return cls(condition.label, condition.colour, condition.marker, condition.line)
+        label = relabel(name, condition.label)
+        return cls(label, condition.colour, condition.marker, condition.line)
 
     @classmethod
     def of_part(cls, part: Part) -> Look:
@@ -138,37 +243,75 @@ def house_style() -> Iterator[None]:
         "figure.dpi": 100,
         "figure.constrained_layout.use": True,
         "svg.hashsalt": "kvprobes",
+        **_WISHES.get().style,
     }
     with rc_context(style):
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Make a figure that no global state holds, so that nothing needs closing."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def new_figure(height: float, *, width: float | None = None) -> Figure:
+    """Make a figure that no global state holds, so that nothing needs closing.
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    It embeds its fonts whoever saves it, and shows itself in a notebook.
+
+    Parameters
+    ----------
+    width
+        In inches; what `drawing` says without it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure: Figure = _own_class()(
+        figsize=(width or _WISHES.get().width, height), layout="constrained"
+    )
     FigureCanvasAgg(figure)
     return figure
+
+
+@cache
+def _own_class() -> Any:
+    """Return the class of our figures; matplotlib is loaded when the first is drawn."""
+    from matplotlib.figure import Figure
+
+    class HouseFigure(Figure):
+        """A figure that is saved in the house style, whatever the style is by then."""
+
+        def savefig(self, *args: Any, **kwargs: Any) -> None:
+            # Resolution and fonts are decided when a figure is saved, not when it is drawn.
+            with house_style():
+                super().savefig(*args, **kwargs)
+
+        def _repr_html_(self) -> str:
+            png = io.BytesIO()
+            self.savefig(png, format="png")
+            return f'<img src="data:image/png;base64,{b64encode(png.getvalue()).decode()}">'
+
+    return HouseFigure
 
 
 def new_panels(
     height: float, count: int, *, columns: int | None = None, **style: Any
 ) -> tuple[Figure, NDArray[Any]]:
-    """Make a figure as wide as a page, with its panels in reading order; at least one.
+    """Make a figure with its panels in reading order; at least one.
 
     Parameters
     ----------
+    height
+        Of the figure on a page. Where it is narrower and has more rows of panels, it is higher.
     columns
-        Panels a row at most; all in one row if not given.
+        Panels a row at most, on a page; all in one row if not given.
     style
         For `matplotlib.figure.Figure.subplots`.
     """
     count = max(1, count)
     columns = min(columns or count, count)
-    figure = new_figure(PAGE, height)
-    panels = figure.subplots(-(-count // columns), columns, squeeze=False, **style).ravel()
+    fits = min(columns, max(1, round(columns * _WISHES.get().width / PAGE)))
+    rows, usual = -(-count // fits), -(-count // columns)
+    ratios = style.pop("width_ratios", None)
+    if ratios is not None and fits == columns:
+        style["width_ratios"] = ratios
+    figure = new_figure(height * rows / usual)
+    panels = figure.subplots(rows, fits, squeeze=False, **style).ravel()
     for axes in panels[count:]:
         axes.set_visible(False)
     return figure, panels[:count]

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from analyses import find_question
+from analyses.shared.style import drawing
 from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, Loading, TextOptions
+from kvprobes.command import looking
 from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.questions import (
@@ -24,13 +26,20 @@ from probes.models.bundled import DEFAULT_MODEL
 
 app = typer.Typer(
     name="kvprobes",
-    help="Measure what a transformer's keys and values each know, and whether they need to differ.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=given.HELP,
 )
 app.add_typer(make_commands(), name="analyse")
 app.command("questions")(list_command)
+app.command()(looking.figures)
+app.command()(looking.describe)
+app.command()(looking.cache)
+
+
+@app.callback()
+def start(version: given.Version = False) -> None:
+    """Measure what a transformer's keys and values each know, and whether they need to differ."""
 
 
 @app.command()
@@ -187,12 +196,15 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the comparison goes.")] = Path(
         "results/comparison"
     ),
+    label: given.Label = None,
 ) -> None:
     """Set models, or key stages, side by side: tables and figures from finished result folders."""
     from kvprobes.study.comparison import write_comparison
 
     with explaining_errors():
-        for path in write_comparison([ResultFolder(folder) for folder in folders], out):
+        with drawing(labels=looking.read_labels(label or ())):
+            written = write_comparison([ResultFolder(folder) for folder in folders], out)
+        for path in written:
             tell(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,22 @@ FolderModel = Annotated[
         help="A bundled model, a local folder or a hub name.",
         show_default="that of the capture",
     ),
+]
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("kvprobes"))
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=TEXT: what figures call a model, run or condition. Repeat it."),
 ]
 Pairs = Annotated[
     str | None,

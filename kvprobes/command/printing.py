@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import rich.console
+from rich.markup import escape
 from rich.table import Table
 
 from kvprobes.command.errors import show
@@ -65,6 +66,14 @@ def print_checks(checks: pd.DataFrame, sites: Mapping[str, Mapping[str, Any]]) -
         told = {name: value for name, value in geometry.items() if value not in (None, False)}
         shown = ", ".join(f"{name} {value}" for name, value in told.items() if name != "site")
         console.print(f"\n[bold]{site}[/bold]", shown)
+
+
+def print_columns(table: str, columns: pd.DataFrame) -> None:
+    """Print what each column of a table means."""
+    shown = Table("column", "unit", "meaning", title=f"[bold]{table}[/bold]", title_justify="left")
+    for row in columns.itertuples():
+        shown.add_row(*(escape(str(cell)) for cell in row[1:]))
+    Console().print(shown)
 
 
 def print_heads(heads: pd.DataFrame, title: str) -> None:

@@ -82,7 +82,12 @@ def add_command(
     ]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {own.name: own.annotation for own in parameters}
-    commands.command(name or question.name, help=question.asks, cls=ExplainingCommand)(command)
+    commands.command(
+        name or question.name,
+        help=question.asks,
+        cls=ExplainingCommand,
+        context_settings=given.HELP,
+    )(command)
 
 
 def _make_option(own: SettingField) -> Any:

@@ -15,7 +15,7 @@ from analyses.shared.drawing import (
     share_legend,
     wrap,
 )
-from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.style import GREY, Look, house_style, new_panels, relabel
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
@@ -48,7 +48,7 @@ def draw_runs(summary: pd.DataFrame) -> Figure:
         draw_conditions(axes, rows, runs, "run", reach=0.22, flat=True)
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, 0), max(high, 0))
-        dress_rows(axes, runs, len(runs))
+        dress_rows(axes, [relabel(run) for run in runs], len(runs))
         space = rows["space"].iloc[0]
         aside = "" if space == "functional" else f" ({space} space)"
         aside += "".join(population.partition(",")[1:])  # a kind of word pairs
@@ -75,7 +75,7 @@ def draw_depth(layers: pd.DataFrame) -> Figure:
             rows = select(layers, measure=measure, run=run)
             line, colour = _LINES[number % len(_LINES)]
             style: dict[str, Any] = {"color": colour, "linestyle": line}
-            axes.plot(rows["depth"], rows["value"], label=run, zorder=3, **style)
+            axes.plot(rows["depth"], rows["value"], label=relabel(run), zorder=3, **style)
             if "mismatched_heads_mean" in rows:
                 thin = style | {"linewidth": 0.5, "alpha": 0.7}
                 axes.plot(rows["depth"], rows["mismatched_heads_mean"], **thin)

@@ -53,6 +53,13 @@ class Model:
     source_prefix: str = ""
     checks: tuple[Check, ...] = ()
 
+    def __repr__(self) -> str:
+        sites = ", ".join(
+            f"{name}: {len(own.layers)} layers of {own.layers[0].n_kv_heads} kv heads"
+            for name, own in self.sites.items()
+        )
+        return f"Model({self.name!r}, {sites}, {self.device})"
+
     @property
     def geometry(self) -> AttentionGeometry:
         """The attention at the main site: an encoder-decoder's encoder, else the only one."""

@@ -2,12 +2,4 @@
 
 import lazy_loader as lazy
 
-__getattr__, __dir__, __all__ = lazy.attach(
-    __name__,
-    submod_attrs={
-        "design": ["Design", "Planting"],
-        "running": ["Plant", "plant_heads", "planting"],
-        "small": ["save_planted"],
-        "truth": ["Truth", "tell_truth"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

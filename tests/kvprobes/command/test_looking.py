@@ -1,0 +1,69 @@
+"""Commands that compute nothing: figures, describe, cache, --version, and -h of the scripts."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from typer.testing import CliRunner
+
+import kvprobes as kv
+from kvprobes.command.cli import app
+from tests.tiny import tiny_model
+
+
+def call(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_version():
+    assert call("--version").strip() == version("kvprobes")
+
+
+def test_figures_are_drawn_again(tmp_path):
+    kv.answer("weights", kv.Session(tmp_path, model=tiny_model("llama")), draw=False)
+    kv.redraw([tmp_path])
+    words = ("--width", "icml-column", "--only", "weights.angles", "--format", "svg")
+    told = call("figures", str(tmp_path), *words)
+    assert told.split() == [str(tmp_path / "figures-icml-column" / "weights.angles.svg")]
+    assert "NAME=TEXT" in call("figures", str(tmp_path), "--label", "gpt2", code=1)
+
+
+def test_describe_tells_columns():
+    told = json.loads(call("describe", "divergence.heads", "--json"))["divergence.heads"]
+    assert {"column": "layer", "unit": "from 0", "meaning": "Layer of the model."} in told
+    assert "kv_head" in call("describe", "weights")
+    assert "Did you mean 'weights'" in call("describe", "weight", code=1)
+
+
+def test_cache_is_measured_and_emptied(tmp_path, monkeypatch):
+    monkeypatch.setenv("KVPROBES_CACHE", str(tmp_path))
+    for room in ("models", "archives"):
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "file").write_bytes(bytes(2_000_000))
+    assert "models: 2.0 MB" in call("cache")
+    call("cache", "--remove", "archives")
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+    assert "no part of the cache" in call("cache", "--remove", "archives", code=1)
+    call("cache", "--remove", "all")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("question", ["weights"])
+def test_a_script_takes_a_short_help(question):
+    run = subprocess.run(
+        [sys.executable, "-m", f"analyses.{question}", "-h"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--subspaces" in run.stdout or "Settings" in run.stdout
+
+
+def test_a_model_tells_itself_in_a_line():
+    assert repr(tiny_model("llama")) == (
+        "Model('tiny-llama-0', decoder: 2 layers of 2 kv heads, cpu)"
+    )
