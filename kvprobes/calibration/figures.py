@@ -41,7 +41,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     note(panels[1], "the same key", (0.1, 1.6), ha="right", va="top")
     _draw_doses(panels[2], tables)
     _draw_heads(panels[3], tables["heads"])
-    titles = ("how alike", "how large", "answers yes", "heads found, real model")
+    titles = ("how alike", "how large", "answers yes", "heads, real model")
     letter_panels(panels, titles)
     share_legend(figure, panels, ncols=5)
     return figure
