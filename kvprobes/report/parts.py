@@ -79,9 +79,12 @@ def gather_parts(
     parts: list[Part] = []
     absences = []
     for question in list_questions().values():
-        absence = find_absence(folder, question)
-        if question.name in pending:
-            absence = Absence(question, "Still to come: this run goes on.", is_due=False)
+        if question.name in pending:  # whatever is there is made anew, damaged or not
+            absence: Absence | None = Absence(
+                question, "Still to come: this run goes on.", is_due=False
+            )
+        else:
+            absence = find_absence(folder, question)
         if absence is None:
             count = sum(len(part.pictures) for part in parts)
             parts.append(_read_part(folder, question, first=count + 1))
