@@ -127,7 +127,7 @@ def test_what_is_unknown_is_refused(folder):
 
 def test_the_same_tables_give_the_same_vector_files(folder):
     first, second = (
-        [path.read_bytes() for path in kv.redraw([folder], width=5, formats=["pdf", "svg"])]
+        [path.read_bytes() for path in kv.redraw([folder], width=5.0, formats=["pdf", "svg"])]
         for _ in range(2)
     )
     assert first == second
