@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from importlib.metadata import version as find_version
 from pathlib import Path
@@ -39,6 +40,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_attr_annotations = False
+napoleon_custom_sections = ["Returns"]  # plain text: its first line is no type
 default_role = "code"  # single backquotes in docstrings name code
 sphinx_gallery_conf = {
     "examples_dirs": ["tutorial", "gallery"],
@@ -52,3 +55,13 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "copyfile_regex": "",
 }
+
+
+def _escape_stars(app, what, name, obj, options, lines) -> None:
+    """Keep the star of a shape, [*head, pair], from being read as emphasis."""
+    lines[:] = [re.sub(r"(?<!`)\[\*", r"[\\*", line) for line in lines]
+
+
+def setup(app) -> None:
+    """Come before napoleon."""
+    app.connect("autodoc-process-docstring", _escape_stars, priority=100)

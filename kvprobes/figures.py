@@ -37,7 +37,7 @@ def draw_heads(
     value
         The column to draw.
     ax
-        Where; matplotlib's current axes without it.
+        Where; a new figure of pyplot without it.
     middle
         The number at which the two colours meet. Without it: 50 for a percentile, 0 where there are
         numbers below it, else colours go from 0 upwards.
@@ -90,7 +90,8 @@ def draw_heads(
         whole = "percentile" in value and middle == 50
         reach = 50.0 if whole else float((numbers - middle).abs().max()) or 1.0
         norm, colours = Normalize(middle - reach, middle + reach), DIVERGING
-    ax = plt.gca() if ax is None else ax
+    if ax is None:
+        _, ax = plt.subplots(figsize=(3.5, 3.5), layout="constrained")
     image = draw_map(ax, rows, norm, value=value, head=head, colours=colours)
     ax.set_ylabel("layer")
     if bar:

@@ -52,5 +52,6 @@ def look(values: torch.Tensor) -> dict[str, float]:
 table = pd.DataFrame({name: look(values) for name, values in relations.items()})
 ax = table.T.plot.bar(figsize=(6, 2.8), width=0.8, rot=0)
 ax.axhline(0, color="black", linewidth=0.6)
+ax.set_ylim(-0.1, 1.4)
 ax.legend(frameon=False, fontsize=7, ncols=2)
 plt.tight_layout()

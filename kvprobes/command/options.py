@@ -26,10 +26,11 @@ FolderModel = Annotated[
 ]
 
 
-def _tell_version(asked: bool) -> None:
+def _tell_version(asked: bool) -> bool:
     if asked:
         typer.echo(version("kvprobes"))
         raise typer.Exit
+    return asked
 
 
 Version = Annotated[

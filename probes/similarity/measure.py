@@ -225,7 +225,7 @@ class Measure:
 
     @property
     def of_sides(self) -> bool:
-        """Whether the question ``nulls`` measures it on two `Side`s."""
+        """Whether the question ``nulls`` measures it on two sides (`Side`)."""
         others = (Takes.WEIGHTS, Takes.ATTENTION)
         return self.beside_nulls and not self.axes and self.takes not in others
 

@@ -52,10 +52,10 @@ def test_two_models_are_drawn_into_the_user_s_own_panels(table):
     plt.close(figure)
 
 
-def test_a_map_without_axes_is_drawn_into_the_current_ones(table):
-    figure, ax = plt.subplots()
-    assert kv.draw_heads(table, "s_k", space="raw", bar=False) is ax
-    plt.close(figure)
+def test_maps_without_axes_are_figures_of_their_own(table):
+    first, second = (kv.draw_heads(table, "s_k", space="raw", bar=False) for _ in range(2))
+    assert first.figure is not second.figure
+    plt.close("all")
 
 
 def test_an_unclear_map_is_refused_with_what_to_choose(table):
@@ -127,7 +127,7 @@ def test_what_is_unknown_is_refused(folder):
 
 def test_the_same_tables_give_the_same_vector_files(folder):
     first, second = (
-        [path.read_bytes() for path in kv.redraw([folder], width=5, formats=["pdf", "svg"])]
+        [path.read_bytes() for path in kv.redraw([folder], width=5.0, formats=["pdf", "svg"])]
         for _ in range(2)
     )
     assert first == second
