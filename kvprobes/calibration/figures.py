@@ -11,7 +11,6 @@ from analyses.shared.drawing import letter_panels, mark, note, share_legend
 from analyses.shared.style import GREY, Look, house_style, new_panels
 from analyses.shared.tables import select
 from kvprobes.calibration.reading import PLANTED_SOURCE
-from probes.planted.design import N_HEADS
 
 TARGET = 0.95
 DOSES = {
@@ -38,18 +37,18 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     panels[1].set(xscale="log", yscale="log", xlabel="planted key gap, nats", ylabel="found")
     _draw_equal(panels[1], 0.02, 2)
     mark(panels[1], x=0.1, y=0.1)
-    note(panels[1], "the same key", (0.1, 1.6), ha="right", va="top")
+    note(panels[1], "one key", (0.02, 0.1), ha="left")
     _draw_doses(panels[2], tables)
     _draw_heads(panels[3], tables["heads"])
-    titles = ("how alike", "how large", "answers yes", "heads, real model")
+    titles = ("how alike", "how large", "answers yes", "heads of a real model")
     letter_panels(panels, titles)
-    share_legend(figure, panels, ncols=5)
+    share_legend(figure, panels, ncols=7)
     return figure
 
 
 def _scatter(axes: Any, rows: pd.DataFrame, look: Look) -> None:
-    style = look.style | {"linestyle": "none", "markersize": 2.2, "markeredgewidth": 0}
-    axes.plot(rows["planted"], rows["found"], **style | {"alpha": 0.45})
+    style = look.style | {"linestyle": "none", "markersize": 2.4, "markeredgewidth": 0}
+    axes.plot(rows["planted"], rows["found"], **style | {"alpha": 0.6})
 
 
 def _draw_equal(axes: Any, low: float, high: float) -> None:
@@ -61,20 +60,21 @@ def _draw_doses(axes: Any, tables: dict[str, pd.DataFrame]) -> None:
     """Draw how often each answer is yes, by the share of the heads that are planted."""
     answers = select(tables["answers"], model="small", source=PLANTED_SOURCE)
     looks = {
-        "keys alike": Look.of_part("keys").named("keys alike"),
-        "values less alike": Look("values less alike", GREY, "^"),
+        "values less alike": Look("values less alike", GREY, "^", hollow=True),
         "values dissimilar": Look.of_part("values").named("values dissimilar"),
+        "keys alike": Look.of_part("keys").named("keys alike"),
     }
-    for name, look in looks.items():
+    sizes = (6, 4, 3)  # where lines lie on each other, all are seen
+    for size, (name, look) in zip(sizes, looks.items(), strict=True):
         found = select(answers, answer=name).set_index("cell")["yes"]
         shown = [cell for cell in DOSES if cell in found]
         axes.plot(
             [DOSES[cell] for cell in shown],
             [found[cell] for cell in shown],
-            **look.style | {"markersize": 3},
+            **look.style | {"markersize": size},
         )
     mark(axes, y=TARGET)
-    axes.set(xlabel=f"share of {N_HEADS} heads planted", ylabel="share of seeds")
+    axes.set(xlabel="share of heads planted", ylabel="share of seeds")
     axes.set_ylim(-0.04, 1.04)
 
 
@@ -85,8 +85,9 @@ def _draw_heads(axes: Any, heads: pd.DataFrame) -> None:
     looks = {"planted": Look("planted heads", "black", "s"), "other": Look("others", GREY, "o")}
     for kind, look in looks.items():
         mine = rows["heads"] == kind
-        style = look.style | {"markersize": 3}
-        axes.plot(dose[mine], rows.loc[mine, "found"], **style)
+        if mine.any():
+            ordered = dose[mine].sort_values()
+            axes.plot(ordered, rows.loc[ordered.index, "found"], **look.style | {"markersize": 3})
     mark(axes, y=TARGET)
     axes.set(xlabel="kv heads planted", ylabel="share of heads")
     axes.set_ylim(-0.04, 1.04)

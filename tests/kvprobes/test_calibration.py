@@ -1,21 +1,27 @@
 """A small calibration, from weights to verdict; and every mutant of the instrument fails it."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from analyses import find_question
 from analyses.co_attended import CoAttendedSettings
 from analyses.shared.tables import select
-from kvprobes.calibration.cells import ALL, KEYS, NOTHING, Cell
+from kvprobes.calibration.cells import ALL, CELLS, KEYS, NOTHING, Cell
 from kvprobes.calibration.reading import PLANTED_SOURCE
-from kvprobes.calibration.run import CalibrationOptions, calibrate
+from kvprobes.calibration.run import SHIPPED, CalibrationOptions, calibrate
 from kvprobes.calibration.small import SmallRun
 from kvprobes.calibration.tables import is_right, summarise, tabulate
+from kvprobes.command.cli import app
 from kvprobes.results import ResultFolder
+from probes.files import hash_file
 from probes.planted.design import GROUP, Planting
 from probes.similarity.co_attended import sentences
 from probes.similarity.coordinates import centre, to_coordinates
+from probes.words.tables import data_folder
 
 HEADS = 32
 PLANTED = Cell("planted", Planting(1.0, common=100.0), ALL)
@@ -161,3 +167,21 @@ def test_a_calibration_goes_on_from_what_is_finished(tmp_path, monkeypatch):
     calibrate(folder, options, say=lambda _: None)
     assert made == [("nothing", 0), ("classes", 0), ("nothing", 1), ("nothing", 1), ("classes", 1)]
     assert len(folder.read_tables("calibration")["numbers"]) == 2
+
+
+def test_the_shipped_tables_are_whole_and_redraw_at_once(tmp_path):
+    done = CliRunner().invoke(app, ["calibrate", "--shipped", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "have the right sign and size" in done.output
+    shipped, folder = ResultFolder(data_folder() / SHIPPED), ResultFolder(tmp_path)
+    assert folder.figure_path("calibration", "found", "png").exists()
+    told = json.loads((shipped.path / "PROVENANCE.json").read_text(encoding="utf-8"))
+    assert told["sha256"] == shipped.read_manifest("calibration")["files"]
+    tables = shipped.read_tables("calibration")
+    for name, table in tables.items():
+        assert (
+            hash_file(shipped.table_path("calibration", name))
+            == told["sha256"][f"calibration.{name}.parquet"]
+        )
+        pd.testing.assert_frame_equal(tabulate(tables["runs"])[name], table)
+    assert {cell.name for cell in CELLS} <= set(tables["runs"]["cell"])
