@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.shared.style import PAGE, house_style, new_figure
+from analyses.shared.style import house_style, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw a histogram."""
     with house_style():
-        figure = new_figure(PAGE, 1.5)
+        figure = new_figure(1.5)
         figure.subplots().hist(tables["summary"]["value"])
     return {"lengths": figure}
