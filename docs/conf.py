@@ -58,8 +58,9 @@ sphinx_gallery_conf = {
 
 
 def _escape_stars(app, what, name, obj, options, lines) -> None:
-    """Keep the star of a shape, [*head, pair], from being read as emphasis."""
-    lines[:] = [re.sub(r"(?<!`)\[\*", r"[\\*", line) for line in lines]
+    """Keep the star of a shape, "*head pair", from being read as emphasis."""
+    star = re.compile(r'(?<=[" \[])\*(?=\w+[ ",\]])')
+    lines[:] = [line if "``" in line else star.sub(r"\\*", line) for line in lines]
 
 
 def setup(app) -> None:
