@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+from jaxtyping import Float
 from torch import Tensor
 
 from probes.errors import NonFiniteError, UsageError
+
+_ROUNDING = 1e-6  # of a range: by so much a sum may pass its end
 
 
 def require_finite(name: str, values: Tensor) -> None:
@@ -50,3 +55,18 @@ def require_indices(name: str, indices: Tensor, size: int) -> None:
             f"{name} holds indices from {int(indices.min())} to {int(indices.max())}; they must "
             f"lie in 0..{size - 1}. Check which table they count."
         )
+
+
+def hold_inside(x: Float[Tensor, "*figure"], low: float, high: float) -> Float[Tensor, "*figure"]:
+    """Put figures that only rounding took out of their range back to its end.
+
+    Raises
+    ------
+    UsageError
+        If a figure is farther out.
+    """
+    slack = _ROUNDING * (high - low) if high - low < math.inf else 0.0
+    if bool(((x < low - slack) | (x > high + slack)).any()):
+        raise UsageError(f"A figure lies outside its range, {low} to {high}; check the range.")
+    held: Tensor = x.clamp(low, high)
+    return held

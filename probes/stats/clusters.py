@@ -29,14 +29,13 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from probes.errors import UsageError
-from probes.stats.checks import require_fraction, require_same_shape
+from probes.stats.checks import hold_inside, require_fraction, require_same_shape
 from probes.stats.degrees import count_degrees, count_degrees_of_documents
 
 _SLACK = 0.25
 """A wider level can only add to a variance, but its few clusters tell it with an error. Never to
 take less would keep all errors upwards, and intervals would hold the truth too often."""
 
-_ROUNDING = 1e-6  # of the range: by so much a sum may pass its end
 _WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing of others
 
 
@@ -291,7 +290,7 @@ class Clusters:
             If `level` is outside (0, 1), or a figure outside its range.
         """
         require_fraction("level", level)
-        x = _hold_inside(estimate.observed, low, high)
+        x = hold_inside(estimate.observed, low, high)
         variance, degrees = self.variance(estimate)
         reach = _find_quantile((1 + level) / 2, degrees) * variance.sqrt()
         scale = _Scale(low, high)
@@ -327,7 +326,7 @@ class Clusters:
         """
         variance, degrees = self.variance(estimate)
         scale = _Scale(low, high)
-        x = _hold_inside(estimate.observed, low, high)
+        x = hold_inside(estimate.observed, low, high)
         error = variance.sqrt() * scale.slope(x)
         mark = scale.forward(torch.tensor(null, dtype=torch.float64))
         t = ((scale.forward(x) - mark) / error).nan_to_num(0.0, 0.0, 0.0)
@@ -374,15 +373,6 @@ class _Scale:
         if self.high == torch.inf:
             return self.low + y.exp()
         return self.low + (self.high - self.low) * y.sigmoid()
-
-
-def _hold_inside(x: Float[Tensor, "*figure"], low: float, high: float) -> Float[Tensor, "*figure"]:
-    """Put what only rounding took out of its range back to the end; refuse what is farther out."""
-    slack = _ROUNDING * (high - low) if high - low < torch.inf else 0.0
-    if bool(((x < low - slack) | (x > high + slack)).any()):
-        raise UsageError(f"A figure lies outside its range, {low} to {high}; check the range.")
-    held: Tensor = x.clamp(low, high)
-    return held
 
 
 def _find_error(

@@ -17,10 +17,9 @@ from analyses.nulls import NullSettings
 from analyses.premise import PremiseSettings
 from analyses.relations import RelationsSettings
 from analyses.shared.given import Given
-from probes.capture import CaptureSettings, capture, open_store, plan_capture
+from probes.capture import CaptureSettings, capture, plan_capture
 from probes.capture.contexts import ContextPairs
 from probes.capture.plan_contexts import plan_coordination
-from probes.files import write_parquet
 from probes.linear.shipped_properties import list_word_properties
 from probes.words import load_templates
 from probes.words.coordination import load_coordinations
@@ -30,6 +29,7 @@ from tests.analyses.related_words import (
     write_compounds,
     write_words,
 )
+from tests.sealing import replace_table
 from tests.tiny import tiny_model
 
 HEADS = ("fox", "dog", "cat", "tree", "house")
@@ -58,8 +58,7 @@ def repeat(store, folder, *, turned, other_head=False):
     assert len(longer) > 2.4 * len(pairs)
     if "pair_id" in longer:
         longer["pair_id"] = [f"p{row}" for row in range(len(longer))]
-    write_parquet(folder / "pairs.parquet", longer)
-    return open_store(folder)
+    return replace_table(folder, "pairs", longer)
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import pytest
 
 from analyses.co_attended.sources import leave_out_selected, measure_sentences
 from analyses.co_attended.tables import tabulate_answers
-from probes.capture import CaptureSettings, capture, open_store
+from probes.capture import CaptureSettings, capture
 from probes.capture.contexts import ContextPairs
 from probes.capture.plan_contexts import plan_coordination
-from probes.files import write_parquet
 from probes.words.coordination import load_coordinations
+from tests.sealing import replace_table
 from tests.tiny import tiny_model
 
 MODIFIERS = tuple(f"{first}{second}" for first in ("a", "be", "co", "du") for second in "lmnrst")
@@ -45,8 +45,8 @@ def stores(tmp_path_factory):
         source = table["pair_id"].isin(drawn).map({True: "unconnected", False: "listed"})
         shutil.copytree(store.folder, folder / str(listed))
         kept = table.assign(source=source).reset_index(drop=True)
-        write_parquet(folder / str(listed) / "pairs.parquet", kept)
-        made[listed / (DRAWN + listed)] = open_store(folder / str(listed))
+        store_of = replace_table(folder / str(listed), "pairs", kept)
+        made[listed / (DRAWN + listed)] = store_of
     return made
 
 
@@ -79,8 +79,7 @@ def test_too_few_pairs_by_chance_answer_nothing_and_are_counted(source, stores, 
     table = stores[0].table("pairs").drop(columns="source")
     if source is not None:
         table = table.assign(source=source)
-    write_parquet(tmp_path / "copy" / "pairs.parquet", table)
-    store = open_store(tmp_path / "copy")
+    store = replace_table(tmp_path / "copy", "pairs", table)
     pairs, judged = leave_out_selected(store)
     assert pairs.n_distinct == DRAWN
     assert judged == (0 if source else None)  # a user's sentences do not say

@@ -182,7 +182,7 @@ def test_labels_overlap_neither_each_other_nor_what_is_taken(seed):
     random = np.random.default_rng(seed)
     points = random.normal(size=(400, 2))
     with house_style():
-        figure = new_figure(4.0, 3.0)
+        figure = new_figure(3.0, width=4.0)
         axes = figure.subplots()
         axes.scatter(*points.T)
         axes.set(xlim=(-4, 4), ylim=(-4, 4))
