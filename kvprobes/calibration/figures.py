@@ -31,11 +31,11 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     keys, values = Look.of_part("keys"), Look.of_part("values")
     for look, measure in ((keys, "key_percentile"), (values, "value_percentile")):
         _scatter(panels[0], select(mine, measure=measure), look)
-    _draw_equal(panels[0], 45, 80)
+    _draw_equal(panels[0], 45.0, 80.0)
     panels[0].set(xlabel="planted percentile", ylabel="found")
     _scatter(panels[1], select(mine, measure="key_gap"), keys)
     panels[1].set(xscale="log", yscale="log", xlabel="planted key gap, nats", ylabel="found")
-    _draw_equal(panels[1], 0.02, 2)
+    _draw_equal(panels[1], 0.02, 2.0)
     mark(panels[1], x=0.1, y=0.1)
     note(panels[1], "one key", (0.02, 0.1), ha="left")
     _draw_doses(panels[2], tables)
