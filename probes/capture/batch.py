@@ -64,7 +64,9 @@ class BatchRunner:
         self.site: Site = site or model.geometry.site
         layers = model.at(self.site).layers
         attends_everywhere = [layer.index for layer in layers] == list(range(_count_layers(model)))
-        self.share_prefix = share_prefix and attends_everywhere
+        # What a recurrent state beside the attention has read cannot be shared in this way.
+        is_recurrent = getattr(model.hf, "_is_stateful", False)
+        self.share_prefix = share_prefix and attends_everywhere and not is_recurrent
         self._reader = reader(model, site=self.site, key_stage=key_stage)
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 

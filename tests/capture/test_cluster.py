@@ -21,6 +21,7 @@ from probes.capture import CaptureSettings, TextSettings, capture, capture_text
 from probes.capture.plan_treebank import plan_treebank
 from probes.cluster import Cluster, open_cluster
 from probes.errors import ClusterError, NonFiniteError, StoreMismatchError, UsageError
+from probes.files import ASIDE
 from probes.models import load_model
 from probes.words.treebank import read_treebank
 from tests.capture.examples import hash_folder, make_plan
@@ -185,7 +186,7 @@ def test_what_a_killed_worker_left_is_removed(take, model, alone, tmp_path, monk
 
     def make_and_leave(job, make=shards.make_shard, **options):
         size = make(job, **options)
-        (job.folder / "shards" / f".{job.shard:05d}.safetensors.abc.safetensors").touch()
+        (job.folder / "shards" / f".{job.shard:05d}.safetensors{ASIDE}abc.safetensors").touch()
         (job.folder / "shards" / ".tmpAb3xyz").touch()
         return size
 
