@@ -59,8 +59,8 @@ sphinx_gallery_conf = {
 
 def _escape_stars(app, what, name, obj, options, lines) -> None:
     """Keep the star of a shape, "*head pair", from being read as emphasis."""
-    star = re.compile(r'(?<=[" \[])\*(?=\w+[ ",\]])')
-    lines[:] = [line if "``" in line else star.sub(r"\\*", line) for line in lines]
+    star = re.compile(r'``.*?``|(?<=[" \[])\*(?=\w+[ ",\]])')
+    lines[:] = [star.sub(lambda m: r"\*" if m[0] == "*" else m[0], line) for line in lines]
 
 
 def setup(app) -> None:

@@ -191,7 +191,7 @@ class Measure:
         The ends of its interval from an estimate and the number of pairs, where the usual one says
         too little.
     beside_nulls
-        Whether the question ``nulls`` asks it, if it is a number that two `Side`s give.
+        Whether the question ``nulls`` asks it, if it is a number that two sides (`Side`) give.
     enough
         Whether an input of these sizes can tell it from chance; otherwise it is left out.
     """
