@@ -1,4 +1,4 @@
-"""The four answers: yes, no or undetermined, by rules that were fixed before real models were read.
+"""The four answers: yes, no or undetermined, by marks that were fixed before real models were read.
 
 A rule joins one-sided tests. All of its conditions must hold (the largest p counts), or one of them
 is enough (the smallest p counts, times their number). The p-values of the four answers are
@@ -40,7 +40,8 @@ MIDDLE = 50.0
 """The mean percentile of pairs that are not selected."""
 
 LEVEL = 0.025
-"""One-sided p below which an answer is given: its 95 % interval then leaves the mark out."""
+"""One-sided p below which an answer is given: its 95 % interval then leaves the mark out. It was
+.05 until one real model had been seen, whose answer was yes with an interval that held the mark."""
 
 FEWEST_PAIRS, FEWEST_SELECTED = 50, 10
 """Distinct pairs in all, and among those that are co-attended, below which nothing is answered."""

@@ -1,4 +1,4 @@
-"""What is planted, cell by cell, and what must be answered: fixed before anything was measured."""
+"""What is planted, cell by cell, and what must be answered; see docs/calibration.md for what changed after early seeds."""
 
 from __future__ import annotations
 
