@@ -1,4 +1,4 @@
-"""What is planted, cell by cell, and what must be answered; see docs/calibration.md for what changed after early seeds."""
+"""What is planted, cell by cell, and what must be answered; docs/calibration.md says the rest."""
 
 from __future__ import annotations
 
