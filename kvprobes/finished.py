@@ -160,8 +160,7 @@ class _Figures(Mapping[str, "Figure"]):
 
     def __iter__(self) -> Iterator[str]:
         for question in self._results.questions:
-            folder = self._results.folder
-            for path in folder.find_figures(find_question(question), folder.read_tables(question)):
+            for path in self._results.folder.find_figures(find_question(question)):
                 yield path.name.removesuffix(".png")
 
     def __len__(self) -> int:

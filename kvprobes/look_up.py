@@ -189,9 +189,7 @@ def _capture(
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, sep="\t", index=False)
     own = replace(options, pairs=str(path), limit=None, out=folder.path, overwrite=False)
-    session = Session(
-        folder, model=options.model, device=options.device, loading=options.loading, say=say
-    )
+    session = Session.of(own, say=say)
     losses = capture_pairs(session, own).table("losses")
     lost = losses[(losses["head"] == settings.head) & losses["modifier"].isin(list(row.values()))]
     if len(lost):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -249,23 +249,45 @@ class ResultFolder:
             if path.suffix in (".pdf", ".png") and path.name not in files:
                 path.unlink()
 
-    def find_figures(self, question: Question, tables: dict[str, pd.DataFrame]) -> list[Path]:
+    def find_figures(self, question: Question) -> list[Path]:
         """Return where the PNG files of a question's figures stand.
 
         Figures that are missing, damaged, or of other tables are drawn again.
-
-        Parameters
-        ----------
-        tables
-            Of the question, as `read_tables` gave them.
         """
         shown = {"tables": self._hash_tables(question.name)}
         place = self._figures_manifest(question.name)
         if read_if_whole(place, **shown) is None:
             with self.holding(question.name):
-                self.write_figures(question.name, question.draw(tables))
+                self.write_figures(question.name, question.draw(self.read_tables(question.name)))
         found = read_if_whole(place, **shown) or {"files": {}}
         return [place.parent / name for name in found["files"] if name.endswith(".png")]
+
+    def copy_shipped(
+        self,
+        question: str,
+        place: str,
+        draw: Callable[[dict[str, pd.DataFrame]], dict[str, Figure]],
+    ) -> None:
+        """Copy the shipped tables of a question into this folder and draw them.
+
+        Parameters
+        ----------
+        place
+            Where they stand in the folder of shipped data.
+
+        Raises
+        ------
+        StoreError
+            If they are not there or cannot be read.
+        """
+        from probes.words.tables import data_folder
+
+        shipped = ResultFolder(data_folder() / place)
+        inputs = shipped.read_manifest(question)["inputs"] | {"copied": f"data/{place}"}
+        tables = shipped.read_tables(question)
+        with self.holding(question):
+            self.write_tables(question, tables, inputs)
+            self.write_figures(question, draw(tables))
 
     def _figures_manifest(self, question: str) -> Path:
         return self.path / "figures" / f"{question}.manifest.json"

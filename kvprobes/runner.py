@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,14 +212,7 @@ def run(
     refuse_mixed(options)
     if quick and options.limit is None:
         options = replace(options, limit=QUICK_LIMIT)
-    session = Session(
-        options.folder,
-        model=model or options.model,
-        device=options.device,
-        human=options.human,
-        loading=options.loading,
-        say=say,
-    )
+    session = Session.of(options, model=model, say=say)
     in_run = [question for question in list_questions().values() if question.in_run]
     if quick:
         in_run = [question for question in in_run if question.quick is not None]
@@ -226,8 +220,20 @@ def run(
     for name in set(asked) - {question.name for question in asking}:
         say(f"`kvprobes run` does not ask {name}: `kvprobes analyse {name}` does")
     left_out: dict[str, KvprobesError] = {}
-    made: set[Need] = set()
     with options.open_cluster() as cluster:
+        later: dict[Need, Callable[[], None]] = {
+            Need.UNTRAINED: partial(capture_untrained, session, options),
+            Need.WORDS: partial(
+                capture_words,
+                session,
+                human=options.human,
+                skip_bad_rows=options.skip_bad_rows,
+                limit=options.limit,
+                batch_size=options.batch_size,
+                cluster=cluster,
+                overwrite=options.overwrite,
+            ),
+        }
         capture_main(session, options, cluster)
         obstacles = {question.name: session.find_obstacle(question) for question in asking}
         clock = Clock([q.name for q in asking if obstacles[q.name] is None])
@@ -237,20 +243,8 @@ def run(
                 if reason is None:
                     say(clock.announce(name, question.title))
                     # What only later questions read is captured when the first of them is asked.
-                    if question.reads(Need.UNTRAINED) and Need.UNTRAINED not in made:
-                        capture_untrained(session, options)
-                        made.add(Need.UNTRAINED)
-                    if Need.WORDS in question.needs and Need.WORDS not in made:
-                        made.add(Need.WORDS)
-                        capture_words(
-                            session,
-                            human=options.human,
-                            skip_bad_rows=options.skip_bad_rows,
-                            limit=options.limit,
-                            batch_size=options.batch_size,
-                            cluster=cluster,
-                            overwrite=options.overwrite,
-                        )
+                    for need in filter(question.reads, list(later)):
+                        later.pop(need)()
                     settings = _choose_seed(question, options)
                     settings |= (question.quick or {}) if quick else {}
                     settings |= asked.get(name, {})
@@ -263,7 +257,7 @@ def run(
                 reason = reason.replace(f"{session.folder.path}/", "")
                 session.folder.note_left_out(name, reason)
             elif name == first and name not in left_out:
-                pending = {later.name for later in asking[place + 1 :]}
+                pending = {other.name for other in asking[place + 1 :]}
                 say(f"The first answer: {write_report(session.folder, pending=pending)}")
     on_words = Need.PAIRS if name_kind(session.store) == PAIRS else Need.CONTEXTS
     due = [q.name for q in asking if on_words in q.needs and obstacles[q.name] is None]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.shared.given import Given, Need
-from kvprobes.captures.options import Loading
+from kvprobes.captures.options import CaptureOptions, Loading
 from kvprobes.results import ResultFolder
 from probes.errors import StoreError, StoreMismatchError, TableError
 from probes.models.bundled import DEFAULT_MODEL
@@ -71,6 +71,24 @@ class Session:
         self._model: Model | None = None if isinstance(model, str) else model
         self._store = store
 
+    @classmethod
+    def of(cls, options: CaptureOptions, *, model: Model | None = None, say: Say) -> Session:
+        """Open a session on what a user asks to be captured.
+
+        Parameters
+        ----------
+        model
+            The model, where it is loaded already; `options` then says its name alone.
+        """
+        return cls(
+            options.folder,
+            model=model or options.model,
+            device=options.device,
+            human=options.human,
+            loading=options.loading,
+            say=say,
+        )
+
     def beside(self, folder: Path, *, edited: Edited) -> Session:
         """Return a session on another folder, with this one's model and word pairs, edited."""
         other = Session(folder, device=self.device, store=self.store, edited=edited, say=self.say)
@@ -127,10 +145,11 @@ class Session:
         from kvprobes.captures.find import read_capture_manifest
 
         model, manifest = self.load(), read_capture_manifest(self.folder)
-        captured = manifest.get("identity", {}).get("weights", model.weights_hash)
-        if model.weights_hash != captured:
+        weights = model.weights_hash  # which looks at every weight each time
+        captured = manifest.get("identity", {}).get("weights", weights)
+        if weights != captured:
             raise StoreMismatchError(
-                f"{model.name} has other weights ({model.weights_hash[:12]}) than those of "
+                f"{model.name} has other weights ({weights[:12]}) than those of "
                 f"{manifest['model']} that were captured in {self.folder.capture} "
                 f"({captured[:12]}), and a folder holds the results of one model. Give another "
                 "--out, or capture again with --overwrite."

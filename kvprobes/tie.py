@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from analyses import find_question
 from kvprobes.results import ResultFolder
-from probes.words.tables import data_folder
 
 PLACE = "reference/tying"
 """Where they stand in the folder of shipped data."""
@@ -18,9 +17,5 @@ def copy_shipped(folder: ResultFolder) -> None:
     StoreError
         If the tables are not there or cannot be read.
     """
-    question, shipped = find_question("tying"), ResultFolder(data_folder() / PLACE)
-    inputs = shipped.read_manifest(question.name)["inputs"] | {"copied": f"data/{PLACE}"}
-    tables = shipped.read_tables(question.name)
-    with folder.holding(question.name):
-        folder.write_tables(question.name, tables, inputs)
-        folder.write_figures(question.name, question.draw(tables))
+    question = find_question("tying")
+    folder.copy_shipped(question.name, PLACE, question.draw)

@@ -28,7 +28,7 @@ def capture(
     say: Say = print,
     **options: Any,
 ) -> Store:
-    """Capture word pairs in sentence templates into a folder; an interrupted capture resumes.
+    """Capture words in their sentences into a folder; an interrupted capture resumes.
 
     Parameters
     ----------
@@ -39,13 +39,14 @@ def capture(
     say
         Called with a sentence on what is done or reused.
     options
-        Of `CaptureOptions`: ``pairs``, ``templates``, ``limit``, ``key_stage``, ``batch_size``,
-        ``seed``, ``device``, ``overwrite``, ``scheduler``, ``workers``.
+        Of `CaptureOptions`: ``pairs`` and ``templates``, or ``sentences``, or ``treebank``;
+        ``limit``, ``key_stage``, ``batch_size``, ``seed``, ``device``, ``overwrite``,
+        ``scheduler``, ``workers``.
 
     Raises
     ------
     UsageError
-        If an option is unknown.
+        If an option is unknown, or more than one thing is to be captured.
     KvprobesError
         For whatever is wrong with the model, the tables or the folder.
 
@@ -53,12 +54,13 @@ def capture(
     --------
     >>> store = capture("smollm2-135m-instruct", limit=300)  # doctest: +SKIP
     """
-    from kvprobes.captures.pairs import capture_pairs
+    from kvprobes.captures.main import capture_main, refuse_mixed
 
     chosen, loaded = _choose(model, out, options)
-    session = Session(chosen.folder, model=loaded or chosen.model, device=chosen.device, say=say)
+    refuse_mixed(chosen)
+    session = Session.of(chosen, model=loaded, say=say)
     with chosen.open_cluster() as cluster:
-        return capture_pairs(session, chosen, cluster)
+        return capture_main(session, chosen, cluster)
 
 
 def run(
@@ -131,5 +133,6 @@ def _choose(
     given = dict(options)
     if "human" in given:
         given["human"] = tuple(Path(path) for path in given["human"])
+    given |= {name: Path(given[name]) for name in ("sentences", "treebank") if given.get(name)}
     where = None if out is None else Path(out)
     return CaptureOptions(model=str(model), out=where, **given), loaded

@@ -11,11 +11,13 @@ from analyses.shared.section import HeadMap, Mark, map_heads
 from analyses.shared.tables import select
 
 MEASURES = {
-    "keys alike": ("Percentile of the keys: {}; 50 is chance", "key_percentile", 1),
-    "values less alike": ("Keys less values, percentile points: {}", "difference", 1),
-    "values dissimilar": ("Percentile of the values: {}; 50 is chance", "value_percentile", 1),
+    "keys alike": ("Percentile of the keys: {}; 50 is chance", "key_percentile"),
+    "values less alike": ("Keys less values, percentile points: {}", "difference"),
+    "values dissimilar": ("Percentile of the values: {}; 50 is chance", "value_percentile"),
 }
-"""Answer -> the number that stands beside it, and its decimals."""
+"""Answer -> the number that stands beside it."""
+
+BY_ITSELF = "trained"
 
 SHOWN = {
     "key_percentile": ("Keys: percentile of co-attended pairs", 50.0),
@@ -31,11 +33,11 @@ def mark_answers(tables: dict[str, pd.DataFrame]) -> Iterator[Mark]:
     for row in select(answers, source=main).to_dict("records"):
         told = [str(row["reason"])] if row["reason"] else []
         if row["name"] in MEASURES:
-            text, measure, decimals = MEASURES[row["name"]]
-            told.insert(0, text.format(_tell(summary, main, measure, "trained", decimals)))
+            text, measure = MEASURES[row["name"]]
+            told.insert(0, text.format(_tell(summary, main, measure, BY_ITSELF)))
         if row["name"] == "values dissimilar":
             own, matched = (
-                _tell(summary, main, "quadrant", name, 3) for name in ("trained", "matched_pairs")
+                _tell(summary, main, "quadrant", name, 3) for name in (BY_ITSELF, "matched_pairs")
             )
             told.insert(
                 1, f"share with keys above and values below the median: {own}, by chance {matched}"
@@ -43,12 +45,21 @@ def mark_answers(tables: dict[str, pd.DataFrame]) -> Iterator[Mark]:
         yield Mark(str(row["question"]), row["verdict"], "; ".join(filter(None, told)))
 
 
-def _tell(summary: pd.DataFrame, source: str, measure: str, condition: str, decimals: int) -> str:
-    """Tell a number and its interval; nothing where it was not measured."""
+def find_mean(
+    summary: pd.DataFrame, source: str, measure: str, condition: str = BY_ITSELF
+) -> Quantity | None:
+    """Return a mean over heads, each counted alike; None where it was not measured."""
     rows = select(summary, source=source, measure=measure, condition=condition, weighting="plain")
-    if rows.empty:
+    return None if rows.empty else Quantity.of(rows.iloc[0])
+
+
+def _tell(
+    summary: pd.DataFrame, source: str, measure: str, condition: str, decimals: int = 1
+) -> str:
+    """Tell a number and its interval; nothing where it was not measured."""
+    told = find_mean(summary, source, measure, condition)
+    if told is None:
         return "not measured"
-    told = Quantity.of(rows.iloc[0])
     return f"{show(told.value, decimals)} ({show_interval(told, decimals)})"
 
 

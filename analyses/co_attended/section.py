@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analyses.co_attended.marks import map_measures, mark_answers
+from analyses.co_attended.marks import find_mean, map_measures, mark_answers
 from analyses.co_attended.verdict import (
     ALIKE,
     ANSWERS,
@@ -32,7 +33,6 @@ SOURCES = {
     "content words": "the same, content words alone: one query",
     "two queries": "two compounds in two sentences, where each word has a query of its own",
 }
-BY_ITSELF = "trained"
 
 TOLD = {
     "keys alike": (
@@ -160,12 +160,12 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
     """Say the four answers of the main source, a sentence each, with the reason for no answer."""
     main = _find_main(tables)
     answers = select(tables["answers"], source=main).set_index("name")
-    values = _find(tables["summary"], main, "value_percentile").value
+    values = find_mean(tables["summary"], main, "value_percentile")
     sentences = []
     for name, (yes, no, undetermined) in TOLD.items():
         row = answers.loc[name]
-        if name == "values dissimilar" and values >= MIDDLE:
-            yes = IN_SHARE_ONLY.format(show(values, 1))
+        if name == "values dissimilar" and values is not None and values.value >= MIDDLE:
+            yes = IN_SHARE_ONLY.format(show(values.value, 1))
         known = {"yes": yes, "no": no}
         sentences.append(known.get(str(row["verdict"]), f"{undetermined}: {row['reason']}."))
     return " ".join(sentences)
@@ -173,9 +173,13 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
 
 def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
     summary, heads, main = tables["summary"], tables["heads"], _find_main(tables)
+    another = name_difference("mismatched_heads")
     sentences = []
     for source in tables["counts"]["source"]:
-        keys, values = (_find(summary, source, f"{part}_percentile") for part in ("key", "value"))
+        keys, values = (
+            find_mean(summary, source, f"{part}_percentile") or Quantity(math.nan)
+            for part in ("key", "value")
+        )
         text = (
             f"{source.capitalize()}: co-attended pairs stand at percentile "
             f"{show(keys.value, 1)} by keys ({show_interval(keys, 1)}) and at "
@@ -185,7 +189,7 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
         beyond = [
             f"{part} {show(gap.value, 1)} ({show_interval(gap, 1)})"
             for part in ("key", "value")
-            if (gap := _find_excess(summary, source, f"{part}_percentile")) is not None
+            if (gap := find_mean(summary, source, f"{part}_percentile", another)) is not None
         ]
         if beyond:
             text += f"; beyond pairs that another head attends to: {join(beyond)}"
@@ -202,17 +206,6 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
     ]
     sentences.append(f"Of single query heads, {join(counts)} (corrected over heads by max-T).")
     return sentences
-
-
-def _find(summary: pd.DataFrame, source: str, measure: str) -> Quantity:
-    rows = select(summary, source=source, measure=measure, condition=BY_ITSELF, weighting="plain")
-    return Quantity.of(rows.iloc[0])
-
-
-def _find_excess(summary: pd.DataFrame, source: str, measure: str) -> Quantity | None:
-    condition = name_difference("mismatched_heads")
-    rows = select(summary, source=source, measure=measure, condition=condition, weighting="plain")
-    return None if rows.empty else Quantity.of(rows.iloc[0])
 
 
 def _tabulate_answers(answers: pd.DataFrame) -> ShownTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,11 +16,16 @@ from kvprobes.calibration.tables import tabulate
 from kvprobes.results import ResultFolder, identify_versions
 from kvprobes.session import Say
 from probes.progress import progress_bar
-from probes.words.tables import data_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "calibration"
 SHIPPED = "reference/calibration"
 """Where the shipped tables stand in the folder of shipped data."""
+
+FIGURE = "found", "png"
+"""The figure that is told of, and its format."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ def calibrate(folder: ResultFolder, options: CalibrationOptions, *, say: Say) ->
             runs += _run_model(folder, options, options.model, say)
         tables = tabulate(pd.concat(runs, ignore_index=True))
         folder.write_tables(NAME, tables, {"settings": asdict(options)})
-        return draw_tables(folder, tables)
+        folder.write_figures(NAME, draw_tables(tables))
+    return folder.figure_path(NAME, *FIGURE)
 
 
 def copy_shipped(folder: ResultFolder) -> Path:
@@ -84,20 +91,15 @@ def copy_shipped(folder: ResultFolder) -> Path:
     StoreError
         If the tables are not there or cannot be read.
     """
-    shipped = ResultFolder(data_folder() / SHIPPED)
-    inputs = shipped.read_manifest(NAME)["inputs"] | {"copied": f"data/{SHIPPED}"}
-    tables = shipped.read_tables(NAME)
-    with folder.holding(NAME):
-        folder.write_tables(NAME, tables, inputs)
-        return draw_tables(folder, tables)
+    folder.copy_shipped(NAME, SHIPPED, draw_tables)
+    return folder.figure_path(NAME, *FIGURE)
 
 
-def draw_tables(folder: ResultFolder, tables: dict[str, pd.DataFrame]) -> Path:
+def draw_tables(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     """Draw the tables of a calibration."""
     from kvprobes.calibration.figures import draw
 
-    folder.write_figures(NAME, {"found": draw(tables)})
-    return folder.figure_path(NAME, "found", "png")
+    return {FIGURE[0]: draw(tables)}
 
 
 def _run_small(folder: ResultFolder, options: CalibrationOptions, say: Say) -> list[pd.DataFrame]:

@@ -47,20 +47,19 @@ def capture_contexts(
     kind = name_kind(main)
     if kind == SENTENCES:
         return main
-    model, identity = session.captured_model(), main.manifest["identity"]
+    model = session.captured_model()
     plan, name = (
         (_plan_coordination(main, model, include), COORDINATION)
         if kind == PAIRS
         else (_plan_treebank(main, model), TREEBANK)
     )
-    settings = {name: identity[name] for name in ("key_stage", "dtype", "query_sample", "seed")}
 
     def make(*, overwrite: bool = False) -> Store:
         return capture(
             model,
             plan,
             session.folder.capture_named(name),
-            settings=CaptureSettings(**settings),
+            settings=CaptureSettings.of(main),
             batch_size=batch_size,
             cluster=cluster,
             overwrite=overwrite,

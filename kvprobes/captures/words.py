@@ -105,7 +105,7 @@ def capture_words(
             model,
             plan,
             folder,
-            settings=_read_settings(main),
+            settings=CaptureSettings.of(main),
             batch_size=batch_size,
             cluster=cluster,
             overwrite=overwrite,
@@ -130,12 +130,6 @@ def _keep_begun(folder: Path, pairs: pd.DataFrame) -> pd.DataFrame:
     if set(begun.columns) != set(pairs.columns):
         return pairs
     return begun if len(begun.merge(pairs.drop_duplicates())) == len(begun) else pairs
-
-
-def _read_settings(main: Store) -> CaptureSettings:
-    identity = main.manifest["identity"]
-    names = ("key_stage", "dtype", "query_sample", "seed")
-    return CaptureSettings(**{name: identity[name] for name in names})
 
 
 def _is_finished(folder: Path, main: Store, pairs: pd.DataFrame, templates: pd.DataFrame) -> bool:

@@ -128,19 +128,18 @@ def capture(
     from kvprobes.session import Session
 
     where = (model, pairs, templates, out, device, batch_size, seed, limit, overwrite, key_stage)
-    loading = Loading(revision, dtype, device_map, attn)
     options = CaptureOptions(
         *where,
         scheduler=scheduler,
         workers=workers,
-        loading=loading,
+        loading=Loading(revision, dtype, device_map, attn),
         skip_bad_rows=skip_bad_rows,
         sentences=sentences,
         treebank=treebank,
     )
     with explaining_errors():
         refuse_mixed(options, text=text)
-        session = Session(options.folder, model=model, device=device, loading=loading, say=say)
+        session = Session.of(options, say=say)
         with options.open_cluster() as cluster:
             if text is not None:
                 of_text = TextOptions(text, column, window, rows, without_x, shard_bytes)
@@ -268,8 +267,8 @@ def calibrate(
             options = calibration.CalibrationOptions(seeds, model, model_seeds)
             figure = calibration.calibrate(folder, options.quick() if quick else options, say=say)
         for sentence in summarise(folder.read_tables(calibration.NAME)):
-            typer.echo(sentence)
-        typer.echo(figure)
+            tell(sentence)
+        tell(figure)
 
 
 @app.command()

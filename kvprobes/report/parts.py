@@ -137,7 +137,7 @@ def _read_part(folder: ResultFolder, question: Question, *, first: int) -> Part:
     return Part(
         question,
         section,
-        tuple(_read_pictures(folder.find_figures(question, tables), question, section, first)),
+        tuple(_read_pictures(folder.find_figures(question), question, section, first)),
         (*map(draw_map, section.maps), *map(draw_scatter, section.scatters)),
         tuple(
             ShownSetting(name, own.told, _spell(used[name]), _spell(own.default))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,12 @@ class CaptureSettings:
     dtype: str = "bfloat16"
     query_sample: int = 2048
     seed: int = 0
+
+    @classmethod
+    def of(cls, store: Store) -> CaptureSettings:
+        """Return the settings that a capture was made with."""
+        identity = store.manifest["identity"]
+        return cls(**{field.name: identity[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def load_model(
         Whether to refuse a model for which `kvprobes doctor` finds that what is read is not what
         the model uses.
     options
-        For names and folders: ``device``, ``dtype``, ``revision``, ``device_map``.
+        For names and folders: ``device``, ``dtype``, ``revision``, ``device_map``, ``attn``.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def load_model(
                 f"{str(source)!r} comes with its own tokenizer: leave tokenizer out, or give the "
                 "model itself in place of its name."
             )
-        return load.load_model(str(source), check=check, **options)
+        return load.load_model(source, check=check, **options)
     if options:
         raise UsageError(
             f"{', '.join(options)} cannot be chosen for a model that is in memory already. Leave "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -108,12 +107,3 @@ def _rank(
         whole = known and np.isfinite(figures).all()
         percentiles.append(100 * below / len(rest) if whole else np.nan)
     return np.array(cosines), np.array(percentiles)
-
-
-def draw_pairs(n_words: int, *, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return every two words, or `count` pairs at random where there are more, each once."""
-    left, right = np.triu_indices(n_words, 1)
-    if len(left) > count:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(left), size=count, replace=False))
-        left, right = left[chosen], right[chosen]
-    return torch.tensor(left), torch.tensor(right)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -14,10 +15,10 @@ from probes.errors import TableError, UsageError
 from probes.naming import require_known
 from probes.parallel import map_threads
 from probes.progress import progress_bar
-from probes.reading.comparison import FEWEST_PAIRS, draw_pairs
+from probes.reading.comparison import FEWEST_PAIRS
 from probes.reading.words import Words
 from probes.similarity.catalogue import find_measure, list_measures
-from probes.similarity.measure import Measure
+from probes.similarity.measure import Measure, Takes
 from probes.similarity.shuffled import shuffle_pairs
 from probes.similarity.sides import Side, measure_sides
 from probes.stats.estimates import PairBootstrap
@@ -97,13 +98,14 @@ def measure(
     bootstrap = PairBootstrap.draw(left, right, resamples=resamples, seed=seed)
     dealt = permute_words(len(names), permutations=permutations, seed=seed)
     of_pairs = [own for own in chosen if own.of_pairs]
+    near = rows if any(own.takes is Takes.NEIGHBOURHOODS for own in chosen) else None
     shuffled = "shuffled_words" in nulls
 
     def measure_layer(layer: int) -> dict[str, dict[str, Tensor]]:
         keys = words.gather(words.keys(layer, space))
         values = words.gather(words.values(layer, space))
         found: dict[str, dict[str, Tensor]] = {own.name: {} for own in chosen}
-        sides = tuple(Side.of(part, distinct, neighbour_rows=rows) for part in (keys, values))
+        sides = tuple(Side.of(part, distinct, neighbour_rows=near) for part in (keys, values))
         how: dict[str, Any] = {"words": torch.arange(len(names)), "seed": seed, "measures": chosen}
         trained = measure_sides(*sides, **how)
         others = [
@@ -151,7 +153,7 @@ def _find(name: str) -> Measure:
 def _number(pairs: Pairs, names: Sequence[str], seed: int) -> tuple[Tensor, Tensor]:
     """Return the numbers of the words of every distinct pair."""
     if pairs is None:
-        return draw_pairs(len(names), count=MOST_PAIRS, seed=seed)
+        return _draw_pairs(len(names), count=MOST_PAIRS, seed=seed)
     if isinstance(pairs, pd.DataFrame):
         sides = [s for s in (("m1", "m2"), ("w1", "w2"), ("left", "right")) if {*s} <= {*pairs}]
         if not sides:
@@ -212,3 +214,12 @@ def _tabulate(own: Measure, layers: Sequence[dict[str, Tensor]]) -> pd.DataFrame
             "p_max_t": beside.p_max_t,
         }
     return pd.DataFrame(columns)
+
+
+def _draw_pairs(n_words: int, *, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return every two words, or `count` pairs at random where there are more, each once."""
+    left, right = np.triu_indices(n_words, 1)
+    if len(left) > count:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(left), size=count, replace=False))
+        left, right = left[chosen], right[chosen]
+    return torch.tensor(left), torch.tensor(right)

@@ -32,7 +32,7 @@ class Side:
     coordinates: Float[Tensor, "head word template d"]
     cosine: Float[Tensor, "head pair"]
     distance: Float[Tensor, "head pair"]
-    neighbourhood: Neighbourhood
+    neighbourhood: Neighbourhood | None
 
     @classmethod
     def of(
@@ -40,7 +40,7 @@ class Side:
         coordinates: Float[Tensor, "head occurrence d"],
         words: DistinctWords,
         *,
-        neighbour_rows: Int[Tensor, "chosen template"],
+        neighbour_rows: Int[Tensor, "chosen template"] | None,
     ) -> Side:
         """Compare the words of every pair, and find the neighbours of the chosen words.
 
@@ -51,15 +51,19 @@ class Side:
         words
             The words of the pairs, and the pairs.
         neighbour_rows
-            The occurrences of the words among which neighbours are sought.
+            The occurrences of the words among which neighbours are sought; None if no measure
+            takes neighbours.
         """
+        neighbourhood = None
+        if neighbour_rows is not None:
+            neighbourhood = find_neighbours(coordinates, neighbour_rows, count=BESIDE_NULLS)
         left, right = words.rows[words.left], words.rows[words.right]
         gathered = coordinates.index_select(1, words.rows.flatten())
         return cls(
             coordinates=torch.unflatten(gathered, 1, words.rows.shape),
             cosine=average_pairs(pair_cosines, coordinates, left, right),
             distance=average_pairs(pair_distances, coordinates, left, right),
-            neighbourhood=find_neighbours(coordinates, neighbour_rows, count=BESIDE_NULLS),
+            neighbourhood=neighbourhood,
         )
 
     def roll(self, shift: int) -> Side:
@@ -69,7 +73,7 @@ class Side:
             coordinates=self.coordinates.roll(shift, dims=0),
             cosine=self.cosine.roll(shift, dims=0),
             distance=self.distance.roll(shift, dims=0),
-            neighbourhood=self.neighbourhood.roll(shift),
+            neighbourhood=self.neighbourhood and self.neighbourhood.roll(shift),
         )
 
     def take(self, takes: Takes) -> Any:

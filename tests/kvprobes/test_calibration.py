@@ -159,7 +159,7 @@ def test_a_calibration_goes_on_from_what_is_finished(tmp_path, monkeypatch):
         )
 
     monkeypatch.setattr("kvprobes.calibration.run.run_small", run)
-    monkeypatch.setattr("kvprobes.calibration.run.draw_tables", lambda folder, tables: tmp_path)
+    monkeypatch.setattr("kvprobes.calibration.run.draw_tables", lambda tables: {})
     options = CalibrationOptions(seeds=2, cells=("nothing", "classes"))
     folder = ResultFolder(tmp_path)
     with pytest.raises(KeyboardInterrupt):

@@ -5,9 +5,10 @@ import torch
 from scipy.stats import false_discovery_control
 
 from probes.errors import TableError, UsageError
-from probes.reading import measure
+from probes.reading import measure, read
 from probes.similarity import debiased_cka, dissociation_ratio, pair_cosines
-from tests.reading.readings import LOWER, read_many
+from tests.reading.readings import LOWER, TEMPLATES, read_many
+from tests.tiny import tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,12 @@ def test_what_cannot_be_measured_is_refused():
         measure(words, ["fo"])
     with pytest.raises(TableError, match=r"no two columns of words"):
         measure(words, pd.DataFrame({"a": ["fox"], "b": ["dog"]}))
+
+
+def test_few_words_are_measured_but_for_their_neighbours():
+    few = read(tiny_model("llama"), TEMPLATES, LOWER[:8])
+    found = measure(few, resamples=10, permutations=10)
+    assert found["value"].notna().any()
+    assert set(found["words"]) == {8}
+    with pytest.raises(UsageError, match="10 neighbours of each word asked for, among 8 words"):
+        measure(few, measures=["mutual_neighbours_10"], resamples=10, permutations=10)

@@ -303,7 +303,7 @@ def test_tables_of_an_older_version_are_told_and_computed_again(
     assert again.exit_code == 0, again.output
     assert "Reusing the tables of premise" in again.stderr
     assert "The tables of attention_example were written by another version" in again.stderr
-    assert again.stderr.count("Reusing the finished capture") == 2
+    assert again.stderr.count("Reusing the finished capture") == 1  # only what these two read
     for name in ("premise", "attention_example"):
         assert read_manifest(out, name) == read_manifest(finished[1], name)
 
