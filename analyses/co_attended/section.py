@@ -60,6 +60,14 @@ TOLD = {
 }
 """Answer -> how it is told where it is yes, no and undetermined (a reason follows)."""
 
+MECHANICAL = {
+    1: "Training adds to this: beyond random heads on the same input, keys stand {} points higher.",
+    0: "Random heads on the same input may show as much: trained less random is {} points.",
+    -1: "Random heads on the same input show more: trained less random is {} points.",
+}
+"""How the mechanical part is told, by the sign of trained less random; attention is q.k, so even a
+random head has alike keys where it attends."""
+
 IN_SHARE_ONLY = (
     "More often than in matched pairs, their keys are similar and their values are not. But on "
     "average their values are no less alike than those of other pairs (percentile {}, where 50 is "
@@ -79,13 +87,15 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         title="Words that one query attends to: similar keys, dissimilar values?",
         verdict=_judge(tables),
         rule=(
-            "The marks were fixed before real models were read; the level was tightened from .05 "
-            "to .025 afterwards. Keys are alike: the mean "
+            "The marks were fixed before real models were read. Two rules were tightened "
+            "afterwards: the level from .05 to .025, and values at the percentile where keys count "
+            "as alike are not dissimilar. Keys are alike: the mean "
             f"percentile of co-attended pairs is above {ALIKE:g} and above that of pairs chosen by "
             f"another head, or their logits differ by less than {SAME_KEY:g} nats. Values are less "
             "alike: the percentile of keys is above that of values, and more so than for pairs "
-            "chosen by another head. Values are dissimilar: their percentile is below 50, or keys "
-            "above and values below the median come together more often than in matched pairs; and "
+            f"chosen by another head. Values are dissimilar: their percentile is below {ALIKE:g}; "
+            f"it is below {MIDDLE:g}, or keys above and values below the median come together more "
+            "often than in matched pairs; and "
             f"the gap of the values is at least {100 * LARGE_GAP:g} % of that of matched pairs. "
             "The difference is used: swapped values move the next token more than swapped keys, "
             "and more so than in random matched pairs. Yes and no need a one-sided p below "
@@ -168,7 +178,17 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
             yes = IN_SHARE_ONLY.format(show(values.value, 1))
         known = {"yes": yes, "no": no}
         sentences.append(known.get(str(row["verdict"]), f"{undetermined}: {row['reason']}."))
+        if name == "keys alike":
+            sentences += _tell_mechanical_part(tables["summary"], main)
     return " ".join(sentences)
+
+
+def _tell_mechanical_part(summary: pd.DataFrame, source: str) -> list[str]:
+    """Say how far the keys stand from those of random heads that choose by their own attention."""
+    gap = find_mean(summary, source, "key_percentile", name_difference("random_heads"))
+    if gap is None:
+        return []
+    return [MECHANICAL[gap.sign].format(f"{show(gap.value, 1)} ({show_interval(gap, 1)})")]
 
 
 def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:

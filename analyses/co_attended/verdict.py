@@ -19,7 +19,8 @@ from scipy.stats import t as student
 Verdict = Literal["yes", "no", "undetermined"]
 
 ALIKE = 55.0
-"""Keys count as alike from this mean percentile on: 5 points above pairs that are not selected."""
+"""Keys, and values, count as alike from this mean percentile on: 5 points above pairs that are not
+selected. Values were not held to it until real models had been seen: their answer was yes at 58."""
 
 SAME_KEY = 0.1
 """Nats of logit: two keys closer than this are one key to the model, whatever their rank."""
@@ -152,8 +153,16 @@ def try_values(percentile: Evidence, quadrant: Evidence, gap: Evidence) -> tuple
     gap
         Their value gap over that of matched pairs.
     """
-    yes = every(some(percentile.p_below(MIDDLE), quadrant.p_above(0.0)), gap.p_above(LARGE_GAP))
-    no = some(every(percentile.p_above(MIDDLE), quadrant.p_below(NO_SHARE)), gap.p_below(LARGE_GAP))
+    yes = every(
+        some(percentile.p_below(MIDDLE), quadrant.p_above(0.0)),
+        percentile.p_below(ALIKE),
+        gap.p_above(LARGE_GAP),
+    )
+    no = some(
+        percentile.p_above(ALIKE),
+        every(percentile.p_above(MIDDLE), quadrant.p_below(NO_SHARE)),
+        gap.p_below(LARGE_GAP),
+    )
     return yes, no
 
 

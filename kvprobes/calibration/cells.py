@@ -53,7 +53,11 @@ CELLS = (
         {KEYS: "yes", LESS_ALIKE: "not yes", DISSIMILAR: "not yes"},
         text=True,
     ),
-    Cell("half values as keys", Planting(1.0, same=0.5), ALL),
+    Cell(
+        "half values as keys",  # values stand at 59
+        Planting(1.0, same=0.5),
+        {KEYS: "yes", LESS_ALIKE: "yes", DISSIMILAR: "not yes"},
+    ),
     Cell(
         "classes, attention at random", Planting(1.0, strength=0.25, attention="at random"), NOTHING
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.co_attended.verdict import LEVEL
 from analyses.shared.tables import select
 from probes.planted.truth import Truth
 
@@ -17,7 +18,6 @@ PLANTED_SOURCE = "coordination"
 MEASURES = ("key_percentile", "value_percentile", "difference", "key_gap")
 HEAD_TESTS = ("key_percentile", "difference")
 FOUND_PLANTED, FOUND_OTHER = "planted heads found", "other heads found"
-LEVEL = 0.05
 
 
 def read_answer(

@@ -51,7 +51,7 @@ class CalibrationOptions:
     seeds: int = 20
     model: str | None = None
     model_seeds: int = 3
-    rows: int = 130
+    rows: int = 300
     cells: tuple[str, ...] = tuple(cell.name for cell in CELLS)
     heads: int = HEADS
 

@@ -69,7 +69,8 @@ CLAIM = {
         ({"difference": -4}, ["yes", "no", "yes", "yes"]),
         ({"beyond": 0.2}, ["yes", "yes", "yes", "yes"]),
         ({"values": 60, "quadrant": -0.02}, ["yes", "yes", "no", "yes"]),
-        ({"values": 60}, ["yes"] * 4),  # the quadrant alone is enough
+        ({"values": 52}, ["yes"] * 4),  # the quadrant alone is enough
+        ({"values": 60}, ["yes", "yes", "no", "yes"]),  # but not where keys would count as alike
         ({"share": 0.2}, ["yes", "yes", "no", "yes"]),
         ({"index": -0.1}, ["yes", "yes", "yes", "no"]),
         ({"more": 0.0}, ["yes", "yes", "yes", "no"]),  # no more than random matched pairs
