@@ -61,9 +61,9 @@ TOLD = {
 """Answer -> how it is told where it is yes, no and undetermined (a reason follows)."""
 
 MECHANICAL = {
-    1: "Training adds to this: beyond random heads on the same input, keys stand {} points higher.",
-    0: "Random heads on the same input may show as much: trained less random is {} points.",
-    -1: "Random heads on the same input show more: trained less random is {} points.",
+    1: "Training makes keys more alike than random heads on the same input: by {} points.",
+    0: "Random heads on the same input may have keys as alike: trained less random is {} points.",
+    -1: "Random heads on the same input have keys more alike: trained less random is {} points.",
 }
 """How the mechanical part is told, by the sign of trained less random; attention is q.k, so even a
 random head has alike keys where it attends."""
@@ -178,8 +178,7 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
             yes = IN_SHARE_ONLY.format(show(values.value, 1))
         known = {"yes": yes, "no": no}
         sentences.append(known.get(str(row["verdict"]), f"{undetermined}: {row['reason']}."))
-        if name == "keys alike":
-            sentences += _tell_mechanical_part(tables["summary"], main)
+    sentences += _tell_mechanical_part(tables["summary"], main)
     return " ".join(sentences)
 
 

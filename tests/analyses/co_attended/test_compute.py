@@ -10,8 +10,10 @@ import pytest
 from analyses import find_question
 from analyses.co_attended import CoAttendedSettings
 from analyses.shared.given import Given
+from analyses.shared.numbers import show
 from probes.capture import capture
 from probes.capture.plan_contexts import plan_coordination
+from probes.similarity.catalogue import name_difference
 from probes.words.coordination import load_coordinations
 from probes.words.texts import Corpus, Document
 from tests.capture.context_examples import make_model
@@ -84,7 +86,7 @@ def test_figures_and_section_tell_every_source(tables):
         "It is undetermined whether two words that one query attends to have similar keys: there "
         "are 28 distinct pairs of words, and 50 are needed. It is undetermined whether"
     )
-    assert section.verdict.endswith("uses the difference: it was not measured.")
+    assert "uses the difference: it was not measured. " in section.verdict
     assert section.answer[0].startswith("Coordination: ")
     assert [row[0] for row in section.tables[0].rows] == list(found["counts"]["source"])
     assert set(section.captions) == {"answers", "heads"}
@@ -141,6 +143,24 @@ def test_the_verdict_is_a_sentence_for_each_answer(tables, verdict, told):
     told_of_share = QUESTION.describe(changed, vars(settings)).verdict
     assert ("on average their values are no less alike" in told_of_share) == (verdict == "yes")
     assert ("percentile 61.0" in told_of_share) == (verdict == "yes")
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((2.0, 1.0, 3.0), "Training makes keys more alike than random heads on the same input: by"),
+        ((0.5, -1.0, 2.0), "Random heads on the same input may have keys as alike: trained less"),
+        ((-2.0, -3.0, -1.0), "Random heads on the same input have keys more alike: trained less"),
+    ],
+)
+def test_the_mechanical_part_is_told_beside_the_answers(tables, ends, told):
+    found, _, settings = tables
+    summary = found["summary"].copy()
+    beyond = summary["condition"] == name_difference("random_heads")
+    summary.loc[beyond, ["value", "ci_low", "ci_high"]] = ends
+    verdict = QUESTION.describe({**found, "summary": summary}, vars(settings)).verdict
+    assert told in verdict
+    assert show(ends[0], 1) in verdict.split(told)[1]
 
 
 def test_heads_are_corrected_by_max_t(tables):
