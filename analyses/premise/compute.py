@@ -120,7 +120,7 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
         if "mismatched_heads" in means:
             means[DIFFERENCE] = means[TRAINED] - means["mismatched_heads"]
         for condition, estimate in means.items():
-            low, high = _bound(estimate, -torch.inf if condition == DIFFERENCE else 0.0)
+            low, high = _bound(estimate, difference=condition == DIFFERENCE)
             rows += [
                 {
                     "space": space,
@@ -135,15 +135,17 @@ def _tabulate_means(layers: list[dict[tuple[str, str], Estimate]]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def _bound(estimate: Estimate, least: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return the intervals, no end below the least possible.
+def _bound(estimate: Estimate, *, difference: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the intervals, [..., top]; no end leaves the possible range of a lift, 0 to 1 / top.
 
     NaN where some resample holds no pair that is attended to.
     """
     whole = estimate.by_word.isfinite().all(0) & estimate.by_pair.isfinite().all(0)
     whole &= estimate.observed.isfinite()
     ends = estimate.map(lambda figures: figures.where(whole, 0.0)).interval()
-    low, high = (end.clamp(min=least).where(whole, torch.nan) for end in ends)
+    most = 1 / torch.tensor(TOPS, dtype=torch.float64)
+    least = -most if difference else torch.zeros_like(most)
+    low, high = (end.clamp(least, most).where(whole, torch.nan) for end in ends)
     return low, high
 
 

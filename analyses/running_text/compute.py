@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analyses.shared.given import Given
+from analyses.shared.significance import range_of_difference
 from analyses.shared.tables import name_capture
 from probes.capture.moments import LayerMoments, merge_in_order
 from probes.capture.text_run import read_layer
@@ -38,7 +39,14 @@ from probes.stats.jackknife import jackknife_interval
 if TYPE_CHECKING:
     from analyses.running_text import RunningTextSettings
 
-MEASURES = ("tieability", "linear_cka", "canonical_correlation")
+POSSIBLE = {
+    "tieability": (-np.inf, 1.0),
+    "linear_cka": (0.0, 1.0),
+    "canonical_correlation": (0.0, 1.0),
+}
+"""Measure -> its possible range, which no interval leaves."""
+
+MEASURES = tuple(POSSIBLE)
 SPACES = ("centred", "functional")
 CONDITIONS = (TRAINED, "mismatched_heads", "random_slice")
 FEWEST_FOLDS = 4
@@ -182,7 +190,11 @@ def _tabulate_means(layers: list[Measured]) -> pd.DataFrame:
             for null in [name for name in means if name != TRAINED]:
                 means[name_difference(null)] = means[TRAINED] - means[null]
             for condition, (whole, *without) in means.items():
-                low, high = jackknife_interval(np.asarray(whole), np.asarray(without))
+                ends = jackknife_interval(np.asarray(whole), np.asarray(without))
+                possible = POSSIBLE[measure]
+                if condition not in CONDITIONS:
+                    possible = range_of_difference(possible)
+                low, high = np.clip(ends, *possible)
                 rows.append((space, measure, condition, whole, float(low), float(high)))
     columns = ["space", "measure", "condition", "value", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=columns)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from analyses.shared.significance import tabulate_estimate
+from analyses.shared.significance import UNBOUNDED, range_of_difference, tabulate_estimate
 from probes.similarity.catalogue import WORD_PAIRS
 from probes.stats.estimates import PairBootstrap
 from probes.words.pairs import is_founding
@@ -20,10 +20,17 @@ MATCHED_PAIRS = "matched random pairs"
 """The population in which each pair's second word is another one of as many tokens."""
 
 POPULATIONS = (WORD_PAIRS, MATCHED_PAIRS)
-AVERAGED = ("total_variation", "kl", "attention", "attention_edited")
-"""Measures whose mean over pairs is told; logit shifts are told as a ratio of sums."""
+AVERAGED = {
+    "total_variation": (0.0, 1.0),
+    "kl": (0.0, np.inf),
+    "attention": (0.0, 1.0),
+    "attention_edited": (0.0, 1.0),
+}
+"""Measure whose mean over pairs is told -> its possible range, which no interval leaves; logit
+shifts are told as a ratio of sums, which has none."""
 
 INDEXED = ("total_variation", "kl")
+INDEX_RANGE = (-1.0, 1.0)
 SCOPES = ("all", "layer", "head")
 PARTS = ("keys", "values", "both")
 
@@ -114,7 +121,9 @@ def tabulate_swaps(table: pd.DataFrame, *, resamples: int, seed: int) -> pd.Data
                 estimates["transfer"] = population.bootstrap.estimate(ratio, *moved)
                 place = {"population": name, "scope": scope, "part": part}
                 rows += [
-                    place | {"measure": measure} | tabulate_estimate(estimate)
+                    place
+                    | {"measure": measure}
+                    | tabulate_estimate(estimate, AVERAGED.get(measure, UNBOUNDED))
                     for measure, estimate in estimates.items()
                 ]
     return pd.DataFrame(rows)
@@ -137,7 +146,7 @@ def tabulate_indices(
                 means = [side.mean(0) for side in population.read(measure, scope, PARTS[:2])]
                 estimate = population.bootstrap.estimate(swap_index, *means)
                 place = {"population": name, "scope": scope, "measure": measure}
-                rows.append(place | tabulate_estimate(estimate, (-1.0, 1.0)))
+                rows.append(place | tabulate_estimate(estimate, INDEX_RANGE))
         if "head" not in swapped:
             continue
         keys, values = population.read("total_variation", "head", PARTS[:2])
@@ -167,8 +176,8 @@ def _subtract(indices: pd.DataFrame) -> pd.DataFrame:
     return both[keys].assign(
         population=" - ".join(POPULATIONS),
         value=value,
-        ci_low=value - below,
-        ci_high=value + above,
+        ci_low=(value - below).clip(*range_of_difference(INDEX_RANGE)),
+        ci_high=(value + above).clip(*range_of_difference(INDEX_RANGE)),
     )
 
 

@@ -273,6 +273,7 @@ MEASURES = tuple(
         independent=always(1.0),
         source="docs/measures.md",
         pair_weights=True,
+        possible=(0.0, 1 / top),
     )
     for top in TOPS
 )

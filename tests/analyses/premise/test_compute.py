@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from analyses.premise import QUESTION, PremiseSettings
+from analyses.premise.compute import _bound
 from analyses.shared.given import Given
 from probes.capture import locate_pairs
 from probes.errors import TableError
-from probes.similarity.catalogue import ATTENDED
+from probes.similarity.catalogue import ATTENDED, TOPS
+from probes.stats.estimates import Estimate
 from tests.similarity.captures import capture_tiny
 from tests.tiny import tiny_model
 
@@ -119,6 +121,17 @@ def test_a_head_whose_resamples_hold_no_attended_pair_has_no_interval(store):
     tables["summary"][["ci_low", "ci_high"]] = np.nan
     [sentence] = QUESTION.describe(tables, asdict(settings)).answer
     assert "nan" not in sentence
+
+
+@pytest.mark.parametrize("difference", [False, True])
+def test_no_interval_leaves_the_range_of_a_lift(difference):
+    """1 / top is the most there can be; few pairs give wide intervals."""
+    random = torch.Generator().manual_seed(0)
+    most = 1 / torch.tensor(TOPS, dtype=torch.float64)
+    by_word = most * (1 + 9 * torch.randn(200, len(TOPS), generator=random))
+    low, high = _bound(Estimate(most * 0.9, by_word, by_word[:100]), difference=difference)
+    assert (high == most).all()
+    assert (low == (-most if difference else 0)).all()
 
 
 def test_the_share_that_counts_as_high_is_the_catalogues_and_is_told(tables):

@@ -12,6 +12,7 @@ import scipy.linalg
 import torch
 
 from analyses.running_text import QUESTION, RunningTextSettings
+from analyses.running_text.compute import CONDITIONS, MEASURES, SPACES, _tabulate_means
 from analyses.shared.given import Given
 from kvprobes.runner import answer
 from kvprobes.session import Session
@@ -122,6 +123,23 @@ def test_means_and_their_differences(tables):
     )
     assert (summary["ci_low"] < summary["value"]).all()
     assert (summary["ci_high"] > summary["value"]).all()
+
+
+def test_no_interval_leaves_the_possible_range():
+    folds = np.array([[0.97], [0.9], [1.0], [1.0], [0.99]])  # the whole, then without each fold
+    layer = {
+        (space, measure, condition): 1 - folds if condition == "random_slice" else folds
+        for space in SPACES
+        for measure in MEASURES
+        for condition in CONDITIONS
+    }
+    found = _tabulate_means([layer])
+    of = found.set_index(["measure", "condition"])
+    assert (of.loc[("linear_cka", "trained"), "ci_high"] == 1).all()
+    assert (of.loc[("canonical_correlation", "random_slice"), "ci_low"] == 0).all()
+    assert (of.loc[("tieability", "trained"), "ci_high"] == 1).all()
+    assert (of.loc[("tieability", "random_slice"), "ci_low"] < 0).all()  # R2 has no least value
+    assert (of.loc[("linear_cka", "trained - random_slice"), "ci_high"] == 1).all()
 
 
 def test_keys_that_are_the_values_tell_everything(text, tmp_path):

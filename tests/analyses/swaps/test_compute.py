@@ -11,11 +11,19 @@ import torch
 
 from analyses.shared.given import Given
 from analyses.swaps import QUESTION, SwapSettings
-from analyses.swaps.tables import MATCHED_PAIRS, POPULATIONS, swap_index, tabulate_example
+from analyses.swaps.tables import (
+    MATCHED_PAIRS,
+    POPULATIONS,
+    swap_index,
+    tabulate_example,
+    tabulate_indices,
+    tabulate_swaps,
+)
 from kvprobes.runner import answer, choose_settings
 from kvprobes.session import Session
 from probes.causal.swaps import Swapper
 from probes.errors import TableError, UsageError
+from probes.stats.estimates import Estimate, PairBootstrap
 from tests.tiny import tiny_model
 
 HEADS = ("dog", "cat", "tree", "house")
@@ -135,6 +143,28 @@ def test_the_index_is_one_where_only_values_matter():
     weights = torch.tensor([[1.0, 1.0], [2.0, 0.0]])
     found = swap_index(torch.tensor([1.0, 1.0]), value, weights)
     torch.testing.assert_close(found, torch.tensor([1 / 3, 0.0]))
+
+
+def test_no_interval_leaves_the_possible_range(tables, monkeypatch):
+    """However wide the resamples lie."""
+    draws = torch.randn(200, generator=torch.Generator().manual_seed(0)).double() * 9
+
+    def estimate(self, measure, *measured):
+        observed = measure(*measured)
+        return Estimate(observed, observed + draws, observed + draws[:100])
+
+    monkeypatch.setattr(PairBootstrap, "estimate", estimate)
+    found = tabulate_swaps(tables["pairs"], resamples=9, seed=0).set_index("measure")
+    assert set(found.loc["total_variation", "ci_low"]) == {0.0}
+    assert set(found.loc["attention", "ci_high"]) == {1.0}
+    assert set(found.loc["kl", "ci_low"]) == {0.0}
+    assert (found.loc["kl", "ci_high"] > 1).all()
+    indices, _ = tabulate_indices(tables["pairs"], resamples=9, seed=0)
+    ends = indices.groupby("population")[["ci_low", "ci_high"]].agg(["min", "max"])
+    assert (ends.loc["word pairs"] == [-1, -1, 1, 1]).all()
+    gap = ends.loc["word pairs - matched random pairs"]
+    assert gap.min() >= -2
+    assert gap.max() <= 2
 
 
 def test_a_killed_run_goes_on_and_ends_alike(given, settings, tables, tmp_path, monkeypatch):
