@@ -66,7 +66,8 @@ def find_relations(store: Store, *, references: int, seed: int) -> RelatedPairs:
     related = LocatedPairs.of(store)
     control = LocatedPairs.of(store, sides=("w1", CONTROL))
     names = related.table["relation"]
-    counted = related.whole & control.whole & related.first_of_same(names)
+    counted = related.whole & control.whole
+    counted &= related.first_of_same(names) & control.first_of_same(names)
     keep = _keep_relations(names, counted.numpy())
     if not len(keep):
         raise TableError(
@@ -142,7 +143,7 @@ def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> N
     """Choose for each pair of modifiers another one, to stand in the place of the second.
 
     It is of like frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
-    two, and stands with the first before no head of the table. Of those that fit, `seed` decides.
+    two, stands with the first before no head of the table, and is its control only once. Of those that fit, `seed` decides.
 
     Returns
     -------
@@ -161,6 +162,7 @@ def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> N
     order = np.random.default_rng(seed).permutation(len(words))
     starts = np.random.default_rng(seed + 1).integers(max(1, len(words)), size=len(pairs))
     chosen = np.full(len(pairs), -1)
+    taken: set[frozenset[str]] = set()  # a pair of words is a control once
     for row, (m1, m2, start) in enumerate(zip(pairs["m1"], pairs["m2"], starts, strict=True)):
         if m1 not in known or m2 not in known:
             continue
@@ -172,7 +174,9 @@ def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> N
         turned = np.roll(order, -start)
         for candidate in turned[near[turned]]:
             word = str(words[candidate])
-            if word not in (m1, m2) and not heads[word] & heads[m1]:
+            both = frozenset((str(m1), word))
+            if word not in (m1, m2) and not heads[word] & heads[m1] and both not in taken:
+                taken.add(both)
                 chosen[row] = candidate
                 break
     return chosen

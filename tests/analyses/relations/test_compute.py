@@ -226,6 +226,7 @@ def test_controls_of_compounds_match_and_share_no_head():
             frequency[word] = z
             heads.setdefault(word, set()).add(pair.head)
     assert (chosen >= 0).mean() > 0.5
+    taken = set()
     for place, pair in zip(chosen, pairs.itertuples(), strict=True):
         fits = [
             word
@@ -235,7 +236,9 @@ def test_controls_of_compounds_match_and_share_no_head():
             and abs(len(word) - len(pair.m2)) <= NEAR_LENGTH
             and not heads[word] & heads[pair.m1]
         ]
-        assert words[place] in fits if place >= 0 else not fits
+        free = [word for word in fits if frozenset((pair.m1, word)) not in taken]
+        assert words[place] in free if place >= 0 else not free
+        taken.add(frozenset((pair.m1, words[place])) if place >= 0 else place)
     assert not np.array_equal(chosen, choose_controls(pairs, words, seed=6))
 
 
