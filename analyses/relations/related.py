@@ -143,7 +143,8 @@ def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> N
     """Choose for each pair of modifiers another one, to stand in the place of the second.
 
     It is of like frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
-    two, stands with the first before no head of the table, and is its control only once. Of those that fit, `seed` decides.
+    two, stands with the first before no head of the table, and is its control only once. Of
+    those that fit, `seed` decides.
 
     Returns
     -------
