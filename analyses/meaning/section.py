@@ -56,7 +56,7 @@ def answer_meaning(tables: dict[str, pd.DataFrame]) -> list[str]:
     """Answer whether meaning is closer to values than to keys, in four parts.
 
     1. By which scores the values' rank correlation is above the keys', and by which below: whether
-       the interval of the difference excludes 0.
+       the interval of the difference excludes 0, and that of trained less random heads too.
     2. Whether that stands given frequency and length, and whether the centred space says the same.
     3. Whether the difference is larger or smaller than in random heads.
     4. In how many heads, corrected over the heads of each score.
@@ -71,18 +71,24 @@ def answer_meaning(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _answer_difference(summary: pd.DataFrame) -> str:
-    groups: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    groups: dict[int, list[str]] = {1: [], -1: [], 2: [], -2: [], 0: []}
     for dataset, score in _list_scores(summary):
         keys, values, gap = (
             _find(summary, dataset, score, part=part) for part in (KEYS, VALUES, GAP)
         )
-        groups[gap.sign].append(
+        beyond = _find(summary, dataset, score, condition=name_difference(RANDOM))
+        # What random heads show as well is no property of what was trained.
+        groups[gap.sign * (1 if beyond.sign == gap.sign else 2)].append(
             f"{_name(dataset, score)} (values {show(values.value)}, keys {show(keys.value)}; "
             f"difference {tell(gap, 3)})"
         )
     sentences = {
         1: "Meaning is closer to values than to keys by {}.",
         -1: "Meaning is closer to keys than to values by {}.",
+        2: "Values follow meaning more closely than keys do by {}; but random heads on the same "
+        "input may show as much.",
+        -2: "Keys follow meaning more closely than values do by {}; but random heads on the same "
+        "input may show as much.",
         0: "Neither keys nor values are clearly closer to meaning by {}.",
     }
     return " ".join(tell_groups(sentences, groups))

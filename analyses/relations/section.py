@@ -82,10 +82,17 @@ def answer_relations(tables: dict[str, pd.DataFrame]) -> list[str]:
 def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     first = ranking.iloc[0]
     gap = Quantity.of(first)
+    clear = [_name(name) for name in ranking.loc[ranking["ci_low"] > 0, "relation"]]
+    start = f"Of {len(ranking)} relations, {_name(first['relation'])} come first:"
+    if gap.sign <= 0:
+        told = f"only {join(clear)}" if clear else "none"
+        start = (
+            f"Of {len(ranking)} relations, {told} stand clearly above their controls. The largest "
+            f"number is that of {_name(first['relation'])}:"
+        )
     text = (
-        f"Of {len(ranking)} relations, {_name(first['relation'])} come first: the percentile of "
-        "their keys minus that of their values differs from that of matched controls by "
-        f"{_signed(gap.value)} points ({show_interval(gap, 1)})."
+        f"{start} the percentile of their keys minus that of their values differs from that of "
+        f"matched controls by {_signed(gap.value)} points ({show_interval(gap, 1)})."
     )
     if contrasts.empty:
         return text

@@ -56,7 +56,7 @@ VARIANTS = {
 }
 """Name -> what it shares.
 
-``half_tied`` follows Grouped-Tied Attention (Zadouri, Strauss & Dao 2025, arXiv 2505.21506): the
+``half_tied`` follows Grouped-Tied Attention (Zadouri, Strauss & Dao 2025, arXiv 2505.21487): the
 first half of each key's channels are the value's first half and are never rotated; the second half
 is projected by itself, and is what rotary positions rotate. There that second half is one head for
 all groups; here every head has its own, so that only the tying differs from ``separate``.

@@ -70,6 +70,17 @@ def test_meaning_is_said_to_be_where_it_is():
     )
 
 
+def test_what_random_heads_show_as_well_is_not_called_meaning():
+    figures = {
+        ("compounds", "glove_cos"): (0.3, 0.5, 0.2, 0.2, -0.05),
+        ("mine", "score"): (0.4, 0.2, -0.2, -0.2, 0.0),
+    }
+    difference = QUESTION.describe(meaning_tables(figures), SETTINGS).answer[0]
+    assert "Meaning is closer" not in difference
+    assert difference.startswith("Values follow meaning more closely than keys do by GloVe cosine")
+    assert difference.count("but random heads on the same input may show as much.") == 2
+
+
 def test_captions_name_what_was_resampled_and_the_nulls():
     tables = meaning_tables({("mine", "score"): (1, 1, 1, 1, 1)})
     captions = QUESTION.describe(tables, SETTINGS).captions
