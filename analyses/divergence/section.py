@@ -148,8 +148,8 @@ def _tabulate_tieability(summary: pd.DataFrame) -> ShownTable:
         "Tieability: the share of what the values write that a linear map gives, on words it was "
         "not fitted on.",
         "Functional space, means over heads; the excess E of every head is computed first, and "
-        "then averaged, so it is not E of the means shown. Intervals "
-        "resample the words tested on, not the fits, and so leave out the variance of fitting again.",
+        "then averaged, so it is not E of the means shown. Intervals resample the words tested "
+        "on, not the fits, and so leave out the variance of fitting again.",
         ("mapped from", find_measure("tieability").symbol, "excess of trained heads"),
         tuple(shown),
     )
