@@ -9,6 +9,7 @@ from . import (
     multiple,
     null_comparison,
     permutation,
+    random_effects,
     rank_correlation,
     ranks,
     reliability,
@@ -24,6 +25,7 @@ from .jackknife import jackknife_interval
 from .multiple import benjamini_hochberg, max_t
 from .null_comparison import NullComparison, compare_with_null
 from .permutation import permutation_p
+from .random_effects import PopulationMean, pool_models
 from .rank_correlation import rank_correlations
 from .reliability import correct_attenuation, spearman_brown
 from .shared import SharedResamples
@@ -35,6 +37,7 @@ __all__ = [
     "Fit",
     "NullComparison",
     "PairBootstrap",
+    "PopulationMean",
     "SharedResamples",
     "Splits",
     "benjamini_hochberg",
@@ -61,6 +64,8 @@ __all__ = [
     "permutation_p",
     "permute_words",
     "permuted_places",
+    "pool_models",
+    "random_effects",
     "rank_correlation",
     "rank_correlations",
     "ranks",
