@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -174,6 +174,7 @@ def run(
     say: Say = lambda _: None,
     model: Model | None = None,
     quick: bool = False,
+    only: Collection[str] | None = None,
 ) -> ResultFolder:
     """Capture, answer every question of `kvprobes run` that the model allows, write the report.
 
@@ -191,6 +192,9 @@ def run(
     quick
         The first answer alone, from a sample (`QUICK_LIMIT` pairs, unless `options` say another
         number): its intervals are wider, and few pairs may leave answers undetermined.
+
+    only
+        The questions to ask, in place of those of `kvprobes run`.
 
     Raises
     ------
@@ -214,6 +218,8 @@ def run(
         options = replace(options, limit=QUICK_LIMIT)
     session = Session.of(options, model=model, say=say)
     in_run = [question for question in list_questions().values() if question.in_run]
+    if only is not None:
+        in_run = [find_question(name) for name in only]
     if quick:
         in_run = [question for question in in_run if question.quick is not None]
     first, asking = in_run[0].name, order_questions(in_run)

@@ -11,7 +11,7 @@ import typer
 from analyses import find_question
 from analyses.shared.style import drawing
 from kvprobes.captures.options import DEFAULT_STAGE, WINDOW, CaptureOptions, Loading, TextOptions
-from kvprobes.command import looking
+from kvprobes.command import looking, studying
 from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.questions import (
@@ -35,6 +35,7 @@ app.command("questions")(list_command)
 app.command()(looking.figures)
 app.command()(looking.describe)
 app.command()(looking.cache)
+app.command()(studying.study)
 
 
 @app.callback()

@@ -62,7 +62,7 @@ def _write_page(folder: ResultFolder, pending: Collection[str]) -> str:
     model, geometry = _find_model(folder, capture, parts), capture.get("geometry", {})
     script = files("kvprobes.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
     return (
-        _environment()
+        make_environment()
         .get_template("page.html.j2")
         .render(
             model=model,
@@ -87,7 +87,8 @@ def _write_page(folder: ResultFolder, pending: Collection[str]) -> str:
     )
 
 
-def _environment() -> Environment:
+def make_environment() -> Environment:
+    """Make what renders the templates of this room: every word is escaped."""
     return Environment(
         loader=PackageLoader("kvprobes.report"),
         autoescape=True,

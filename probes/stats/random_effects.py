@@ -1,9 +1,9 @@
 """What holds over models: the mean of a population of models, and the interval for a new one.
 
 Models are drawn from a population with a spread of its own, and each is measured with an error.
-The mean over them says what is true of the population; the prediction interval says where the number
-of the next model is to be expected, measured with an error like these. `statsmodels` fits the
-spread (Paule & Mandel 1982) and the mean.
+The mean over them says what is true of the population. The prediction interval says where the next
+model's number is expected, measured with an error like these. `statsmodels` fits the spread
+(Paule & Mandel 1982) and the mean.
 
 The usual prediction interval of random effects, mean ± t(models - 2) sqrt(spread² + s²), is one of
 the true value. It covers 83 to 91 % where the spread is about as large as the errors, since the
@@ -97,7 +97,9 @@ def pool_models(
     """
     count = len(values)
     if count != len(errors) or not count:
-        raise UsageError(f"{count} values and {len(errors)} errors given; give one of each a model.")
+        raise UsageError(
+            f"{count} values and {len(errors)} errors given; give one of each a model."
+        )
     if not (np.isfinite(values).all() and np.isfinite(errors).all()):
         raise NonFiniteError("A value or an error of a model is NaN or infinite; leave it out.")
     if (errors <= 0).any():
