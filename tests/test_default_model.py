@@ -9,22 +9,24 @@ from typer.testing import CliRunner
 from kvprobes.command.cli import app
 from probes.models import load_model
 
-FEWER = (
-    "--set",
-    "co_attended.documents=4",
-    "--set",
-    "swaps.limit=40",
-    "--set",
-    "swaps.templates=1",
-)
+FEWER = {
+    "co_attended.documents": 4,
+    "swaps.limit": 40,
+    "swaps.templates": 1,
+    "divergence.resamples": 50,
+    "nulls.permutations": 50,
+    "relations.references": 500,
+    "relations.resamples": 50,
+    "meaning.resamples": 50,
+}
 
 
 @pytest.mark.default_model
 def test_run_on_the_real_model(tmp_path):
     out = tmp_path / "smollm2"
-    result = CliRunner().invoke(
-        app, ["run", "--out", str(out), "--limit", "60", "--templates", "1", "--json", *FEWER]
-    )
+    options = ["--out", str(out), "--limit", "60", "--templates", "1", "--json"]
+    fewer = [word for name, value in FEWER.items() for word in ("--set", f"{name}={value}")]
+    result = CliRunner().invoke(app, ["run", *options, *fewer])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (out / "report.html").stat().st_size > 100_000
