@@ -92,6 +92,7 @@ class HeadNorm:
     module: nn.Module
     acts_on: NormInput = "head"
 
+    @torch.no_grad()  # nothing is trained here, and what is read goes to numpy
     def __call__(
         self, vectors: Float[Tensor, "*rows head d_head"]
     ) -> Float[Tensor, "*rows head d_head"]:

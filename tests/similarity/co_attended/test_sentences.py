@@ -23,7 +23,7 @@ from tests.similarity.captures import capture_tiny
 SETTINGS = CaptureSettings(key_stage="projected", dtype="float32", query_sample=5)
 
 
-@pytest.fixture(scope="module", params=["llama", "gemma", "bert", "t5"])
+@pytest.fixture(scope="module", params=["llama", "gemma", "bert", "t5", "qwen3"])
 def model(request):
     return make_model(request.param)
 
