@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from probes.models.quiet import quiet_transformers
 from probes.planted.design import GROUP, JUNK, N_KV_HEADS, N_LAYERS, READ, Design
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -53,7 +54,8 @@ def save_planted(design: Design, carriers: Iterable[str], folder: Path) -> Path:
         The folder.
     """
     tokenizer = make_tokenizer(design.words, carriers)
-    build(design, tokenizer).save_pretrained(folder)
+    with quiet_transformers():
+        build(design, tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
