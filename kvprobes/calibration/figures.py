@@ -1,4 +1,4 @@
-"""Planted against found: numbers, sizes, answers by dose, and heads of a real model."""
+"""Planted against found: numbers, sizes, answers by dose, and a real model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> Figure:
     note(panels[1], "one key", (0.02, 0.1), ha="left")
     _draw_doses(panels[2], tables)
     _draw_heads(panels[3], tables["heads"])
-    titles = ("how alike", "how large", "answers yes", "heads of a real model")
+    titles = ("how alike", "how large", "answers yes", "a real model")
     letter_panels(panels, titles)
     share_legend(figure, panels, ncols=7)
     return figure
