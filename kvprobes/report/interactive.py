@@ -56,7 +56,7 @@ class Drawing:
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def draw_map(heads: HeadMap) -> Drawing:
+def lay_out_map(heads: HeadMap) -> Drawing:
     """Lay out a map: a row a layer, a column a head."""
     layers = sorted({row[0] for row in heads.rows})
     columns = sorted({row[1] for row in heads.rows})
@@ -104,7 +104,7 @@ def draw_map(heads: HeadMap) -> Drawing:
     )
 
 
-def draw_scatter(scatter: Scatter) -> Drawing:
+def lay_out_scatter(scatter: Scatter) -> Drawing:
     """Lay out a scatter; points that are not finite are left out."""
     points = [point for point in scatter.points if math.isfinite(point[0] + point[1])]
     sides = [(min(side), max(side)) for side in zip(*((p[0], p[1]) for p in points), strict=True)]
