@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, parse_json, replacing, spell_json, sweep
+from probes.files import (
+    hash_file,
+    hash_json,
+    parse_json,
+    replacing,
+    spell_json,
+    sweep,
+    write_text,
+)
 from probes.locks import holding
 from probes.naming import require_known
 from probes.sealed import hash_once, read_if_whole, read_sealed, seal, unseal, write_sealed
@@ -150,6 +158,15 @@ class ResultFolder:
             if path.suffix == ".parquet" and path.name not in manifest["files"]:
                 path.unlink()
                 path.with_suffix(".csv").unlink(missing_ok=True)
+
+    def write_latex(self, question: str, written: Sequence[str]) -> None:
+        """Write a question's printed tables: ``tables/QUESTION.table1.tex``, the main one first."""
+        room = self.path / "tables"
+        paths = [room / f"{question}.table{n}.tex" for n in range(1, len(written) + 1)]
+        for path, text in zip(paths, written, strict=True):
+            write_text(path, text)
+        for path in {*room.glob(f"{question}.*.tex")} - {*paths}:
+            path.unlink()
 
     def mend_copies(self, question: str, tables: dict[str, pd.DataFrame]) -> None:
         """Write those CSV files of a question's tables again that are missing or damaged."""

@@ -24,7 +24,6 @@ from probes.errors import (
     TableError,
     UnsupportedModelError,
 )
-from probes.files import write_text
 from probes.naming import require_known
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Answer:
 
 def answer(
     question: str | Question,
-    folder: ResultFolder | Path | Session,
+    folder: ResultFolder | Path | str | Session,
     *,
     preset: str | None = None,
     draw: bool = True,
@@ -121,8 +120,7 @@ def answer(
             results.mend_copies(name, tables)
         if draw:
             results.write_figures(name, asked.draw(tables))
-        for table, latex in asked.to_latex(tables).items():
-            write_text(results.table_path(name, table).with_suffix(".tex"), latex)
+        results.write_latex(name, asked.to_latex(tables, asdict(chosen)))
     return Answer(asked, tables, chosen, is_new)
 
 

@@ -52,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        folder: ResultFolder | Path,
+        folder: ResultFolder | Path | str,
         *,
         model: str | Model | None = None,
         device: str = "cpu",
@@ -64,7 +64,7 @@ class Session:
         edited: Edited | None = None,
         say: Say = lambda _: None,
     ) -> None:
-        self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
+        self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(Path(folder))
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
         self.edited, self.say, self.loading = edited, say, loading or Loading()
         self._model_name = model if isinstance(model, str) else None

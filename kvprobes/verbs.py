@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import analyses
 from kvprobes import runner
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.finished import Results
@@ -17,6 +18,7 @@ from probes.naming import require_known
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+    from analyses.shared.question import Question
     from probes.capture.store import Store
     from probes.models.model import Model
 
@@ -115,6 +117,29 @@ def open(folder: str | Path) -> Results:
     >>> open("results/smollm2-135m-instruct").verdict  # doctest: +SKIP
     """
     return Results(folder)
+
+
+def add_question(module: str | Path) -> Question:
+    """Add a question of your own to those that `run`, `answer` and the report know.
+
+    It stays for as long as this process runs. Adding the same name again replaces it.
+
+    Parameters
+    ----------
+    module
+        A file ``my_question.py``, or the dotted name of an installed module.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be loaded, holds no question, or has the name of one of ours.
+
+    Examples
+    --------
+    >>> add_question("my_question.py")  # doctest: +SKIP
+    >>> answer("my_question", "results/smollm2-135m-instruct").tables  # doctest: +SKIP
+    """
+    return analyses.add_question(module)
 
 
 def _choose(

@@ -185,6 +185,28 @@ def show_number(
     return Shown(show(value, decimals), interval, clear=signed and not low <= 0 <= high)
 
 
+def print_table(title: str, table: pd.DataFrame) -> ShownTable:
+    """Print any table: words first, then numbers, ``value`` with its interval if it has one."""
+    from pandas.api.types import is_numeric_dtype
+
+    ends = ("ci_low", "ci_high")
+    with_ends = {"value", *ends} <= {*map(str, table)}
+    names = [str(name) for name in table if not (with_ends and name in ends)]
+    words = [name for name in names if not is_numeric_dtype(table[name])]
+    numbers = [name for name in names if name not in words]
+
+    def show_cell(row: Mapping[Any, Any], name: str) -> Entry:
+        interval = [float(row[end]) for end in ends] if with_ends and name == "value" else []
+        decimals = 0 if float(row[name]).is_integer() and not interval else 3
+        return show_number(float(row[name]), *interval, decimals=decimals)
+
+    rows = (
+        (*(str(row[name]) for name in words), *(show_cell(row, name) for name in numbers))
+        for row in table.to_dict("records")
+    )
+    return ShownTable(title, "", (*words, *numbers), tuple(rows), n_words=len(words))
+
+
 def show_first(rows: pd.DataFrame, *, decimals: int = 2, signed: bool = False) -> Entry:
     """Print ``value`` of the first row with its interval, as `show_number`; None of no rows."""
     if rows.empty:

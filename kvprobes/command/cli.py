@@ -68,6 +68,7 @@ def run(
     attn: given.Attn = None,
     asked: given.Set = None,
     settings: given.Settings = None,
+    module: given.Module = None,
     as_json: given.Json = False,
 ) -> None:
     """Capture, answer every question and write the report: the whole answer for one model."""
@@ -274,7 +275,10 @@ def calibrate(
 
 @app.command()
 def report(
-    model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False
+    model: given.Model = DEFAULT_MODEL,
+    out: given.Out = None,
+    module: given.Module = None,
+    as_json: given.Json = False,
 ) -> None:
     """Write the report again from the tables and figures in a folder."""
     folder = CaptureOptions(model, out=out).folder

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analyses import add_question
 from kvprobes.captures.options import KeyStage
+from kvprobes.command.errors import explaining_errors
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -36,6 +39,25 @@ def _tell_version(asked: bool) -> bool:
 Version = Annotated[
     bool,
     typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+]
+
+
+def add_modules(modules: Iterable[str] | None) -> Iterable[str] | None:
+    """Add the questions of `--module`, before anything asks which questions there are."""
+    with explaining_errors():
+        for module in modules or ():
+            add_question(module)
+    return modules
+
+
+Module = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        help="Your own question: a file my_question.py, or an installed module. Repeat it.",
+        callback=add_modules,
+        is_eager=True,
+    ),
 ]
 Label = Annotated[
     list[str] | None,
