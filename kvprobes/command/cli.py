@@ -21,10 +21,11 @@ from kvprobes.command.questions import (
     make_commands,
 )
 from kvprobes.command.settings import gather_settings
+from kvprobes.command.talking import TalkingTyper
 from kvprobes.results import ResultFolder
 from probes.models.bundled import DEFAULT_MODEL
 
-app = typer.Typer(
+app = TalkingTyper(
     name="kvprobes",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

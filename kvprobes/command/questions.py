@@ -19,6 +19,7 @@ from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.parsing import ExplainingCommand, ExplainingGroup
 from kvprobes.command.settings import gather_settings
+from kvprobes.command.talking import TalkingTyper
 from kvprobes.timings import read_timings
 from probes.models.bundled import DEFAULT_MODEL
 
@@ -52,7 +53,7 @@ class QuestionGroup(ExplainingGroup):
             question = list_questions().get(name)
         if question is None:
             return None
-        alone = typer.Typer()
+        alone = TalkingTyper(add_completion=False)
         add_command(alone, question)
         return typer.main.get_command(alone)
 
@@ -213,6 +214,6 @@ def list_command(module: given.Module = None, as_json: given.Json = False) -> No
 
 def run_question_script(name: str) -> None:
     """Be the command line of ``python -m analyses.NAME``."""
-    script = typer.Typer(pretty_exceptions_enable=False, context_settings=given.HELP)
+    script = TalkingTyper(pretty_exceptions_enable=False, context_settings=given.HELP)
     add_command(script, find_question(name))
     script(prog_name=f"python -m analyses.{name}")
