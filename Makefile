@@ -49,7 +49,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt --editable . --group test
 	touch $(READY)
 
-# Pin anew what a fresh environment resolves to.
+# Pin again the versions that a fresh environment resolves to.
 constraints:
 	rm -rf .constraints && $(PYTHON) -m venv .constraints
 	.constraints/bin/python -m pip install -q --upgrade pip

@@ -59,7 +59,7 @@ def draw_heads(
     UsageError
         If a column is missing.
     TableError
-        If no row is left, no number, or several rows a head: the message says what to choose.
+        If no row is left, no number, or several rows per head: the message says what to choose.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def _refuse_unclear(rows: pd.DataFrame, value: str, head: str) -> None:
             if 1 < rows[name].nunique() < len(rows)
         ]
         raise TableError(
-            f"the table has several rows a head. Choose one of {'; '.join(varied) or 'them'}, as "
+            f"the table has several rows per head. Choose one of {'; '.join(varied) or 'them'}, as "
             'in draw_heads(table, space="centred").'
         )
     if not rows[value].notna().any():

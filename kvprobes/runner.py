@@ -70,7 +70,7 @@ def answer(
     """Answer one question from what a result folder holds; write tables, manifest and figures.
 
     Tables that are there, of the same inputs, settings and versions, are reused. A long question
-    that was interrupted goes on where it stood.
+    that was interrupted resumes.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def run(
     UsageError
         If a question or a setting is unknown.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
     TableError
         If no question on the captured words could be answered.
     """

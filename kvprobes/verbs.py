@@ -50,7 +50,7 @@ def capture(
     UsageError
         If an option is unknown, or more than one thing is to be captured.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def run(
     UsageError
         If an option, a question or a setting is unknown.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
 
     Examples
     --------

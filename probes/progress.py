@@ -26,7 +26,7 @@ def silence_progress(silent: bool) -> None:
 
 @contextmanager
 def progress_bar(title: str, *, total: int, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show progress while the block runs; yields a function that advances it by so many units."""
+    """Show progress while the block runs; yields a function that advances it by this many units."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

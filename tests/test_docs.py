@@ -1,4 +1,4 @@
-"""The code samples and examples of the documents run as they stand, and the site builds."""
+"""The code samples and examples of the documents run as they are, and the site builds."""
 
 import functools
 import re

@@ -129,7 +129,7 @@ def test_a_second_ctrl_c_changes_nothing(capsys):
         signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "goes on where it stood" in capsys.readouterr().err
+    assert "resumes" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="paths are text there")

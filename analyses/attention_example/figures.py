@@ -1,4 +1,4 @@
-"""Draw the founding example: attention to its words, likeness of their keys and values."""
+"""Draw the founding example: attention to its words, similarity of their keys and values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def draw_attention(attention: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     Parameters
     ----------
     attention
-        ``head_word, word, layer, head, weight, expected`` with a row a template.
+        ``head_word, word, layer, head, weight, expected`` with a row per template.
     """
     head_word = spell(attention["head_word"].iloc[0])
     places = ["layer", "head"]
@@ -111,7 +111,7 @@ def draw_similarity(
     of_heads, of_others = (100 * share[name] for name in ("value", "expected"))
     title = (
         f"shaded: {of_heads:.0f} % of heads; other pairs: {of_others:.0f} %\n"
-        f"(this pair stands at percentile {share['percentile']:.0f} among {share['others']:.0f})"
+        f"(this pair is at percentile {share['percentile']:.0f} among {share['others']:.0f})"
     )
     letter_panels((*maps, scatter), ("key similarity", "value similarity", title))
     return figure

@@ -1,4 +1,4 @@
-"""Co-attended pairs: where their keys and values stand, by source and head."""
+"""Co-attended pairs: where their keys and values are, by source and head."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 @whole_figure
 def draw_answers(summary: pd.DataFrame, counts: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw percentiles of keys, of values and their difference, a row a source.
+    """Draw percentiles of keys, of values and their difference, a row per source.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def draw_answers(summary: pd.DataFrame, counts: pd.DataFrame, **asked: Unpack[As
 def draw_percentiles(
     summary: pd.DataFrame, measure: str, sources: list[str], *, ax: Any = None
 ) -> None:
-    """Draw one measure, a row a source: trained heads filled, nulls open."""
+    """Draw one measure, a row per source: trained heads filled, nulls open."""
     rows = select(summary, weighting="plain")
     shown = [name for name in read_conditions(rows) if name != "matched_pairs"]
     for shift, name in spread(shown, 0.3):

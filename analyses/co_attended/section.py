@@ -103,7 +103,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "answers (Holm). Otherwise the answer is "
             f"undetermined. It is also undetermined with fewer than {FEWEST_PAIRS} distinct pairs, "
             f"or if a head attends to both words of fewer than {FEWEST_SELECTED}. The swaps are "
-            "those of word pairs in templates, whatever the source."
+            "those of word pairs in templates, for every source."
         ),
         explanation=(
             "The claim is about words that one query attends to: before “network”, “neural” and "
@@ -121,7 +121,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         maps=tuple(map_measures(tables["heads"])),
         caveats=(
             "Percentiles are ranks. The table of sizes says how large the gaps are: two keys whose "
-            "logits differ by .05 nats are the same key to the model, whatever their rank.",
+            "logits differ by .05 nats are the same key to the model, at any rank.",
             *(f"Left out: {row.source}. Reason: {row.reason}" for row in left_out.itertuples()),
         ),
         captions={
@@ -159,7 +159,7 @@ def _explain_sentences(source: str) -> tuple[str, ...]:
         return ()
     label = "part of speech" if source == "treebank" else "label"
     return (
-        f"Before words are compared, the mean over all occurrences of their {label} is taken off. "
+        f"Before words are compared, the mean over all occurrences of their {label} is subtracted. "
         f"A {label} with fewer than {FEWEST_IN_GROUP} occurrences is pooled with the other rare "
         "ones. Each distinct pair of words counts once, however often it comes: its events share "
         "one weight evenly.",
@@ -200,7 +200,7 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
             for part in ("key", "value")
         )
         text = (
-            f"{source.capitalize()}: co-attended pairs stand at percentile "
+            f"{source.capitalize()}: co-attended pairs are at percentile "
             f"{show(keys.value, 1)} by keys ({show_interval(keys, 1)}) and at "
             f"{show(values.value, 1)} by values ({show_interval(values, 1)}); 50 is a pair "
             "that is not selected"

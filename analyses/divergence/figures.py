@@ -59,7 +59,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 @whole_figure
 def draw_curve(curve: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw E[1 - s_V] by the rank of s_K under each condition, a panel a population.
+    """Draw E[1 - s_V] by the rank of s_K under each condition, a panel per population.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def draw_curve(curve: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_ranks(curve: pd.DataFrame, population: str, *, ax: Any = None) -> None:
-    """Draw E[1 - s_V] of one population by the rank of s_K, a line a condition."""
+    """Draw E[1 - s_V] of one population by the rank of s_K, a line per condition."""
     mine = select(curve, population=population).sort_values("rank")
     for condition in read_conditions(mine):
         rows = select(mine, condition=condition)

@@ -40,7 +40,7 @@ FOUNDING = (
 """The pairs that the question came from, and the first of them in Chinese."""
 
 RATIOS = "dissociation_ratio_"
-NOTHING = "values know nothing of keys"
+NOTHING = "values know nothing about keys"
 # Tol's "muted" scheme: these are kinds of pairs, and must not look like conditions.
 KINDS = (("#AA4499", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"), (GREY, "D"))
 QUADRANTS = (
@@ -97,7 +97,7 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame, **asked: Unpack[As
 
 @panel
 def draw_scatter(pairs: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw every pair, the medians, the quadrants' shares and the names of the telling pairs."""
+    """Draw every pair, the medians, the quadrants' shares and the names of some pairs."""
     points = pairs[["s_k", "s_v"]].to_numpy(dtype=float)
     draw_pairs(pairs, ax=ax)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -113,7 +113,7 @@ def draw_scatter(pairs: pd.DataFrame, *, ax: Any = None) -> None:
 
 @panel
 def draw_pairs(pairs: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw a point a pair, in a mixed order, so that no kind of pairs lies on top of the others."""
+    """Draw a point per pair, in a mixed order, so that no kind of pairs hides the others."""
     rows = pairs.sample(frac=1, random_state=0)
     many = len(rows) > 3000
     style: dict[str, Any] = {
@@ -223,7 +223,7 @@ def _escape(text: str) -> str:
 
 @panel
 def draw_ratios(ratios: pd.DataFrame, population: str, *, ax: Any = None) -> None:
-    """Draw DR at the tops, a marker a condition, between its two reference lines."""
+    """Draw DR at the tops, a marker per condition, between its two reference lines."""
     measures = list(ratios["measure"].unique())
     mine = select(ratios, population=population)
     draw_conditions(mine, measures, "measure", reach=0.22, ax=ax)

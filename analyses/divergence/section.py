@@ -180,7 +180,7 @@ def _tabulate_spaces(summary: pd.DataFrame) -> ShownTable:
                 names = ("", "")
     return ShownTable(
         "The same in each space.",
-        "Where a figure has an interval, it stands below: 95 %, words resampled.",
+        "Where a figure has an interval, it is below: 95 %, words resampled.",
         ("measure", "of", "heads", *SPACES),
         tuple(shown),
         n_words=3,
@@ -214,7 +214,7 @@ def _tabulate_pairs(pairs: pd.DataFrame, *, most: bool) -> ShownTable:
     return ShownTable(
         f"{end[0]} dissociating: {end[1]}{'' if most else ' than keys'}.",
         f"The most extreme of {len(pairs):,} pairs, chosen because they are extreme: on other "
-        "sentences they would stand nearer to the middle. They illustrate, and prove nothing.",
+        "sentences they would be nearer to the middle. They illustrate, and prove nothing.",
         (*words.values(), *(label for label, _ in numbers.values())),
         tuple(shown),
         n_words=len(words),

@@ -57,7 +57,7 @@ def tabulate_measures(
 
     Returns
     -------
-    A table with a row a layer and kv head, and one of means over heads and their differences.
+    A table with a row per layer and kv head, and one of means over heads and their differences.
     """
     heads, means = [], []
     resampled = {space: _resample(comparisons, space, bootstrap, measures) for space in RESAMPLED}

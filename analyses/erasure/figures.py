@@ -50,4 +50,4 @@ def draw_property(losses: pd.DataFrame, name: str, *, ax: Any = None) -> None:
         draw_points(np.flatnonzero(controls), mine[controls], grey, flat=True, ax=ax)
     ax.set_yticks(range(len(mine)), mine["part"] + ", " + mine["erased"])
     mark(ax, x=0)
-    ax.set_xlabel("rise of the loss, nats a token")
+    ax.set_xlabel("rise of the loss, nats per token")

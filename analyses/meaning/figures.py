@@ -91,7 +91,7 @@ def draw_meaning(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 def _draw(
     axes: Any, rows: pd.DataFrame, scores: list[tuple[str, str, int]], shift: float, look: Look
 ) -> None:
-    """Draw a point a score, that far below the middle of its row."""
+    """Draw a point per score, that far below the middle of its row."""
     line = line_up(rows, [score[:2] for score in scores], ["dataset", "score"])
     draw_points(np.arange(len(scores)) + shift, line, look, flat=True, ax=axes)
 

@@ -156,7 +156,7 @@ def caption_meaning(
             f"{describe_intervals(settings).capitalize()}. WordNet relates the words of all pairs "
             "of related nouns. Their scores therefore span a small range, and correlations are "
             "small.",
-            "Four panels with a row a score: rank correlations with keys and values in the "
+            "Four panels with a row per score: rank correlations with keys and values in the "
             "functional, centred and raw space, and their difference beside random heads.",
         ),
         "meaning_heads": (

@@ -55,7 +55,7 @@ def draw_measures(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_measure(rows: pd.DataFrame, nulls: list[str], *, ax: Any = None) -> None:
-    """Draw one measure, a row a null: the trained mean as a line, the null's mean and spread."""
+    """Draw one measure, a row per null: the trained mean as a line, the null's mean and spread."""
     colour = Look.of_condition(catalogue.TRAINED).colour
     ax.axvline(rows["value"].iloc[-1], color=colour, linewidth=1.4, zorder=1)
     mean, spread = rows["null_mean"], rows["null_sd"].fillna(0)

@@ -63,7 +63,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 def draw_headline(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw every property's scores of keys, values and controls, and values less keys.
 
-    The properties that values know best compared with keys stand at the top.
+    The properties that values know best compared with keys are at the top.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def draw_headline(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_scores(summary: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw every property's scores of keys, values and controls, a row a property."""
+    """Draw every property's scores of keys, values and controls, a row per property."""
     gaps = select(summary, part=DIFFERENCE).sort_values("value", ignore_index=True)
     names, rows = list(gaps["property"]), np.arange(len(gaps))
     for shift, (part, look) in spread(list_looks().items(), 0.325):
@@ -90,7 +90,7 @@ def draw_scores(summary: pd.DataFrame, *, ax: Any = None) -> None:
         draw_points(rows - shift, mine, look, flat=True, ax=ax)
     keys = line_up(select(summary, part="keys"), names, "property")
     for column, style, label in (
-        ("majority", ":", "commonest class"),
+        ("majority", ":", "most frequent class"),
         ("control", "-", "control task"),
     ):
         line = {"color": GREY, "linestyle": style, "linewidth": 0.9, "label": label}
@@ -105,7 +105,7 @@ def draw_scores(summary: pd.DataFrame, *, ax: Any = None) -> None:
 
 @panel
 def draw_gaps(gaps: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw values less keys with intervals, a row a property, in the order of the table."""
+    """Draw values less keys with intervals, a row per property, in the order of the table."""
     draw_points(np.arange(len(gaps)), gaps, Look("", "black"), flat=True, ax=ax)
     mark(ax, x=0)
     drawn = gaps[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
@@ -146,7 +146,7 @@ def _is_clear(rows: pd.DataFrame) -> pd.Series[bool]:
 
 @whole_figure
 def draw_learning(learning: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw, by the number of occurrences trained on, the bits a label of the next words takes.
+    """Draw the bits that a label of the next words takes, by the occurrences trained on.
 
     Parameters
     ----------
@@ -158,14 +158,14 @@ def draw_learning(learning: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     for axes, name in zip(panels, names, strict=False):
         draw_curves(learning, name, ax=axes)
     letter_panels(panels, names)
-    panels[0].set_ylabel("bits a label of unseen words")
+    panels[0].set_ylabel("bits per label of unseen words")
     share_legend(figure, panels, ncols=3)
     return figure
 
 
 @panel
 def draw_curves(learning: pd.DataFrame, name: str, *, ax: Any = None) -> None:
-    """Draw the bits a label of one property takes, by the occurrences trained on."""
+    """Draw the bits that a label of one property takes, by the occurrences trained on."""
     mine, looks = select(learning, property=name), list_looks()
     for part in present(mine["part"], tuple(looks)):
         rows = select(mine, part=part)

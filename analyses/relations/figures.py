@@ -1,4 +1,4 @@
-"""Relations between words: where their keys and values stand, beside controls and nulls."""
+"""Relations between words: where their keys and values are, beside controls and nulls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def draw_relations(summary: pd.DataFrame, ranking: pd.DataFrame, **asked: Unpack
     summary
         With ``relation, space, condition, measure, of, value, ci_low, ci_high``.
     ranking
-        Decides the order; ``pairs, rank_low, rank_high`` stand beside the relations.
+        Decides the order; ``pairs, rank_low, rank_high`` are beside the relations.
     """
     order = list(ranking["relation"])
     figure, panels = new_panels(1.25 + 0.26 * len(order), 3, width_ratios=[1.15, 1, 1])
@@ -59,14 +59,14 @@ def draw_relations(summary: pd.DataFrame, ranking: pd.DataFrame, **asked: Unpack
     labels = [f"{row.relation} ({row.pairs:,})" for row in ranking.itertuples(index=False)]
     for axes in panels:
         axes.set_yticklabels(labels if axes is percentiles else [])
-    letter_panels(panels, ("where pairs stand", "beyond the control", "dissociation ratio"))
+    letter_panels(panels, ("where pairs are", "beyond the control", "dissociation ratio"))
     share_legend(figure, panels, ncols=4)
     return figure
 
 
 @panel
 def draw_percentiles(rows: pd.DataFrame, order: list[str], *, ax: Any = None) -> None:
-    """Draw where keys and values of related pairs stand, and open those of their controls."""
+    """Draw where keys and values of related pairs are, and open those of their controls."""
     for shift, part in spread(PARTS, 0.14):
         mine = select(rows, measure=f"{part.removesuffix('s')}_percentile")
         look = Look.of_part(part)
@@ -105,7 +105,7 @@ def draw_ratios(rows: pd.DataFrame, order: list[str], *, ax: Any = None) -> None
 
 
 def _write_ranks(axes: Any, ranking: pd.DataFrame) -> None:
-    """Write between which ranks each relation may stand, in room made for it at the right."""
+    """Write between which ranks each relation may be, in room made for it at the right."""
     for row, (low, high) in enumerate(zip(ranking["rank_low"], ranking["rank_high"], strict=True)):
         text = f"rank {low}" if low == high else f"rank {low} to {high}"
         within = ("axes fraction", "data")

@@ -20,12 +20,12 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 @whole_figure
 def draw_layers(heads: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw a panel a measure, functional space: a dot a kv head, lines the layers' means.
+    """Draw a panel per measure, functional space: a dot per kv head, lines the layers' means.
 
     Parameters
     ----------
     heads
-        ``layer, kv_head, space, measure``, and a column a condition.
+        ``layer, kv_head, space, measure``, and a column per condition.
     """
     rows = select(heads, space="functional")
     measures = list(rows["measure"].unique())
@@ -43,7 +43,7 @@ def draw_layers(heads: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_measure(heads: pd.DataFrame, measure: str, *, ax: Any = None) -> None:
-    """Draw one measure of all kv heads by layer, with a line a condition."""
+    """Draw one measure of all kv heads by layer, with a line per condition."""
     own = select(heads, space="functional", measure=measure)
     names = [condition.name for condition in catalogue.list_conditions() if condition.name in own]
     lines = {name: Look.of_condition(name) for name in names if own[name].notna().any()}

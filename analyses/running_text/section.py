@@ -51,7 +51,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         answer=tuple(_answer(summary, null) for null in nulls) or (_answer_alone(summary),),
         caveats=(
             "Neighbouring tokens are alike, and a frequent token counts as often as it comes. A "
-            "linear map may therefore memorise the commonest words. Folds are stretches of the "
+            "linear map may therefore memorise the most frequent words. Folds are stretches of the "
             "text, not words, so some of this tieability may be of words that the map was fitted "
             "on. The tieability of the word pairs is held out by word.",
             "A random slice of x can predict values well because values are a linear map of x.",
@@ -59,7 +59,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         captions={
             "layers": (
                 "Keys and values over all tokens of a running text, by layer, functional space: a "
-                "dot a kv head, lines the means over the heads of a layer; dashed: keys beside "
+                "dot per kv head, lines the means over the heads of a layer; dashed: keys beside "
                 "values of another head; dotted: a random slice of x in the place of the keys.",
                 "Dots by layer of tieability, linear CKA and canonical correlations of every head, "
                 "with lines for trained heads, mismatched heads and random slices.",

@@ -108,7 +108,7 @@ def draw_by_layer(
     Parameters
     ----------
     rows
-        With ``layer``, and a row a head.
+        With ``layer``, and a row per head.
     lines
         Column -> look; if not given, the trained heads and every null beside them (`list_lines`).
     dots
@@ -139,7 +139,7 @@ def draw_by_layer(
 
 @panel
 def scatter_heads(x: Any, y: Any, layer: Any, *, ax: Any = None) -> None:
-    """Draw a point a head, coloured by its layer, with the colour bar beside the axes."""
+    """Draw a point per head, coloured by its layer, with the colour bar beside the axes."""
     points = ax.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
     bar = ax.figure.colorbar(points, ax=ax, label="layer", pad=0.02, aspect=25)
     bar.locator = MaxNLocator(integer=True)
@@ -189,7 +189,7 @@ def line_up(rows: pd.DataFrame, order: Sequence[Any], by: Any) -> pd.DataFrame:
 
 
 def spread(items: Iterable[Item], reach: float) -> Iterator[tuple[float, Item]]:
-    """Yield things drawn side by side with their places from -reach to reach; one stands at 0."""
+    """Yield things drawn side by side with their places from -reach to reach; one is at 0."""
     listed = list(items)
     places = np.linspace(-reach, reach, len(listed)) if len(listed) > 1 else [0.0]
     yield from zip(places, listed, strict=False)
@@ -213,7 +213,7 @@ def draw_conditions(
     by
         The column that `order` is of.
     reach
-        How far from the middle the outer ones stand.
+        How far from the middle the outer ones are.
     hollow
         Whether the markers are open.
     """
@@ -286,7 +286,7 @@ def share_legend(
     Parameters
     ----------
     samples
-        Marks of `Look.sample` that stand behind those of the panels.
+        Marks of `Look.sample` that are behind those of the panels.
     """
     handles: dict[str, Any] = {}
     for axes in panels:

@@ -35,7 +35,7 @@ def draw_map(
     Parameters
     ----------
     rows
-        With ``layer``, the columns `head` and `value`, and a row a head.
+        With ``layer``, the columns `head` and `value`, and a row per head.
     norm
         From numbers to colours; `scale_from_zero` and `scale_around_zero` make one.
     dots
@@ -63,7 +63,7 @@ def draw_map(
             yticklabels=False,
             rasterized=n_layers * n_heads > 400,
         )
-        # A map is its own scale: the first layer stands at the bottom.
+        # A map is its own scale: the first layer is at the bottom.
         ax.set_ylim(0, n_layers)
     if dots is not None:
         ax.plot(
@@ -132,7 +132,7 @@ def draw_head_maps(
     is_clear: Callable[[pd.DataFrame], pd.Series[bool]] = has_low_p,
     **asked: Unpack[Asked],
 ) -> Figure:
-    """Map ``value`` over layers and kv heads, a panel a group, all on one scale around 0.
+    """Map ``value`` over layers and kv heads, a panel per group, all on one scale around 0.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def draw_head_maps(
         image = draw_map(rows, norm, colours=DIVERGING, dots=clear, ax=axes)
         counted = f"{wrap(title, 26)}\n{len(clear)} of {len(rows)} clear"
         axes.set_title(counted, fontsize=6.5)
-        if number + COLUMNS < len(groups):  # another map stands below
+        if number + COLUMNS < len(groups):  # another map is below
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
         if number % COLUMNS == 0:

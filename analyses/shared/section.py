@@ -110,7 +110,7 @@ class Section:
     Parameters
     ----------
     answer
-        Sentences composed by rule from the numbers, whatever they say.
+        Sentences composed by rule from the numbers, for any numbers.
     explanation
         What was measured, and how to read it.
     caveats
@@ -121,7 +121,7 @@ class Section:
         One sentence that judges what was claimed, and by what rule it judges; empty for most
         questions.
     marks
-        The answers as they stand at the head of the page; most questions have none.
+        The answers as they are at the head of the page; most questions have none.
     maps, scatters
         What can be asked head by head, or pair by pair, on the page itself.
     """
@@ -147,7 +147,7 @@ def map_heads(
     middle: float | None = None,
     decimals: int = 2,
 ) -> HeadMap:
-    """Make a map of a table ``layer, value`` (``ci_low, ci_high``) with a row a head.
+    """Make a map of a table ``layer, value`` (``ci_low, ci_high``) with a row per head.
 
     Parameters
     ----------

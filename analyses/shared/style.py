@@ -318,7 +318,7 @@ def panel(draw: Callable[P, None]) -> Callable[P, Axes]:
 def new_figure(height: float, *, width: float | None = None) -> Figure:
     """Make a figure that no global state holds, so that nothing needs closing.
 
-    It embeds its fonts whoever saves it, and shows itself in a notebook.
+    It embeds its fonts no matter who saves it, and shows itself in a notebook.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ def _own_class() -> Any:
     from matplotlib.figure import Figure
 
     class HouseFigure(Figure):
-        """A figure that is saved in the house style, whatever the style is by then."""
+        """A figure that is saved in the house style, also when the style has changed since."""
 
         def savefig(self, *args: Any, **kwargs: Any) -> None:
             # Resolution and fonts are decided when a figure is saved, not when it is drawn.
@@ -365,7 +365,7 @@ def new_panels(
     height
         Of the figure on a page. Where it is narrower and has more rows of panels, it is higher.
     columns
-        Panels a row at most, on a page; all in one row if not given.
+        Panels per row at most, on a page; all in one row if not given.
     style
         For `matplotlib.figure.Figure.subplots`.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 RELATIONS = "relations"
-"""The capture of single words that stand in a relation, among `Given.words`; the others are of
+"""The capture of single words that are in a relation, among `Given.words`; the others are of
 human scores, and go by the name of their table."""
 
 FEWEST_PAIRS = 30
@@ -65,7 +65,7 @@ def compare_words(
     seed
         Of the random heads: one for each trained kv head, on the trained x.
     on_layer
-        Hears of every layer that is done.
+        Called after every layer.
 
     Raises
     ------

@@ -108,7 +108,7 @@ def group_scopes(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 @panel
 def draw_rises(groups: Mapping[str, pd.DataFrame], *, ax: Any = None) -> None:
-    """Draw the rise of the loss under every kind of substitution, a row a scope."""
+    """Draw the rise of the loss under every kind of substitution, a row per scope."""
     for number, mine in enumerate(groups.values()):
         for shift, (kind, look) in spread(read_looks(mine["kind"], list_looks()).items(), 0.32):
             row = select(mine, kind=kind)
@@ -117,12 +117,12 @@ def draw_rises(groups: Mapping[str, pd.DataFrame], *, ax: Any = None) -> None:
     rows = pd.concat(groups.values())
     lowest, highest = float(rows["ci_low"].min()), float(rows["ci_high"].max())
     _scale_rises(ax, min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
-    ax.set_xlabel("rise of cross-entropy (nats a token)")
+    ax.set_xlabel("rise of cross-entropy (nats per token)")
 
 
 @panel
 def draw_recovered(groups: Mapping[str, pd.DataFrame], *, ax: Any = None) -> None:
-    """Draw how much of what mean values lose comes back with every kind, a row a scope."""
+    """Draw how much of what mean values lose comes back with every kind, a row per scope."""
     lowest = 0.0
     for number, mine in enumerate(groups.values()):
         for shift, (kind, look) in spread(read_looks(mine["kind"], list_looks()).items(), 0.32):
@@ -147,7 +147,7 @@ def _scale_rises(axes: Any, low: float, high: float) -> None:
 
 @panel
 def draw_ranks(ranks: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw what comes back against the number of directions; all of them stand at the right."""
+    """Draw what comes back against the number of directions; all of them are at the right."""
     most = int(ranks["rank"].max())
     placed = ranks.assign(place=ranks["rank"].replace({0: 0.5, -1: 2 * most})).sort_values("place")
     for directions, look in read_looks(ranks["directions"], DIRECTIONS).items():
@@ -184,7 +184,7 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame, **asked: Unpack[Asked]
         image = draw_map(mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise", ax=axes)
     if maps:
         maps[0].set_ylabel("layer")
-        bar = add_bar(image, maps, "rise, one head (nats a token)")
+        bar = add_bar(image, maps, "rise, one head (nats per token)")
         ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
         bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
     draw_layer_rises(layers, ax=line)
@@ -195,13 +195,13 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame, **asked: Unpack[Asked]
 
 @panel
 def draw_layer_rises(layers: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw the rise when all heads of a layer are substituted, a line a kind."""
+    """Draw the rise when all heads of a layer are substituted, a line per kind."""
     rises = layers.pivot_table(index="layer", columns="kind", values="rise").reset_index()
     looks = read_looks(layers["kind"], list_looks())
     draw_by_layer(rises, lines=looks, dots=None, beside_map=True, ax=ax)
     lowest, highest = float(layers["rise"].min()), float(layers["rise"].max())
     _scale_rises(ax, min(1.2 * lowest, -0.002), 1.5 * max(highest, 0.1))
-    ax.set_xlabel("rise, whole layer (nats a token)")
+    ax.set_xlabel("rise, whole layer (nats per token)")
 
 
 @whole_figure
@@ -221,13 +221,13 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame, **asked: Unpack[A
     draw_costs(heads, ax=scatter)
     draw_predictions(geometry, ax=dots)
     share_legend(figure, [dots], ncols=4)
-    letter_panels(panels, ("one point a kv head", "does the measure predict the cost?"))
+    letter_panels(panels, ("one point per kv head", "does the measure predict the cost?"))
     return figure
 
 
 @panel
 def draw_costs(heads: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw a point a kv head: the rise when its values come from its keys, against their fit."""
+    """Draw a point per kv head: the rise when its values come from its keys, against their fit."""
     mine = select(heads, kind="keys")
     scatter_heads(mine["r2_text"], mine["rise"], mine["layer"], ax=ax)
     ax.set_yscale("symlog", linthresh=1e-2)
@@ -238,7 +238,7 @@ def draw_costs(heads: pd.DataFrame, *, ax: Any = None) -> None:
 
 @panel
 def draw_predictions(geometry: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw the rank correlation of every measure with every cost, a row a measure."""
+    """Draw the rank correlation of every measure with every cost, a row per measure."""
     measures = list(geometry["measure"].unique())
     for shift, (cost, look) in spread(read_looks(geometry["cost"], COSTS).items(), 0.24):
         rows = line_up(select(geometry, cost=cost), measures, "measure")

@@ -19,7 +19,7 @@ MEAN = "mean"
 
 
 class Rises:
-    """Losses as arrays [trial, document], and their rise in nats a token in every resample.
+    """Losses as arrays [trial, document], and their rise in nats per token in every resample.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Rises:
         return found
 
     def observed(self, trials: Array) -> Array:
-        """Return the rise of each trial, in nats a token."""
+        """Return the rise of each trial, in nats per token."""
         rises: Array = self._rises[trials].sum(axis=1) / self._tokens.sum()
         return rises
 

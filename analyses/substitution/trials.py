@@ -201,7 +201,7 @@ def _try(
     fits: dict[str, Substitution],
     places: list[int],
 ) -> pd.DataFrame:
-    """Try some substitutions on one batch; the unchanged model's losses stand beside them."""
+    """Try some substitutions on one batch; the unchanged model's losses are beside them."""
     losses = sweep.run(baseline, [trial.edits(fits, places) for trial in trials])
     batch = baseline.batch
     frame = pd.DataFrame(

@@ -180,7 +180,7 @@ def _find_populations(model: Model, settings: SwapSettings) -> Iterator[_Populat
 
 
 def _swap(swapper: Swapper, batch: list[MinimalPair], swaps: list[Swap]) -> pd.DataFrame:
-    """Tabulate one batch: a row a pair and swap."""
+    """Tabulate one batch: a row per pair and swap."""
     measured = swapper.run(batch, swaps)
     rows = []
     for swap, of_pairs in zip(swaps, measured.tolist(), strict=True):

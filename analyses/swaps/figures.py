@@ -120,7 +120,7 @@ def draw_index(indices: pd.DataFrame, *, ax: Any = None) -> None:
 def draw_scopes(
     rows: pd.DataFrame, populations: list[str], look: Look, shift: float = 0.0, *, ax: Any = None
 ) -> None:
-    """Draw a point a scope for every population, the word pairs filled and the others open."""
+    """Draw a point per scope for every population, the word pairs filled and the others open."""
     for aside, name in spread(populations, 0.07):
         scopes = present(rows["scope"], tuple(SCOPES))
         mine = line_up(select(rows, population=name), scopes, "scope")
@@ -154,7 +154,7 @@ def draw_swap_maps(heads: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_exchange(heads: pd.DataFrame, *, ax: Any = None) -> None:
-    """Draw a point a kv head: what swapping its values changes, against swapping its keys."""
+    """Draw a point per kv head: what swapping its values changes, against swapping its keys."""
     keys, values = heads["keys"], heads["values"]
     scatter_heads(keys, values, heads["layer"], ax=ax)
     ends = [min(keys.min(), values.min()), max(keys.max(), values.max())]

@@ -47,9 +47,9 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     Returns
     -------
     ``runs``
-        One row a trained model.
+        One row per trained model.
     ``cells``
-        Means over seeds with 95 % intervals: nats, bits a byte, accuracy.
+        Means over seeds with 95 % intervals: nats, bits per byte, accuracy.
     ``costs``
         Each variant's loss less the separate model's, seed by seed, with the test of equivalence.
     ``course``
@@ -66,7 +66,7 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the settings, the text or the folder.
+        If anything is wrong with the settings, the text or the folder.
     """
     experiments = choose_experiments(settings, source=given.corpus.source)
     with _open_runs(given.parts) as folder:

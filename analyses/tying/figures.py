@@ -88,7 +88,7 @@ def draw_losses(cells: pd.DataFrame, curves: pd.DataFrame, *, ax: Any = None) ->
     ax.set_xticks(sizes, [f"{size / 1000:,.0f}k" for size in sizes])
     ax.minorticks_off()
     ax.set_xlabel("parameters of attention and feed-forward")
-    ax.set_ylabel("unseen text (nats a token)")
+    ax.set_ylabel("unseen text (nats per token)")
 
 
 @panel

@@ -48,7 +48,7 @@ TITLES = {
     "translation": "translation",
 }
 CHANCE = {"recall": 1 / 8 + 7 / 8 / 16, "recall_narrow": 1 / 8 + 7 / 8 / 16, "completion": 1 / 5}
-"""Whoever names any value of the context, or any item near the cue, in the shipped presets."""
+"""A model that names any value of the context, or any item near the cue, in the shipped presets."""
 
 FOLLOWED = ("separate", "tied", "half_tied", "query_key", "all_tied")
 ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")

@@ -28,7 +28,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 @whole_figure
 def draw_angles(heads: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw the mean squared cosine of every head, a panel a site."""
+    """Draw the mean squared cosine of every head, a panel per site."""
     sites = present(heads["site"], ("encoder", "decoder", "cross"))
     figure, panels = new_panels(2.1, len(sites))
     for axes, site in zip(panels, sites, strict=False):

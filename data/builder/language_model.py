@@ -72,7 +72,7 @@ class LanguageModel:
         return self.find_modifiers(modifier, words, least=0.5)
 
     def share_in_phrases(self, modifier: str, head: str, preceding: Sequence[str]) -> float:
-        """Return how much of "modifier head" stands in longer phrases ("last ditch attempt").
+        """Return how much of "modifier head" is in longer phrases ("last ditch attempt").
 
         A word before counts only if it at least doubles the head's probability. The share is a
         model's estimate and may pass 1.

@@ -5,7 +5,7 @@ What each null sees and does not see
 Here the truth is known: what keys and values share is nothing, the strong directions of the
 input, the frequency of the words, or directions that all heads of a layer read, or one head alone.
 Each panel is a null. Blue: the keys and values of a head. Grey: the same number under the null.
-Where the two stand apart, the null sees what is shared. Where they stand together, the null
+Where the two differ, the null sees what is shared. Where they are equal, the null
 explains it.
 """
 
@@ -90,7 +90,7 @@ table = {shared: measure(shared) for shared in worlds}
 
 
 def draw(panels, table: dict[str, dict[str, float]]) -> list[str]:
-    """Draw a panel a null; return the nulls."""
+    """Draw a panel per null; return the nulls."""
     nulls = [name for name in table[next(iter(table))] if name != "trained"]
     for ax, name in zip(panels, nulls, strict=True):
         for place, own in enumerate(table.values()):

@@ -49,7 +49,7 @@ table.groupby("space")[["s_k", "s_v", "key_percentile", "value_percentile"]].mea
 # One pair says little. All pairs, beside nulls
 # ---------------------------------------------
 # `kv.measure` asks over all pairs whether similar keys mean similar values. A dissociation ratio
-# of 1 would mean that values know nothing of keys, and 0 that similar keys always have similar
+# of 1 would mean that values know nothing about keys, and 0 that similar keys always have similar
 # values. Each number has an interval, and nulls beside it: the values of another
 # head, and the values of other words.
 

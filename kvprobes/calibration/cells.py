@@ -22,7 +22,7 @@ ALL: dict[str, Expected] = dict.fromkeys(ANSWERS, "yes")
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of small model, made anew for every seed.
+    """One kind of small model, made again for every seed.
 
     Attributes
     ----------

@@ -55,7 +55,7 @@ def draw(tables: dict[str, pd.DataFrame], **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_planted(rows: pd.DataFrame, look: Look, *, ax: Any = None) -> None:
-    """Draw what was found against what was planted, a point a model."""
+    """Draw what was found against what was planted, a point per model."""
     style = look.style | {"linestyle": "none", "markersize": 2.4, "markeredgewidth": 0}
     ax.plot(rows["planted"], rows["found"], **style | {"alpha": 0.6})
 

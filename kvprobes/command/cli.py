@@ -121,7 +121,7 @@ def capture(
     attn: given.Attn = None,
     as_json: given.Json = False,
 ) -> None:
-    """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
+    """Capture keys, values and x at every word occurrence; an interrupted one resumes.
 
     With --sentences: at the words you mark in sentences of your own. With --treebank: at every word
     of a treebank. With --text: at every token of a running text, as moments.

@@ -54,9 +54,7 @@ def explaining_errors() -> Iterator[None]:
         )
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would abort what ends now
-        typer.echo(
-            "\nInterrupted. Nothing is lost: the same command goes on where it stood.", err=True
-        )
+        typer.echo("\nInterrupted. Nothing is lost: the same command resumes.", err=True)
         raise typer.Exit(130) from error
 
 

@@ -113,10 +113,10 @@ Attn = Annotated[
         rich_help_panel=LOADING,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per batch; changes speed only.")]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
+    int | None, typer.Option(min=1, help="Use at most this many pairs, or sentences of your own.")
 ]
 Quick = Annotated[
     bool,
@@ -155,7 +155,7 @@ Sentences = Annotated[
     Path | None,
     typer.Option(
         help="Your own sentences instead of word pairs: a table (.tsv, .csv, .parquet, .jsonl) "
-        "with sentence, word (or start and end) and, if you like, label and query; a row a word."
+        "with sentence, word (or start and end) and, if you like, label and query; a row per word."
     ),
 ]
 Scheduler = Annotated[
@@ -210,7 +210,7 @@ Window = Annotated[
 Rows = Annotated[
     int,
     typer.Option(
-        help="Also keep x, q, k, v of about so many tokens.", rich_help_panel="Running text"
+        help="Also keep x, q, k, v of about this many tokens.", rich_help_panel="Running text"
     ),
 ]
 WithoutX = Annotated[
@@ -224,6 +224,6 @@ WithoutX = Annotated[
 ShardBytes = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Least text a shard.", show_default="131072", rich_help_panel="Running text"
+        min=1, help="Least text per shard.", show_default="131072", rich_help_panel="Running text"
     ),
 ]

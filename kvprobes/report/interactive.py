@@ -21,7 +21,7 @@ UNKNOWN = "#bbbbbb"
 
 @dataclass(frozen=True)
 class Shape:
-    """A cell or a point: where it stands, its colour, and what is said of it."""
+    """A cell or a point: where it is, its colour, and what is said of it."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class Drawing:
     columns
         How many shapes a row has: what the arrow keys step by; 0 in a scatter.
     x_ticks, y_ticks
-        Where a label stands, and its text.
+        Where a label is, and its text.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Drawing:
 
 
 def lay_out_map(heads: HeadMap) -> Drawing:
-    """Lay out a map: a row a layer, a column a head."""
+    """Lay out a map: a row per layer, a column per head."""
     layers = sorted({row[0] for row in heads.rows})
     columns = sorted({row[1] for row in heads.rows})
     values = [row[2] for row in heads.rows if math.isfinite(row[2])] or [0.0]

@@ -43,7 +43,7 @@ def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path
 
     Returns
     -------
-    Where the report stands.
+    Where the report is.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _count(folder: ResultFolder, capture: dict[str, Any]) -> list[str]:
     if words is not None:
         counted.append(f"{words['word'][words['word'] != ''].nunique():,} words")
     geometry = capture.get("geometry", {})
-    for name, told in (("n_layers", "layers"), ("n_kv_heads", "kv heads a layer")):
+    for name, told in (("n_layers", "layers"), ("n_kv_heads", "kv heads per layer")):
         if isinstance(geometry.get(name), int):
             counted.append(f"{geometry[name]} {told}")
     return counted

@@ -79,7 +79,7 @@ def gather_parts(
     parts: list[Part] = []
     absences = []
     for question in list_questions().values():
-        if question.name in pending:  # whatever is there is made anew, damaged or not
+        if question.name in pending:  # whatever is there is made again, damaged or not
             absence: Absence | None = Absence(
                 question, "Still to come: this run goes on.", is_due=False
             )

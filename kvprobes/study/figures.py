@@ -27,7 +27,7 @@ from analyses.shared.style import (
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
-# Okabe & Ito's: a colour a run.
+# Okabe & Ito's: a colour per run.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", GREY)
 _LINES = tuple(product(("-", "--", ":", "-."), _COLOURS))
 
@@ -39,7 +39,7 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
 
 @whole_figure
 def draw_runs(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw every measure of every run, a row a run, trained heads beside their nulls.
+    """Draw every measure of every run, a row per run, trained heads beside their nulls.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def draw_runs(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_rows(rows: pd.DataFrame, runs: list[str], *, ax: Any = None) -> None:
-    """Draw one measure, a row a run: trained heads beside their nulls."""
+    """Draw one measure, a row per run: trained heads beside their nulls."""
     draw_conditions(rows, runs, "run", reach=0.22, flat=True, ax=ax)
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0), max(high, 0))
@@ -74,7 +74,7 @@ def draw_rows(rows: pd.DataFrame, runs: list[str], *, ax: Any = None) -> None:
 
 @whole_figure
 def draw_depth(layers: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
-    """Draw each measure by depth, a colour a run; thin: the mismatched heads of the same run.
+    """Draw each measure by depth, a colour per run; thin: the mismatched heads of the same run.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def draw_depth(layers: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
 
 @panel
 def draw_measure(layers: pd.DataFrame, measure: str, runs: list[str], *, ax: Any = None) -> None:
-    """Draw one measure by depth, a line a run; thin: its mismatched heads."""
+    """Draw one measure by depth, a line per run; thin: its mismatched heads."""
     for number, run in enumerate(runs):
         rows = select(layers, measure=measure, run=run)
         line, colour = _LINES[number % len(_LINES)]

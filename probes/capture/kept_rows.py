@@ -38,7 +38,7 @@ def keep_rows(
 ) -> dict[str, Tensor]:
     """Return the tensors that stand for some rows in a shard, on the CPU.
 
-    In float32 the rows stand as they are. Otherwise ``mean.NAME`` holds the means [group, *shape]
+    In float32 the rows are as they are. Otherwise ``mean.NAME`` holds the means [group, *shape]
     and NAME the rows less those; see `read_rows`.
 
     Parameters

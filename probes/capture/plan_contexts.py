@@ -44,7 +44,7 @@ def plan_coordination(
     of ``pairs`` also has ``pair_id``, ``order`` (``m1 first``, ``m2 first``), ``z_left`` and
     ``z_right`` (frequency, where known), and all other columns of `pairs`.
 
-    A pair given twice, in whichever order, is laid out once.
+    A pair given twice, in either order, is laid out once.
 
     Parameters
     ----------

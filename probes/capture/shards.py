@@ -1,4 +1,4 @@
-"""Shards of a capture as a map: one job a shard, made by any process that can load the model."""
+"""Shards of a capture as a map: one job per shard, made by any process that can load the model."""
 
 from __future__ import annotations
 

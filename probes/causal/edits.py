@@ -119,7 +119,7 @@ class Edit:
 
 @contextmanager
 def intervening(geometry: AttentionGeometry, edits: Edit | Sequence[Edit]) -> Iterator[None]:
-    """Let a model run with edited keys and values; every hook is removed whatever happens.
+    """Let a model run with edited keys and values; every hook is removed in every case.
 
     All edits of a layer see what it made before any of them. Where two edit the same vectors, the
     later one counts.

@@ -5,7 +5,7 @@ conjugate gradients, preconditioned by the bound of Boehning (1992) in the input
 in which all is computed, so that neither the scale nor the correlation of the inputs costs
 iterations. All label sets of a head share its inputs, and with them the two matrix products of an
 iteration; logits are linear in the weights, so the line search needs no product at all. Classes
-stand before occurrences in memory, where sums over the (few) classes are fast.
+are before occurrences in memory, where sums over the (few) classes are fast.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LogisticFit:
 
 @dataclass(frozen=True)
 class _Point:
-    """Where the solver stands, the loss of each problem there, and what the problems are."""
+    """Where the solver is, the loss of each problem there, and what the problems are."""
 
     weights: Tensor
     logits: Tensor

@@ -1,4 +1,4 @@
-"""Which model this is, as it stands in memory now."""
+"""Which model this is, as it is in memory now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN = ("transformers.", "accelerate.")
 
 
 class Identity:
-    """The hash of a model's weights, taken anew whenever they have changed in memory.
+    """The hash of a model's weights, computed again whenever they have changed in memory.
 
     Parameters
     ----------

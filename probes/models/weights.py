@@ -258,7 +258,7 @@ def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:
     if inside:
         told = (
             f"its file holds {len(inside)} weights that its config denies and nobody reads: "
-            f"{_list(inside)}. Mend config.json (attention_bias, num_hidden_layers, "
+            f"{_list(inside)}. Correct config.json (attention_bias, num_hidden_layers, "
             "quantization_config), or save the model again without them."
         )
         yield Check("checkpoint", check, passed=False, told=told)

@@ -38,7 +38,7 @@ def compare(words: Words, left: str, right: str) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        If a word was not read, does not stand in every group, or both are the same.
+        If a word was not read, is not in every group, or both are the same.
 
     Examples
     --------

@@ -79,7 +79,8 @@ class Side:
     def take(self, takes: Takes) -> Any:
         """Return what a measure takes of one side.
 
-        Side by side, the inner products of a word's rows are summed over templates: one row a word.
+        Side by side, the inner products of a word's rows are summed over templates: one row per
+        word.
         """
         match takes:
             case Takes.PAIR_SIMILARITIES:

@@ -36,7 +36,7 @@ _SLACK = 0.25
 """A wider level can only add to a variance, but its few clusters tell it with an error. Never to
 take less would keep all errors upwards, and intervals would hold the truth too often."""
 
-_WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing of others
+_WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing about others
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class Level:
 
     @classmethod
     def of(cls, first: Int[Tensor, " unit"], second: Int[Tensor, " unit"]) -> Level:
-        """Keep the clusters that occur, numbered anew."""
+        """Keep the clusters that occur, numbered again."""
         _, number = torch.unique(torch.cat([first, second]), return_inverse=True)
         left, right = number.chunk(2)
         return cls(left, right, int(number.max()) + 1)
@@ -166,7 +166,7 @@ class Level:
         return sums.index_add_(-1, self.second, other)
 
     def add_up_cells(self, parts: Float[Tensor, "*figure unit"]) -> Float[Tensor, "*figure cell"]:
-        """Add up units by the two clusters that they are in, in whichever order."""
+        """Add up units by the two clusters that they are in, in either order."""
         low = torch.minimum(self.first, self.second)
         code = low * self.count + torch.maximum(self.first, self.second)
         _, cell = torch.unique(code, return_inverse=True)
@@ -269,7 +269,7 @@ class Clusters:
         """Return an interval that stays inside the possible range.
 
         It is symmetric on the scale log((x - low) / (high - x)), or log(x - low) where there is no
-        upper end. A figure that stands at an end of its range has no spread to go by: its interval
+        upper end. A figure that is at an end of its range has no spread to go by: its interval
         reaches as far as a share of none among so many units could (the rule of three, made exact).
 
         Parameters

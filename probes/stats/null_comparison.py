@@ -45,7 +45,7 @@ class NullComparison:
     p_max_t: Float[Tensor, "*head"]
 
     def columns(self) -> dict[str, Float[Tensor, " head"]]:
-        """Flatten every figure: the columns of a tidy table with a row a head."""
+        """Flatten every figure: the columns of a tidy table with a row per head."""
         return {field.name: getattr(self, field.name).reshape(-1) for field in fields(self)}
 
 
@@ -60,7 +60,7 @@ def compare_with_null(
     Parameters
     ----------
     observed
-        One figure a head, any axes.
+        One figure per head, any axes.
     null_samples
         The figures under the null. One row must be one draw of the null for *all* heads (the same
         permutation of the words), or max-T cannot use how heads depend on each other.

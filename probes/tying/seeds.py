@@ -48,7 +48,7 @@ class SeedSummary:
 def summarise_seeds(
     numbers: Float[np.ndarray, " seed"], *, margin: float | None = None
 ) -> SeedSummary:
-    """Summarise one number a seed, taken as normal around its mean.
+    """Summarise one number per seed, taken as normal around its mean.
 
     With three to five seeds normal quantiles would be far too short; here they are Student's. A
     number that does not differ from 0 may be anything; one for which both one-sided tests against

@@ -72,7 +72,7 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table from a TSV, CSV or parquet file, or take a DataFrame.
 
-    Cells of text are kept as they stand, so that words such as "null", "nan" and "true" survive;
+    Cells of text are kept as they are, so that words such as "null", "nan" and "true" survive;
     tabs separate and quotes are plain characters in TSV, quotes quote in CSV. Missing cells of text
     columns become "". Row *i* of the result is row *i* + 2 of the file (the header is row 1).
 
@@ -195,7 +195,7 @@ def raise_problems(name: str, problems: Iterable[Problem]) -> None:
         count = f"{len(found)} problem{'s' * (len(found) > 1)}"
         raise TableError(
             f"{name} has {count} (row 1 is the header):\n{_list_problems(found, SHOWN)}\n"
-            "Mend the table."
+            "Correct the table."
         )
 
 
@@ -219,7 +219,7 @@ def leave_out(
         )
     kept = frame[~frame.index.isin(rows)]
     if rows and kept.empty:
-        raise TableError(f"{name} has no row without a fault. Mend the table.")
+        raise TableError(f"{name} has no row without a fault. Correct the table.")
     return kept
 
 

@@ -62,7 +62,7 @@ def test_maps_without_axes_are_figures_of_their_own(table):
 
 
 def test_an_unclear_map_is_refused_with_what_to_choose(table):
-    with pytest.raises(TableError, match=r"several rows a head. Choose one of .*space \(raw, cen"):
+    with pytest.raises(TableError, match=r"several rows per head. Choose one .*space \(raw, "):
         kv.draw_heads(table, "s_k")
     with pytest.raises(TableError, match=r"s_k has no number in these rows \(.*10"):
         kv.draw_heads(table, "s_k", space="functional")

@@ -15,7 +15,7 @@ SPACES: dict[Space, str] = {
 
 WORD_PAIRS, RANDOM_PAIRS, OCCURRENCES = "word pairs", "random pairs", "occurrences"
 POPULATIONS: dict[str, str] = {
-    WORD_PAIRS: "the pairs of the table: two words that stand before the same head word",
+    WORD_PAIRS: "the pairs of the table: two words that are before the same head word",
     RANDOM_PAIRS: "random pairs of the captured words",
     OCCURRENCES: "all captured words, not in pairs",
 }

@@ -2,7 +2,7 @@
 
 A choice is a weight on every pair, [head, pair]: whether (sentences), or by how many queries
 (running text), the pair is attended to together. Everything that is measured is a mean over pairs
-in these weights, so any choice can stand in for any other.
+in these weights, so any choice can replace any other.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def find_sinks(
     most: float = SINK_WEIGHT,
     fewest: int = SINK_QUERIES,
 ) -> Bool[Tensor, "head token"]:
-    """Find the positions that get a head's attention whatever the query.
+    """Find the positions that get a head's attention for every query.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Random heads that attend: how much of the keys' likeness comes of attending by q.k at all.
+"""Random heads that attend: how much of the keys' similarity comes of attending by q.k at all.
 
 Attention is a product of query and key, so even a random head has alike keys where it attends. One
 layer's random heads have the trained shapes and singular values, read the trained x, and go through
@@ -131,7 +131,7 @@ class RandomLayer:
         Parameters
         ----------
         position
-            Where the tokens stand, if the layer rotates.
+            Where the tokens are, if the layer rotates.
         """
         if self.how is not None and position is not None:
             k = self.how.rotate(k, position)

@@ -68,7 +68,7 @@ def contribute_documents(
     spaces
         From `read_spaces`, of all documents.
     batch_size
-        Windows a batch; changes speed, and the last digits.
+        Windows per batch; changes speed, and the last digits.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def join_documents(
     population: TokenPopulation = "all tokens",
     rule: Rule = "two largest",
 ) -> Contributions:
-    """Put the documents' contributions of one layer behind each other: a unit a document.
+    """Put the documents' contributions of one layer behind each other: a unit per document.
 
     Raises
     ------

@@ -160,8 +160,8 @@ def test_without_any_null(summary):
     kept = summary[summary["condition"] == "trained"]
     kept = kept[~kept["measure"].str.startswith("excess")]
     sentences = answer(kept, {})
-    assert "No null stands beside" in sentences[1]
-    assert sentences[2].endswith("no null stands beside it.")
+    assert "No null is beside" in sentences[1]
+    assert sentences[2].endswith("no null is beside it.")
     assert "there is no null" in verdict(kept, {})
 
 

@@ -124,7 +124,7 @@ def test_pairs_that_are_not_minimal_are_told(tables):
 
 
 def test_the_founding_pair_has_a_table_of_its_own(tables):
-    """Here its words have different numbers of letters, that is of tokens; then others stand in."""
+    """Here its words have different numbers of letters (tokens); then others replace them."""
     assert tables["example"].empty
     renamed = tables["pairs"].copy()
     mine = renamed["pair_id"] == "p5"
