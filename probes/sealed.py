@@ -2,7 +2,7 @@
 
 A manifest holds a hash of itself (its seal) and those of the files that it names. A file that
 is alone has a marker beside it: a small manifest that names the file and what it follows from.
-This finds damage and mixtures; it is no protection from somebody who means to deceive.
+This finds damage and mixtures; it does not protect from somebody who wants to deceive.
 """
 
 from __future__ import annotations

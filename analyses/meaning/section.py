@@ -163,7 +163,7 @@ def caption_meaning(
             "The difference in every head, functional space. Red: values are closer to the score; "
             "blue: keys are. Dots: clear of 0 (p below .05, corrected by max-T over the heads, "
             "words resampled). Mismatched and random heads are in the table meaning.heads.",
-            "Heat maps over layers and kv heads, one a score, of the rank correlation with value "
+            "Heat maps over layers and kv heads, one per score, of the rank correlation with value "
             "similarity less that with key similarity.",
         ),
     }

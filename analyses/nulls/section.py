@@ -107,7 +107,7 @@ def _answer_ceiling(ceiling: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     return [
         "Noise ceiling: of the distances of keys "
         f"{show(100 * float(means['key_reliability']), 0)} %, and of values "
-        f"{show(100 * float(means['value_reliability']), 0)} %, would come again in other sentence "
+        f"{show(100 * float(means['value_reliability']), 0)} %, would be the same in other sentence "
         f"templates; without that noise, representational similarity would be "
         f"{show(float(means['disattenuated']))} where {show(own)} is measured."
     ]

@@ -65,7 +65,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "maps": (
                 "Score of values less that of keys in every head: red, values know more; blue, "
                 "keys do.",
-                "Heat maps over layers and kv heads, one a property, of the value score less the "
+                "Heat maps over layers and kv heads, one per property, of the value score less the "
                 "key score.",
             ),
             "learning": (

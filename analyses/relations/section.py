@@ -211,7 +211,7 @@ def caption_relations(
             "and their values lag behind; blue: the values lead. Dots: clear of 0 (p below .05, "
             "corrected by max-T over all relations and heads, words resampled). The random heads "
             "of each layer are in the table relations.heads.",
-            "Heat maps over layers and kv heads, one a relation, of how much more the percentile "
+            "Heat maps over layers and kv heads, one per relation, of how much more the percentile "
             "of key similarity exceeds that of value similarity than in the controls.",
         ),
     }

@@ -84,11 +84,11 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 
 
 def _answer(summary: pd.DataFrame, null: str) -> str:
-    """Say by rule whether a head's own keys tell more of its values than a null does."""
+    """Say by rule whether a head's own keys explain more of its values than a null does."""
     gap = _find(summary, name_difference(null))
     versus = {1: "more than", -1: "less than", 0: "neither clearly more nor less than"}[gap.sign]
     return (
-        f"On running text a linear map of a head's own keys tells {_state(summary, TRAINED)} of "
+        f"On running text a linear map of a head's own keys explains {_state(summary, TRAINED)} of "
         f"the variance of its values, {versus} {TOLD[null]} ({_state(summary, null)}; difference "
         f"{tell(gap, 3)})."
     )
@@ -96,7 +96,7 @@ def _answer(summary: pd.DataFrame, null: str) -> str:
 
 def _answer_alone(summary: pd.DataFrame) -> str:
     return (
-        f"On running text a linear map of a head's keys tells {_state(summary, TRAINED)} of the "
+        f"On running text a linear map of a head's keys explains {_state(summary, TRAINED)} of the "
         "variance of its values. There is nothing to compare this with: a layer has one kv head, "
         "and the moments hold no x."
     )
