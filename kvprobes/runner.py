@@ -41,7 +41,7 @@ class Answer:
     Attributes
     ----------
     tables
-        Name -> table; what each holds is told by the question's ``compute``.
+        Name -> table; what each holds is given by the question's ``compute``.
     settings
         All settings, those that were asked for and the defaults.
     is_new

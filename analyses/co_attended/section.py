@@ -76,7 +76,7 @@ IN_SHARE_ONLY = (
 """How dissimilar values are told whose mean percentile is not below 50: the share alone says so."""
 
 SENTENCES = ("your sentences", "treebank")
-"""Sources whose words come as often as they come."""
+"""Sources whose words occur with their natural frequency."""
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
@@ -154,7 +154,7 @@ def _find_main(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _explain_sentences(source: str) -> tuple[str, ...]:
-    """Say how words are centred and counted that come as often as they come."""
+    """Say how words of natural frequency are centred and counted."""
     if source not in SENTENCES:
         return ()
     label = "part of speech" if source == "treebank" else "label"

@@ -76,10 +76,10 @@ def verdict(
     The rule, on the 95 % interval of DR(5 %) of the word pairs in the functional space, with a mark
     at 0.25 and one at 0.75 (1 is chance: values that know nothing about keys):
 
-    - *not what this model does*: all of it lies below 0.25, so that of the pairs with the most
+    - *not what this model does*: all of it is below 0.25, so that of the pairs with the most
       similar keys fewer than 1 in 8 have values in the less similar half;
-    - *partly supported*: all of it lies between the marks;
-    - *supported*: all of it lies at or above 0.75;
+    - *partly supported*: all of it is between the marks;
+    - *supported*: all of it is at or above 0.75;
     - *at most* or *at least partly supported*: it holds the lower, or the upper, mark;
     - *undecided*: it holds both, or there is no interval;
     - *undetermined*: there are fewer than `FEWEST` distinct pairs, so `n_pairs` is told instead.

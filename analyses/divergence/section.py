@@ -75,8 +75,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         rule=(
             "The rule: DR(5 %), an association of ranks, is the chance that pairs with very "
             "similar keys have dissimilar values, in units of chance. The claim is “not what this "
-            f"model does” if all of its 95 % interval lies below {LITTLE}, “partly supported” if "
-            f"all of it lies between {LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} "
+            f"model does” if all of its 95 % interval is below {LITTLE}, “partly supported” if "
+            f"all of it is between {LITTLE} and {MUCH}, “supported” if all of it is at {MUCH} "
             f"or above, and is hedged where the interval holds a mark. With fewer than {FEWEST} "
             "distinct pairs it is undetermined. “More” or “less” than a null is said only where "
             "the interval of the difference excludes 0."

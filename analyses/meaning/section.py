@@ -123,7 +123,7 @@ def _answer_random(summary: pd.DataFrame) -> str:
     sentences = {
         1: "Values lead keys by more than in random heads for {}.",
         -1: "Values lead keys by less than in random heads for {}.",
-        0: "The lead of values over keys cannot be told from that in random heads for {}.",
+        0: "The lead of values over keys cannot be distinguished from that in random heads for {}.",
     }
     return " ".join(tell_groups(sentences, groups))
 

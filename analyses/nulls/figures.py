@@ -1,4 +1,4 @@
-"""Every measure beside every null, and how far single heads lie from shuffled words."""
+"""Every measure beside every null, and how far single heads are from shuffled words."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 "mean and spread of every null as a point with a bar.",
             ),
             "heads": (
-                "How far single heads lie from shuffled and from matched words, in standard "
+                "How far single heads are from shuffled and from matched words, in standard "
                 "deviations of the permutations: DR(5 %) and representational similarity by layer, "
                 f"a dot per head. Filled: max-T corrected p below {CLEAR:g} over all heads.",
                 "Dots by layer of the standardised effect of single heads, a panel for each "
@@ -107,8 +107,8 @@ def _answer_ceiling(ceiling: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     return [
         "Noise ceiling: of the distances of keys "
         f"{show(100 * float(means['key_reliability']), 0)} %, and of values "
-        f"{show(100 * float(means['value_reliability']), 0)} %, would be the same in other sentence "
-        f"templates; without that noise, representational similarity would be "
+        f"{show(100 * float(means['value_reliability']), 0)} %, would be the same in other "
+        f"sentence templates; without that noise, representational similarity would be "
         f"{show(float(means['disattenuated']))} where {show(own)} is measured."
     ]
 

@@ -77,7 +77,7 @@ def _answer(summary: pd.DataFrame) -> str:
     elif lift.high < 1:
         text = "The opposite of the premise holds"
     else:
-        text = "The premise cannot be told from chance"
+        text = "The premise cannot be distinguished from chance"
     bounds = f" ({show_interval(lift)})" if lift.bounded else ""
     text += (
         ": where the query attends to both words of a pair, their keys are among the 5 % most "

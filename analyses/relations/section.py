@@ -99,7 +99,8 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     beside = contrasts[(contrasts["relation"] == first["relation"]) & (contrasts["ci_low"] <= 0)]
     if beside.empty:
         return f"{text} This is clearly more than for every other relation."
-    return f"{text} It cannot be told from that of {join([_name(n) for n in beside['minus']])}."
+    others = join([_name(name) for name in beside["minus"]])
+    return f"{text} It cannot be distinguished from that of {others}."
 
 
 def _answer_claim(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -150,7 +151,7 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
     sentences = {
         1: "Trained heads dissociate {} more than random heads on the same input.",
         -1: "Trained heads dissociate {} less than random heads on the same input.",
-        0: "Trained heads cannot be told from random heads on the same input for {}.",
+        0: "Trained heads cannot be distinguished from random heads on the same input for {}.",
     }
     text = " ".join(tell_groups(sentences, groups))
     if turned:

@@ -50,7 +50,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         ),
         answer=tuple(_answer(summary, null) for null in nulls) or (_answer_alone(summary),),
         caveats=(
-            "Neighbouring tokens are alike, and a frequent token counts as often as it comes. A "
+            "Neighbouring tokens are alike, and a frequent token counts each time it occurs. A "
             "linear map may therefore memorise the most frequent words. Folds are stretches of the "
             "text, not words, so some of this tieability may be of words that the map was fitted "
             "on. The tieability of the word pairs is held out by word.",

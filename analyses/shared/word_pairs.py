@@ -98,7 +98,7 @@ def compare_words(
 def percentile_among(
     reference: Float[Tensor, "*head other"], figures: Float[Tensor, "*head pair"]
 ) -> Float[Tensor, "*head pair"]:
-    """Say what share of the reference, in %, lies below each figure, a tie counting half.
+    """Say what share of the reference, in %, is below each figure, a tie counting half.
 
     0 to 100, float32; 50 on average for a figure drawn like the reference.
     """

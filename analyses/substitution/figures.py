@@ -1,4 +1,4 @@
-"""Draw what a model loses when values are made from keys, and what tells it beforehand."""
+"""Draw what a model loses when values are made from keys, and what predicts it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class LanguageModel:
     folder
         The unpacked wheel; it is put on the import path, as the model is read by pocketsphinx.
     probes
-        Rare nouns, used to tell a bigram that the model lists from one that it backs off to.
+        Rare nouns, used to distinguish a bigram that the model lists from one that it backs off to.
     """
 
     def __init__(self, folder: Path, probes: Sequence[str]):

@@ -25,7 +25,7 @@ SHIPPED = "reference/calibration"
 """Where the shipped tables are in the folder of shipped data."""
 
 FIGURE = "found", "png"
-"""The figure that is told of, and its format."""
+"""The figure that is named at the end, and its format."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path
     StoreError
         If no question has been answered here, or something in the folder is damaged.
     """
-    there = folder.path.is_dir()  # else it is told what to run, and no folder is made
+    there = folder.path.is_dir()  # else the error says what to run, and no folder is made
     with holding(folder.path, "report", wait=True) if there else nullcontext():
         write_text(folder.report_path, _write_page(folder, pending))
     return folder.report_path

@@ -1,4 +1,4 @@
-"""Rows as a shard keeps them: less a mean, so that few bits tell what the rows differ by.
+"""Rows as a shard keeps them: less a mean, so few bits are enough for their differences.
 
 Two bytes a number (bfloat16) hold eight bits. Where one vector that all rows share is a hundred
 times as long as what they differ by, all eight go to the vector, and ranks of what is left are

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Take = Literal["last", "mean"]
 
 LOSS = ("template_id", "modifier", "head", "sentence", "reason")
-"""What is told of a sentence that could not be aligned."""
+"""What is said of a sentence that could not be aligned."""
 
 
 @dataclass(frozen=True)

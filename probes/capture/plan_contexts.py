@@ -138,7 +138,7 @@ def check_settings(take: Take, whole_contexts: int) -> None:
 
 
 def describe_settings(take: Take, *, causal: bool) -> dict[str, object]:
-    """Return what a capture is told by a plan of contexts: it reads sizes as well."""
+    """Return what a capture needs of a plan of contexts: it reads sizes as well."""
     return {"take": take, "site": "decoder" if causal else "encoder", "sizes": True}
 
 

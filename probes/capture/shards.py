@@ -46,7 +46,7 @@ class ShardJob(ABC):
 def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, unit: str) -> None:
     """Make the shards of one folder, with a progress bar, wherever the cluster has its workers.
 
-    In this process the bar moves with every batch; elsewhere, when a worker tells of a finished
+    In this process the bar moves with every batch; elsewhere, when a worker reports a finished
     shard. What workers left that were killed while they wrote is removed at the end.
 
     Parameters

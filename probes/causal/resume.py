@@ -26,14 +26,14 @@ class Stopped(Exception):  # noqa: N818 - not an error: it ends a forward pass w
 
 
 class Blocks:
-    """The blocks that a site's layers lie in, in order; some may not attend.
+    """The blocks that a site's layers are in, in order; some may not attend.
 
     Parameters
     ----------
     hf
         The model.
     geometry
-        Of the site. Layer p lies in block ``number[p]``.
+        Of the site. Layer p is in block ``number[p]``.
     """
 
     def __init__(self, hf: nn.Module, geometry: AttentionGeometry) -> None:

@@ -50,7 +50,7 @@ def fit_eraser(
     x: Float[Tensor, "*head occurrence d"],
     labels: Any,
 ) -> Eraser:
-    """Fit the least change of x after which nothing linear tells the labels.
+    """Fit the least change of x after which no linear probe can predict the labels.
 
     With W = cov(x)^(-1/2) and P the projector on the columns of W cov(x, z), it is
     r(x) = x - W^+ P W (x - mean) (theorem 4.3 of the paper).

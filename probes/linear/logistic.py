@@ -110,8 +110,8 @@ class LogisticProblem:
         labels = labels.long()
         if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
             raise UsageError(
-                f"The labels lie in {int(labels.min())}..{int(labels.max())}; with {n_classes} "
-                f"classes they must lie in 0..{n_classes - 1}."
+                f"The labels are in {int(labels.min())}..{int(labels.max())}; with {n_classes} "
+                f"classes they must be in 0..{n_classes - 1}."
             )
         self.head = x.shape[:-2]
         self.n_tasks, self.n_classes = labels.shape[0], n_classes

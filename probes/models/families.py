@@ -23,7 +23,7 @@ CodeGen's four strips of q, v, k; multi-head latent attention."""
 
 @dataclass(frozen=True)
 class Family:
-    """Names inside an attention module; one that starts with a dot lies beside the module.
+    """Names inside an attention module; one that starts with a dot is beside the module.
 
     Parameters
     ----------

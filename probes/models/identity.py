@@ -36,7 +36,7 @@ class Identity:
     def now(self) -> str:
         """Return `hash_weights`; another hash where buffers, hooks or code differ from the class'.
 
-        What a hook or a parametrisation does is told by the model's output for fixed ids.
+        What a hook or a parametrisation does is given by the model's output for fixed ids.
         """
         weights = _sum_up(self._hf.named_parameters())
         if weights != self._weights:

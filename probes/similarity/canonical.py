@@ -228,7 +228,7 @@ MEASURES = (
         identical=1.0,
         independent=lambda sizes: 1 / sizes.count,
         source="Hotelling 1936; Raghu et al. 2017",
-        # Of fewer occurrences the axes could not be told from chance.
+        # Of fewer occurrences the axes could not be distinguished from chance.
         enough=lambda sizes: sizes.count > 2 * (sizes.d_key + sizes.d_value),
     ),
 )

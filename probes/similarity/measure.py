@@ -193,7 +193,7 @@ class Measure:
     beside_nulls
         Whether the question ``nulls`` asks it, if it is a number that two sides (`Side`) give.
     enough
-        Whether an input of these sizes can tell it from chance; otherwise it is left out.
+        Whether an input of these sizes can distinguish it from chance; otherwise it is left out.
     """
 
     name: str

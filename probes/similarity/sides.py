@@ -104,7 +104,7 @@ def measure_sides(
 ) -> dict[str, Float[Tensor, " head"]]:
     """Measure every head's keys against its values, by every measure that sides give; float64.
 
-    A measure is left out where there are not enough occurrences to tell it from chance.
+    A measure is left out where there are not enough occurrences to distinguish it from chance.
 
     Parameters
     ----------

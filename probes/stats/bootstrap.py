@@ -236,7 +236,7 @@ def _check_samples(name: str, samples: Tensor) -> None:
 def _quantile(ordered: Tensor, level: float) -> Tensor:
     """Interpolate linearly between order statistics (torch.quantile refuses large tensors).
 
-    The j-th of n samples is at level j / (n + 1), so that one more draw lies below the quantile
+    The j-th of n samples is at level j / (n + 1), so that one more draw is below the quantile
     with exactly that chance; at (j - 1) / (n - 1) a 95 % interval of 300 samples would hold 94.4 %.
     """
     last = ordered.shape[0] - 1

@@ -33,7 +33,7 @@ from probes.stats.checks import hold_inside, require_fraction, require_same_shap
 from probes.stats.degrees import count_degrees, count_degrees_of_documents
 
 _SLACK = 0.25
-"""A wider level can only add to a variance, but its few clusters tell it with an error. Never to
+"""A wider level can only add to a variance, but its few clusters estimate it badly. Never to
 take less would keep all errors upwards, and intervals would hold the truth too often."""
 
 _WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing about others
@@ -314,7 +314,7 @@ class Clusters:
         low: float = -torch.inf,
         high: float = torch.inf,
     ) -> Float[Tensor, "*figure"]:
-        """Return how far a figure lies from `null`, in normal deviates; 0 where nothing is known.
+        """Return how far a figure is from `null`, in normal deviates; 0 where nothing is known.
 
         On the scale of `interval`, so that it leaves `null` outside just where the deviate is
         larger than 1.96. For p-values, and for `max_t` beside `draw`.

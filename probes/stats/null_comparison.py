@@ -126,6 +126,6 @@ def _adjust_by_max_t(
         together = torch.cat([observed[None], null_samples]).double().flatten(1)[:, usable]
         standardised = (together - together.mean(0)) / together.std(0)
         found = max_t(standardised[0], standardised[1:], alternative=alternative)
-        # Twice a one-sided p of a skewed null can lie above max-T's, which compares sizes.
+        # Twice a one-sided p of a skewed null can be above max-T's, which compares sizes.
         adjusted[usable] = torch.maximum(found, p.reshape(-1)[usable])
     return adjusted.reshape(p.shape)

@@ -65,7 +65,7 @@ def rank_correlations(
 
     Returns
     -------
-    float64, in [-1, 1]. NaN where a figure or score does not vary, or is told by the covariates.
+    float64, in [-1, 1]. NaN where a figure or score does not vary, or is given by the covariates.
 
     Raises
     ------

@@ -22,7 +22,7 @@ class SeedSummary:
     low, high
         The 95 % t interval; NaN with one seed.
     p_equivalent
-        p of the two one-sided t tests that the number lies within the margin; NaN without a margin
+        p of the two one-sided t tests that the number is within the margin; NaN without a margin
         or with one seed.
     p_different
         p of the two-sided t test against 0.

@@ -68,8 +68,8 @@ def load_pairs(
     TableError
         If the table cannot be read or breaks the schema: words of letters of any script (with
         hyphens, apostrophes and single inner spaces; composed and decomposed letters are the
-        same), two different modifiers, no pair and no `pair_id` twice. Up to ten faults are told at
-        once, each with its row.
+        same), two different modifiers, no pair and no `pair_id` twice. Up to ten faults are
+        reported at once, each with its row.
     UsageError
         If `limit` is not a positive whole number.
     """

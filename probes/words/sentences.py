@@ -67,8 +67,8 @@ def load_sentences(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     TableError
         If the table cannot be read or breaks the schema: a word must be in its sentence, once or
         with its characters, as a whole word; no word may be marked twice, have two labels, or be
-        its own query; two words or more belong together. Up to ten faults are told at once, each
-        with its row.
+        its own query; two words or more belong together. Up to ten faults are reported at once,
+        each with its row.
     """
     name, frame = name_source(source), _read(source)
     require_columns(name, frame, ("sentence",))

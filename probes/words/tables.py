@@ -16,7 +16,7 @@ from probes.errors import TableError, UsageError
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 MARKER = "compound_pairs.tsv"  # a folder without it is somebody else's `data`
-SHOWN = 10  # problems told in one error
+SHOWN = 10  # problems reported in one error
 
 
 Skip = Callable[[str], None]
@@ -189,7 +189,7 @@ def require_columns(name: str, frame: pd.DataFrame, needed: Sequence[str]) -> No
 
 
 def raise_problems(name: str, problems: Iterable[Problem]) -> None:
-    """Raise one TableError that tells the first problems by row; return if there are none."""
+    """Raise one TableError that names the first problems by row; return if there are none."""
     found = sorted(problems, key=lambda problem: problem.row)
     if found:
         count = f"{len(found)} problem{'s' * (len(found) > 1)}"

@@ -30,7 +30,7 @@ TOPS = (0.01, 0.05, 0.10)
 """The shares p of the pairs with the most similar keys."""
 
 EXCESS = "excess_tieability_vs_"
-"""Before the name of a null: how far tieability lies above it."""
+"""Before the name of a null: how far tieability is above it."""
 
 ATTENDED = 0.25
 """The share of the attention weights that counts as high."""

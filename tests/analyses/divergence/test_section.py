@@ -239,7 +239,7 @@ def test_the_section_judges_answers_and_warns():
     tables, section = describe()
     summary = tables["summary"]
     assert section.verdict == verdict(summary, find_kinds(tables))
-    assert "“supported” if all of it lies at 0.75 or above" in section.rule
+    assert "“supported” if all of it is at 0.75 or above" in section.rule
     assert section.answer == answer(summary, find_kinds(tables))
     assert section.caveats[: len(warn(summary))] == tuple(warn(summary))
     assert set(section.captions) == {"headline", "curve", "maps", "spaces"}

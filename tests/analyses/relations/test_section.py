@@ -113,7 +113,7 @@ def test_what_turns_round_in_the_centred_space_is_said_to():
 
 def test_a_first_place_that_is_shared_is_said_to_be():
     first = answer({"synonym": (25, -8, 0), "antonym": (20, -7, 0), "meronym": (20, -20, 0)})[0]
-    assert first.endswith("It cannot be told from that of synonyms.")
+    assert first.endswith("It cannot be distinguished from that of synonyms.")
 
 
 def test_captions_name_what_was_resampled_and_the_nulls():
