@@ -56,7 +56,7 @@ class Cluster:
     is_alive
         Whether what the calls were given to can still be reached.
     is_here
-        Whether calls run in this process, and have at hand what is in its memory.
+        Whether calls run in this process, and have access to its memory.
     """
 
     executor: Executor

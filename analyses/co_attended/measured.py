@@ -36,7 +36,7 @@ class Measured:
     selections, statistics
         The names along the axes of the means.
     clusters
-        How its units hang together.
+        How its units depend on each other.
     units
         How many units there are: distinct pairs of words, or documents.
     judged

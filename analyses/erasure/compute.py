@@ -49,7 +49,7 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
     given
         A capture of words in sentences, with keys as projected (see `probes.causal.erasure`), and
         the captured model, which must be causal. Finished parts are kept; a run that was killed
-        goes on from them.
+        resumes from them.
 
     Returns
     -------

@@ -121,7 +121,7 @@ def identify(given: Given, settings: NullSettings) -> dict[str, Any]:
 def match_words(
     occurrences: pd.DataFrame, words: DistinctWords, pairs: pd.DataFrame
 ) -> tuple[Int[Tensor, " word"], pd.DataFrame]:
-    """Give every word a stratum; words of one stratum are alike but for what they mean.
+    """Give every word a stratum; words of one stratum are alike except in what they mean.
 
     Parameters
     ----------

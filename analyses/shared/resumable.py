@@ -1,4 +1,4 @@
-"""Finished parts of a long analysis, kept on disk, so that a killed run goes on from them."""
+"""Finished parts of a long analysis, kept on disk, so that a killed run resumes from them."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class SwapSettings:
     )
     batch_size: int = setting(32, "Sentence pairs per batch; changes speed only.", at_least=1)
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

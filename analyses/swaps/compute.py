@@ -52,7 +52,7 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     given
-        A causal language model. Finished parts are kept; a run that was killed goes on from them.
+        A causal language model. Finished parts are kept; a run that was killed resumes from them.
     settings
         Pairs whose modifiers differ in their number of tokens are left out.
 

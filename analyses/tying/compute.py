@@ -42,7 +42,7 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     ----------
     given
         Text to train on. Models, logs and checkpoints are kept among the finished parts, and a run
-        that was killed goes on from them. Every worker is a process on one core.
+        that was killed resumes from them. Every worker is a process on one core.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
 
 
 def identify(given: Given, settings: TyingSettings) -> dict[str, Any]:
-    """Name what every model follows from, but for the text."""
+    """Name what every model follows from, except for the text."""
     experiments = choose_experiments(settings, source=given.corpus.source)
     return {"runs": FORMAT, "experiments": {each.name: asdict(each) for each in experiments}}
 

@@ -31,7 +31,12 @@ def figures(
     label: given.Label = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", show_default="figures-WIDTH/ or figures-own/ of the folder"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the figures.",
+            show_default="figures-WIDTH/ or figures-own/ of the result folder",
+        ),
     ] = None,
 ) -> None:
     """Draw the figures of finished runs again, at the width of a venue; no model is needed."""

@@ -114,7 +114,7 @@ Attn = Annotated[
     ),
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per batch; changes speed only.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use at most this many pairs, or sentences of your own.")
 ]
@@ -139,7 +139,7 @@ Human = Annotated[
     list[Path] | None,
     typer.Option(
         help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
-        "word2, score). Those of an installed gensim are found."
+        "word2, score). Tables of an installed gensim are found."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -202,7 +202,10 @@ RunningText = Annotated[
     ),
 ]
 Column = Annotated[
-    str, typer.Option(help="Where jsonl and parquet have it.", rich_help_panel="Running text")
+    str,
+    typer.Option(
+        help="The column of the text in jsonl and parquet files.", rich_help_panel="Running text"
+    ),
 ]
 Window = Annotated[
     int, typer.Option(help="Tokens that are read together.", rich_help_panel="Running text")
@@ -224,6 +227,9 @@ WithoutX = Annotated[
 ShardBytes = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Least text per shard.", show_default="131072", rich_help_panel="Running text"
+        min=1,
+        help="Smallest text of a shard, in bytes.",
+        show_default="131072",
+        rich_help_panel="Running text",
     ),
 ]

@@ -81,7 +81,7 @@ def gather_parts(
     for question in list_questions().values():
         if question.name in pending:  # whatever is there is made again, damaged or not
             absence: Absence | None = Absence(
-                question, "Still to come: this run goes on.", is_due=False
+                question, "Still to come: this run has not finished.", is_due=False
             )
         else:
             absence = find_absence(folder, question)

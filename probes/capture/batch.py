@@ -83,7 +83,7 @@ class BatchRunner:
         UnsupportedModelError
             If the model fails.
         UsageError
-            If the memory does not suffice.
+            If the memory is not enough.
         """
         with failing_as_ours(
             f"Running {self.model.name} on {len(batch)} sentences",

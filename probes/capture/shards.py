@@ -82,7 +82,7 @@ def make_shard(
     Parameters
     ----------
     model
-        The job's model where it is at hand; a worker loads it by its reference.
+        The job's model where it is available; a worker loads it by its reference.
     """
     with _in_use:
         tensors = job.read(model or load_referred(job.model), advance)

@@ -52,7 +52,7 @@ def translate(
     Parameters
     ----------
     folder
-        Where finished parts are kept, so that a killed run goes on from them.
+        Where finished parts are kept, so that a killed run resumes from them.
     longest
         At most this many tokens per translation.
 

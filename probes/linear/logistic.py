@@ -54,7 +54,7 @@ class LogisticFit:
     def logits(
         self, x: Float[Tensor, "*head occurrence d"]
     ) -> Float[Tensor, "*head task class occurrence"]:
-        """Return the log-probabilities, but for a constant of each occurrence."""
+        """Return the log-probabilities, except for a constant of each occurrence."""
         flat = self.weights.flatten(-3, -2) @ x.mT
         return torch.unflatten(flat, -2, self.intercept.shape[-2:]) + self.intercept[..., None]
 

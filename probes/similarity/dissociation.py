@@ -43,8 +43,8 @@ def dissociation_ratio(
 
     DR(p) = P(s_V in its lower half | s_K in its top p) / 0.5. With weights w of total W the top p
     is the set of most similar keys with mass p W, the lower half the set of least similar values
-    with mass W / 2. A pair belongs to a set wholly or not at all, but for the pairs *tied* at its
-    boundary: each belongs to it by the one fraction that makes the set's mass exact. So
+    with mass W / 2. A pair belongs to a set wholly or not at all, except for the pairs *tied* at
+    its boundary: each belongs to it by the one fraction that makes the set's mass exact. So
 
         DR = sum_i w_i top_i lower_i / (p W / 2),
 

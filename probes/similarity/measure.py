@@ -135,8 +135,8 @@ class Dealt:
     Attributes
     ----------
     prepare
-        Takes one head's key figures ``[pair]`` and returns the function of the dealt values, which
-        gives the measure of every sample: what the keys alone decide is done once.
+        Takes one head's key figures ``[pair]`` and returns the function of the shuffled values,
+        which gives the measure of every sample: what the keys alone decide is done once.
     levels
         Whether the values' distances come as `distance_levels`, which are ranked faster.
     """
@@ -186,7 +186,7 @@ class Measure:
         The same from ranks that all heads and measures share: takes the keys and the values of one
         head each and gives its value in every resample. Without it, ``weights`` are used.
     dealt
-        The same for dealt values, where that is faster than calling `function`.
+        The same for shuffled values, where that is faster than calling `function`.
     interval
         The ends of its interval from an estimate and the number of pairs, where the usual one says
         too little.

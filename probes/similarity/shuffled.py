@@ -1,4 +1,4 @@
-"""Dealt pairs: every pair measure with the words' values given at random to the words' keys.
+"""Shuffled pairs: every pair measure with the words' values given at random to the words' keys.
 
 Under a permutation of words the keys of a pair stay, so whatever a measure needs of them (the top
 share, the ranks) is prepared once; what is left is a partition or a sort of the values a
@@ -30,7 +30,7 @@ _ROWS = 64  # of a word matrix, at a time: what fits the cache
 
 
 class DealtPairs:
-    """The values' figures of one head's pairs in many samples of dealt words, [sample, pair]."""
+    """The values' figures of one head's pairs in many samples of shuffled words, [sample, pair]."""
 
     def __init__(self, figures: Tensor) -> None:
         self.figures = figures
@@ -51,7 +51,7 @@ class DealtPairs:
 
 
 Deal = Callable[[DealtPairs], Tensor]
-"""A measure of one head's dealt values, a number per sample."""
+"""A measure of one head's shuffled values, a number per sample."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def word_cosines(
     Returns
     -------
     Float[Tensor, "word word"]
-        Same dtype, in [-1, 1] but for rounding. NaN for a word whose vector is zero.
+        Same dtype, in [-1, 1] except for rounding. NaN for a word whose vector is zero.
 
     Raises
     ------

@@ -22,7 +22,7 @@ def word_folds(
     folds: int,
     seed: int,
 ) -> Int[Tensor, "occurrence *member"]:
-    """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
+    """Fold of each occurrence: words assigned in random order, so that folds hold equally many.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def compare_with_null(
     Returns
     -------
     NullComparison
-        `p_max_t` is never below `p`, and `p_bh` only by rounding. Unchanged, but for value, mean
+        `p_max_t` is never below `p`, and `p_bh` only by rounding. Unchanged, except for value, mean
         and spread, by ``a x + b`` with a > 0.
 
     Raises

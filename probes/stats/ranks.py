@@ -63,7 +63,7 @@ class Boundary:
 
 
 def sort_rows(values: Float[Tensor, "row pair"], *, descending: bool) -> Ordering:
-    """Sort every row and find its ties: values that are equal but for rounding."""
+    """Sort every row and find its ties: values that are equal except for rounding."""
     ordered, order = values.sort(dim=1, descending=descending)
     position = torch.arange(values.shape[1]).expand_as(order)
     new = starts_of_ties(ordered)

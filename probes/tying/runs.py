@@ -163,7 +163,7 @@ class RunFolder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything the trained model follows from, but for the machine and the versions."""
+        """Everything the trained model follows from, except for the machine and the versions."""
         identity = {"format": FORMAT, "data": self.data_hash, "settings": asdict(self.settings)}
         return json.loads(json.dumps(identity))  # type: ignore[no-any-return]
 

@@ -1,7 +1,7 @@
 """Training one model: AdamW, warm-up and cosine, one batch a step that follows from the step alone.
 
 On one thread of one processor two runs of the same settings give the same bytes, and so does a run
-that was killed and goes on from its last checkpoint.
+that was killed and resumes from its last checkpoint.
 """
 
 from __future__ import annotations

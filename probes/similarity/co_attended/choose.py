@@ -169,7 +169,7 @@ def count_together(
         The two tokens of each pair.
     dealt
         Another query for each (`deal_within`): one token is then attended to by a query and the
-        other by the one dealt to it.
+        other by the one given to it.
     """
     first = attended.float()
     second = first if dealt is None else first.index_select(1, dealt)

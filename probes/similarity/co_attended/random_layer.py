@@ -32,7 +32,7 @@ class RandomLayer:
         What q.k is multiplied by.
     how
         The trained layer, whose norms and rotation are used; None where there are none, or where
-        only a capture is at hand.
+        only a capture is available.
     """
 
     query: Float[Tensor, "head d_head d_model"]

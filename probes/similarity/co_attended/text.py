@@ -59,7 +59,7 @@ def contribute_documents(
 ) -> Iterator[DocumentPart]:
     """Pass over documents for what their queries attend to; yield each when it is done.
 
-    A document's part does not depend on which others are asked for (but for the last digits).
+    A document's part does not depend on which others are asked for (except for the last digits).
 
     Parameters
     ----------
