@@ -52,7 +52,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "Before “network”, both “neural” and “social” should draw attention, so their keys "
             "should be alike, while their values must tell the model which topic it is: similar "
             "keys, dissimilar values. Here it is measured how often that happens in every head, "
-            "beside what heads would show that never learned to go together.",
+            "and how often in heads that never learned to work together.",
         ),
         answer=answer(summary, kinds),
         maps=_map_heads(tables["heads"]),
