@@ -183,7 +183,7 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _tell_mechanical_part(summary: pd.DataFrame, source: str) -> list[str]:
-    """Say how far the keys stand from those of random heads that choose by their own attention."""
+    """Say how far the keys are from those of random heads that choose by their own attention."""
     gap = find_mean(summary, source, "key_percentile", name_difference("random_heads"))
     if gap is None:
         return []

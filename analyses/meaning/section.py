@@ -57,7 +57,7 @@ def answer_meaning(tables: dict[str, pd.DataFrame]) -> list[str]:
 
     1. By which scores the values' rank correlation is above the keys', and by which below: whether
        the interval of the difference excludes 0, and that of trained less random heads too.
-    2. Whether that stands given frequency and length, and whether the centred space says the same.
+    2. Whether that is given frequency and length, and whether the centred space says the same.
     3. Whether the difference is larger or smaller than in random heads.
     4. In how many heads, corrected over the heads of each score.
     """

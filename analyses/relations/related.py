@@ -142,8 +142,8 @@ def name_shared_heads(pairs: pd.DataFrame) -> pd.Series[str]:
 def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> NDArray[Any]:
     """Choose for each pair of modifiers another one, to be in the place of the second.
 
-    It is of like frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
-    two, stands with the first before no head of the table, and is its control only once. Of
+    It is of similar frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
+    two, no head of the table has it together with the first, and it is its control only once. Of
     those that fit, `seed` decides.
 
     Returns

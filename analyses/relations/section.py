@@ -87,7 +87,7 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     if gap.sign <= 0:
         told = f"only {join(clear)}" if clear else "none"
         start = (
-            f"Of {len(ranking)} relations, {told} stand clearly above their controls. The largest "
+            f"Of {len(ranking)} relations, {told} are clearly above their controls. The largest "
             f"number is that of {_name(first['relation'])}:"
         )
     text = (

@@ -89,7 +89,7 @@ def test_no_dissociation_is_said_as_plainly():
     first, claim, _, heads = answer(
         {"synonym": (25, -8, 0), "shared head, unrelated": (-3, -0.3, 0)}
     )
-    assert first.startswith("Of 2 relations, none stand clearly above their controls. The largest")
+    assert first.startswith("Of 2 relations, none are clearly above their controls. The largest")
     assert "that of unrelated modifiers of one head: the percentile" in first
     assert "by \N{MINUS SIGN}0.3 points" in first
     assert claim.startswith(
