@@ -46,7 +46,7 @@ def caption_figures(
             f"Key similarity against value similarity of {words}, and the dissociation ratio. "
             f"(a) Each point is a pair, its cosines in the functional space averaged over {heads} "
             "and all templates; dashed: medians; a mean over heads hides how much single heads "
-            "scatter. Named are the pairs that dissociate most, and in bold the founding pairs "
+            "scatter. Labels name the pairs that dissociate most, and in bold the founding pairs "
             "where they are in the table. (b, c) DR among the pairs with the most similar keys, "
             f"mean over heads, on the word pairs and on {every} of the same words; {intervals}. "
             + nulls,

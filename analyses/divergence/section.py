@@ -124,9 +124,9 @@ def _tabulate_measures(summary: pd.DataFrame, settings: Mapping[str, Any]) -> Sh
     labels = [find_condition(condition).label for condition in conditions]
     return ShownTable(
         "Functional space, means over heads.",
-        f"Below each figure its 95 % interval, {settings['resamples']} resamples of the words. "
-        "Ranks, medians and the highest p are taken within each population. Bold differences "
-        "exclude 0.",
+        "Each figure has its 95 % interval below it: "
+        f"{settings['resamples']} resamples of the words. Ranks, medians and the highest p are "
+        "taken within each population. Bold differences exclude 0.",
         ("pairs", "measure", *labels, *(f"trained {MINUS} {label}" for label in labels[1:])),
         tuple(shown),
         n_words=2,

@@ -1,6 +1,6 @@
 """What to read in a translation: the words of the source, and the steps that translate them.
 
-Which token of the translation stands for a word is asked of the model's own cross-attention, not of
+The model's own cross-attention says which token of the translation stands for a word, not
 an aligner from outside. Some layers look at the word whose translation has just been read in,
 others at the one about to be written (in opus-mt-zh-en the first three and the last three), so a
 token is scored by either, whichever is more, averaged over layers.
