@@ -39,7 +39,7 @@ def draw(tables):
     figure, panels = new_panels(2.2, 2)
     for axes, part, name in zip(panels, "kv", ("keys", "values"), strict=True):
         rows = select(tables["summary"], part=part)
-        draw_by_layer(axes, rows, lines={"value": Look.of_part(name)})
+        draw_by_layer(rows, lines={"value": Look.of_part(name)}, ax=axes)
     return {"layers": figure}
 
 

@@ -12,8 +12,8 @@ import kvprobes as kv
 
 model = kv.load_model("smollm2-135m-instruct")
 names = (
-    "neural social electric road railway trade power local wireless criminal global secret".split()
-)
+    "neural social electric road railway trade power local wireless criminal global secret"
+).split()
 words = kv.read(model, "They talked about {word} networks.", names)
 table = kv.compare(words, "neural", "social")
 kv.draw_heads(table, "key_percentile", space="functional")
