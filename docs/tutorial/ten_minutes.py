@@ -11,9 +11,7 @@ alike are their values, in every head of a small language model?
 import kvprobes as kv
 
 model = kv.load_model("smollm2-135m-instruct")
-names = (
-    "neural social electric road railway trade power local wireless criminal global secret"
-).split()
+names = "neural social road rail trade power local global secret wireless criminal royal".split()
 words = kv.read(model, "They talked about {word} networks.", names)
 table = kv.compare(words, "neural", "social")
 kv.draw_heads(table, "key_percentile", space="functional")
