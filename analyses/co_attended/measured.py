@@ -22,7 +22,7 @@ HEAD_MEASURES = {"key_percentile": 55.0, "difference": 0.0, "value_percentile": 
 
 
 DRAWS = 1999
-"""Draws of the null for max-T, whose p-values are no smaller than one over so many."""
+"""Draws of the null for max-T, whose p-values are no smaller than one over this many."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Rises:
     losses
         ``documents`` of `analyses.substitution.compute`.
     resamples, seed
-        Documents are drawn with replacement so many times.
+        Documents are drawn with replacement this many times.
     """
 
     def __init__(self, losses: pd.DataFrame, *, resamples: int, seed: int) -> None:
@@ -127,7 +127,7 @@ def tabulate_heads(
 
 
 def tabulate_ranks(losses: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """Tabulate what comes back with so many directions of the keys; 0 is mean ablation."""
+    """Tabulate what comes back with this many directions of the keys; 0 is mean ablation."""
     everywhere = losses[(losses["scope"] == "all") & (losses["fit"] == "at once")]
     rises = Rises(everywhere, resamples=resamples, seed=seed)
     ablations = rises.find(kind=MEAN)

@@ -90,7 +90,7 @@ def find_translated(translation: Translation, span: TokenSpan) -> tuple[int, flo
 
     The score of the token at position p is the cross-attention to the word's tokens at the step
     before, which writes it, or at its own, which reads it, whichever is more; the mean over layers.
-    Where all layers look from one step alone, which of the two it is cannot be told, and the token
+    Where all layers look from one step alone, it is unclear which of the two it is, and the token
     that is read there is taken.
     """
     looks = translation.attention[:, :, span.first : span.last + 1].sum(dim=2)

@@ -40,7 +40,7 @@ class ShardJob(ABC):
 
     @abstractmethod
     def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
-        """Run the model and return the shard's tensors; `advance` hears of what is done."""
+        """Run the model and return the shard's tensors; `advance` gets what is done."""
 
 
 def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, unit: str) -> None:

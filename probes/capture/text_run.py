@@ -31,7 +31,7 @@ MOST_SHARDS = 64
 """Longer text has longer shards, so that what is on the disk does not grow with it."""
 
 N_FIRST, N_EXAMINED = 8, 2
-"""The model is checked on so many of the first windows, and on the shortest and longest of them."""
+"""The model is checked on this many of the first windows, and on their shortest and longest."""
 
 
 def capture_text(

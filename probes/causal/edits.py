@@ -135,7 +135,7 @@ def intervening(geometry: AttentionGeometry, edits: Edit | Sequence[Edit]) -> It
         If a layer or kv head does not exist, a part is neither keys nor values, or a layer takes
         its keys and values from another one. While the model runs: if a change gives another shape.
     UnsupportedModelError
-        If keys and values cannot be told apart where they are made.
+        If keys and values cannot be distinguished where they are made.
     """
     edits = (edits,) if isinstance(edits, Edit) else tuple(edits)
     by_layer: dict[int, list[Edit]] = {}

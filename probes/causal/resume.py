@@ -46,7 +46,7 @@ class Blocks:
     def recording(self, upto: int | None = None) -> Iterator[list[Any]]:
         """Keep what every block gives, first to last; yields the list that is filled.
 
-        With `upto`, the pass ends by `Stopped` after so many blocks.
+        With `upto`, the pass ends by `Stopped` after this many blocks.
         """
         outputs: list[Any] = []
 

@@ -82,7 +82,7 @@ def derive_families(
         if fitting:
             guesses[name] = fitting
         else:
-            reasons[name] = "no modules of it could be told to make queries, keys and values"
+            reasons[name] = "no modules of it could be found that make queries, keys and values"
     found: dict[str, Family] = {}
     if not guesses:
         return found, reasons

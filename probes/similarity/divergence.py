@@ -95,7 +95,7 @@ MEASURES = (
         heading="Divergence curve",
         meaning=(
             "The mean of 1 \N{MINUS SIGN} s_V at each rank of s_K: flat where values know nothing "
-            "of keys, rising where similar keys mean similar values."
+            "about keys, rising where similar keys mean similar values."
         ),
         function=divergence_curve,
         takes=Takes.PAIR_SIMILARITIES,

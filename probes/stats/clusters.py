@@ -270,7 +270,8 @@ class Clusters:
 
         It is symmetric on the scale log((x - low) / (high - x)), or log(x - low) where there is no
         upper end. A figure that is at an end of its range has no spread to go by: its interval
-        reaches as far as a share of none among so many units could (the rule of three, made exact).
+        reaches as far as a share of none among this many units could (the rule of three, made
+        exact).
 
         Parameters
         ----------

@@ -77,7 +77,7 @@ class TrainingSettings:
         return self.learning_rate * (self.final + (1 - self.final) * cosine)
 
     def is_evaluated(self, done: int) -> bool:
-        """Whether the model is scored after so many steps."""
+        """Whether the model is scored after this many steps."""
         marks = {
             round(self.steps * mark / self.evaluations) for mark in range(1, self.evaluations + 1)
         }

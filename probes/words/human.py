@@ -57,7 +57,7 @@ def read_human_scores(
     say
         Hears what the file does not say: of how many pairs the part of speech, and the language.
     skip
-        Leaves out rows with faults, and hears of them; without it they are refused.
+        Leaves out rows with faults, and gets them; without it they are refused.
 
     Returns
     -------

@@ -56,7 +56,7 @@ def load_pairs(
         Chinese 网络: 神经, 社交) is always among them where the table has it. The table's order is
         kept.
     skip
-        Leaves out rows with faults, and hears of them; see `probes.words.tables.read_table`.
+        Leaves out rows with faults, and gets them; see `probes.words.tables.read_table`.
 
     Returns
     -------

@@ -83,7 +83,7 @@ def read_table(
     numeric
         Names of columns to convert to float64 where they are present; an empty cell becomes NaN.
     skip
-        Leaves out rows that are ragged or hold no number where one must be, and hears of them; the
+        Leaves out rows that are ragged or hold no number where one must be, and gets them; the
         index of the others stays. Without it they are refused.
 
     Raises

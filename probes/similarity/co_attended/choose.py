@@ -26,7 +26,7 @@ SINK_WEIGHT = 0.3
 """A position with more than this share of a head's mean query is a sink."""
 
 SINK_QUERIES = 16
-"""A position is a sink only where so many queries see it; fewer may all mean it."""
+"""A position is a sink only where this many queries see it; fewer may all mean it."""
 
 
 def choose_in_sentences(

@@ -1,4 +1,4 @@
-"""How large the gap between two keys or two values is: ranks say nothing of that."""
+"""How large the gap between two keys or two values is: ranks say nothing about that."""
 
 from __future__ import annotations
 

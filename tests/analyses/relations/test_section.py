@@ -75,8 +75,8 @@ def test_a_relation_that_dissociates_is_said_to():
     assert training == (
         "Trained heads dissociate antonyms (5.0, 4.0 to 6.0) more than random heads on the same "
         "input. Trained heads dissociate synonyms (\N{MINUS SIGN}4.0, \N{MINUS SIGN}5.0 to "
-        "\N{MINUS SIGN}3.0) less than random heads on the same input. Trained heads cannot be told "
-        "from random heads on the same input for meronyms and modifiers of one head."
+        "\N{MINUS SIGN}3.0) less than random heads on the same input. Trained heads cannot be "
+        "distinguished from random heads on the same input for meronyms and modifiers of one head."
     )
     assert heads == (
         "After correction over all relations and heads, 1 of 6 heads dissociate some relation more "
