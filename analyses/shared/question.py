@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -87,8 +88,7 @@ class Question:
         if describe is None:
             from analyses.shared.section import Section, print_table
 
-            shown = tuple(print_table(name, table) for name, table in tables.items())
-            return Section(self.title, tables=shown)
+            return Section(self.title, tables=tuple(itertools.starmap(print_table, tables.items())))
         section: Section = describe(tables, settings)
         return section
 
@@ -106,10 +106,15 @@ class Question:
         return found
 
     def to_latex(self, tables: Tables, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Write the tables that the report prints in LaTeX, in their order, the main one first."""
-        from analyses.shared.latex import to_latex
+        """Write the tables that the report prints in LaTeX, in their order, the main one first.
 
-        return tuple(map(to_latex, self.describe(tables, settings).tables))
+        Where it prints none, all tables are written as they are.
+        """
+        from analyses.shared.latex import to_latex
+        from analyses.shared.section import print_table
+
+        shown = self.describe(tables, settings).tables
+        return tuple(map(to_latex, shown or itertools.starmap(print_table, tables.items())))
 
     def _part(self, name: str) -> Any:
         """Return the module of a part: the one module of a question that is a single file."""
