@@ -186,6 +186,8 @@ def answer_question(
 
 def list_command(module: given.Module = None, as_json: given.Json = False) -> None:
     """List all questions, what each needs, and how long it took last time on this machine."""
+    with explaining_errors():
+        questions = list_questions()
     timings = read_timings()
     rows = [
         {
@@ -202,7 +204,7 @@ def list_command(module: given.Module = None, as_json: given.Json = False) -> No
                 for name, own in list_settings(question.settings).items()
             },
         }
-        for question in list_questions().values()
+        for question in questions.values()
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
