@@ -103,7 +103,7 @@ def draw_parts(rows: pd.DataFrame, scores: list[tuple[str, str, int]], *, ax: An
         for name in read_conditions(rows)[::-1]:
             look = Look.of_part(part).named(f"{part}, {catalogue.find_condition(name).label}")
             look = look if name == catalogue.TRAINED else look.open()
-            _draw(axes, select(rows, part=part, condition=name), scores, shift, look)
+            _draw(ax, select(rows, part=part, condition=name), scores, shift, look)
 
 
 @panel
@@ -122,4 +122,4 @@ def draw_differences(
     ]
     for shift, (look, space, condition, measure) in spread(shown, 0.27):
         mine = select(rows, space=space, condition=condition, measure=measure)
-        _draw(axes, mine, scores, shift, look.named(f"difference, {look.label}"))
+        _draw(ax, mine, scores, shift, look.named(f"difference, {look.label}"))
