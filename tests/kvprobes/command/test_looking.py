@@ -45,7 +45,7 @@ def test_quiet_prints_results_alone_and_verbose_more(tmp_path):
     words = ["report", "--out", str(tmp_path)]
     runner, told = CliRunner(), {}
     for how in ("--quiet", "--verbose"):
-        told[how] = runner.invoke(app, ["analyse", "weights", "--out", str(tmp_path / how), how])
+        told[how] = runner.invoke(app, ["analyse", "premise", "--out", str(tmp_path / how), how])
         assert told[how].exit_code == 1
         assert "Error: " in told[how].stderr
     assert "Traceback" in told["--verbose"].stderr
