@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test docs fuzz mutants lint types check-format bench constraints clean
+.PHONY: run test docs fuzz mutants lint types check-format bench constraints unpinned clean
 
 run: $(READY)
 	$(BIN)/kvprobes run
@@ -49,7 +49,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt --editable . --group test
 	touch $(READY)
 
-# Pin anew what a fresh environment resolves to.
+# Pin again the versions that a fresh environment resolves to.
 constraints:
 	rm -rf .constraints && $(PYTHON) -m venv .constraints
 	.constraints/bin/python -m pip install -q --upgrade pip
@@ -58,5 +58,13 @@ constraints:
 	.constraints/bin/python -m pip freeze --all --exclude-editable | grep -v '^setuptools' | sed 's/+cpu//' > constraints.txt
 	rm -rf .constraints
 
+# The tests with the newest dependencies: shows which differ from the pinned ones, and may fail.
+unpinned:
+	rm -rf .unpinned && $(PYTHON) -m venv .unpinned
+	.unpinned/bin/python -m pip install -q --upgrade pip
+	.unpinned/bin/python -m pip install -q --editable . --group test
+	-.unpinned/bin/python -m pip freeze --all --exclude-editable | sed 's/+cpu//' | diff constraints.txt - | grep '^[<>]'
+	-.unpinned/bin/python -m pytest $(PYTEST)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .unpinned .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -29,7 +29,7 @@ from probes.models import DEFAULT_MODEL, Model, load_model
 from probes.words.align import TokenSpan
 
 N_READ = 16
-"""Word occurrences a sequence; its last token is the query."""
+"""Word occurrences per sequence; its last token is the query."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the simulation of `benchmarks.inference` counts, and the bands that rates must lie in."""
+"""What the simulation of `benchmarks.inference` counts, and the bands that rates must be in."""
 
 from __future__ import annotations
 

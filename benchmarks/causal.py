@@ -67,7 +67,7 @@ def loop_scorer(model: Model) -> Way:
 def measure(
     model: Model, batch: Windows, fit: Substitution, *, rounds: int, every: int
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return processor seconds [way], and nats a token [way, head].
+    """Return processor seconds [way], and nats per token [way, head].
 
     Of each layer the fastest round counts; the first round warms up and is thrown away. With
     `every` above 1 only every n-th layer is measured, the middle one of each group, and counts for
@@ -120,7 +120,7 @@ def main() -> None:
         f"of every {asked.every}. layer, "
         f"fastest of {asked.rounds} rounds; {describe_machine()}\n"
     )
-    print("| way | processor seconds | ratio | largest difference, nats a token |")
+    print("| way | processor seconds | ratio | largest difference, nats per token |")
     print("| --- | ---: | ---: | ---: |")
     names = ("loop: full forward, cross-entropy of the logits", "loop: full forward, our scoring")
     for name, spent, loss in zip((*names, "sweep"), seconds, losses, strict=True):

@@ -30,7 +30,7 @@ from probes.words.pairs import load_pairs
 from probes.words.topics import number_topics
 
 DATA_SETS = 50
-"""Data sets a round: they share a graph, and are measured as heads of one layer."""
+"""Data sets per round: they share a graph, and are measured as heads of one layer."""
 
 DOCUMENTS = 30
 BAND = (0.93, 0.97)

@@ -47,7 +47,7 @@ class Line:
     rounds: int
 
     def judge(self) -> str:
-        """Say whether the rate lies in its band, or no more than two errors outside."""
+        """Say whether the rate is in its band, or no more than two errors outside."""
         if self.case.band is None:
             return ""
         low, high = self.case.band

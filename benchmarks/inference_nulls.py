@@ -47,7 +47,7 @@ def judge(found: dict[str, ShuffledPairs], figure: str) -> NullComparison:
 
 
 def count_false_alarms(seed: int) -> Counts:
-    """Six heads, correlated with each other, whose values know nothing of the keys."""
+    """Six heads, correlated with each other, whose values know nothing about the keys."""
     generator = torch.Generator().manual_seed(seed)
     heads, pairs = draw_heads(6, 0.0, generator, common=0.3), draw_pairs(generator)
     found = shuffle(heads, pairs, seed)

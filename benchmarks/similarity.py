@@ -113,7 +113,7 @@ def measure_neighbours(data: Data) -> list[Tensor]:
 
 
 def measure_cka(data: Data) -> list[Tensor]:
-    """Debiased CKA, one row a word."""
+    """Debiased CKA, one row per word."""
 
     def measure(layer: int) -> list[Tensor]:
         sides = (x[layer][:, data.rows].flatten(-2) for x in (data.keys, data.values))
@@ -163,7 +163,7 @@ class Task:
 
 def list_tasks(data: Data) -> list[Task]:
     """List all measures; those of pairs start from the pair figures, a task of their own."""
-    # Of 6,000 float32 numbers two may be equal; the loop knows no ties.
+    # Of 6,000 float32 numbers two may be equal; the loop assumes no ties.
     order = torch.arange(data.pair_weights.shape[1]).double() * 1e-10
     pairs = [figure.double() + order for figure in measure_pairs(data)]
     n_resamples = f"{len(data.pair_weights) - 1:,} resamples"
@@ -226,7 +226,7 @@ def time_call(function: Callable[[], Any]) -> tuple[Cost, Any]:
 
 
 def measure_rate(data: Data, *, rounds: int) -> tuple[float, float]:
-    """Return operations a second of a square product and of the neighbour search, float32.
+    """Return operations per second of a square product and of the neighbour search, float32.
 
     In turns, the fastest of each. Of the search only the products of coordinates count, 2 n^2 d a
     template; square roots, means and the choice of the nearest are its overhead.
@@ -240,7 +240,7 @@ def measure_rate(data: Data, *, rounds: int) -> tuple[float, float]:
     for _ in range(rounds):
         cost, _ = time_call(lambda: map_threads(lambda _: square @ square, range(count_cores())))
         best[0] = min(best[0], cost.clock / count_cores())
-        # A single product with all threads may be faster than one product a core.
+        # A single product with all threads may be faster than one product per core.
         best[0] = min(best[0], time_call(lambda: square @ square)[0].clock)
         best[1] = min(best[1], time_call(lambda: map_threads(search, sides))[0].clock)
     return 2 * size**3 / best[0], operations / best[1]

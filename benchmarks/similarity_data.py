@@ -40,7 +40,7 @@ class Data:
         draw = partial(torch.randn, generator=random)
         keys = draw(n_layers, N_KV_HEADS, n_words * N_TEMPLATES, D_HEAD)
         maps = draw(n_layers, N_KV_HEADS, D_HEAD, D_HEAD) / D_HEAD**0.5
-        # No pair comes twice: the loop knows no ties.
+        # No pair comes twice: the loop assumes no ties.
         place = torch.randperm(n_words * (n_words - 1) // 2, generator=random)[:n_pairs]
         first, second = torch.triu_indices(n_words, n_words, offset=1)[:, place]
         rows = torch.arange(n_words * N_TEMPLATES).reshape(N_TEMPLATES, n_words).T.contiguous()

@@ -43,7 +43,7 @@ def pairs(data: Any, layer: int, head: int) -> list[Array]:
 
 
 def _in_top(figure: Array, weights: Array, share: float) -> Array:
-    """Take the part of each entry's weight that lies in the top share of the mass."""
+    """Take the part of each entry's weight that is in the top share of the mass."""
     order = np.argsort(-figure)
     ordered = weights[order]
     before = np.cumsum(ordered) - ordered

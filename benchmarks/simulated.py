@@ -14,7 +14,7 @@ from probes.similarity.divergence import divergence_curve
 from probes.similarity.representational import representational_similarity
 
 WORDS, PAIRS = 1100, 2000
-"""As many pairs a word as the real table has (3,300 words, 6,000 pairs)."""
+"""As many pairs per word as the real table has (3,300 words, 6,000 pairs)."""
 
 BINS = 20
 WIDTH = 16

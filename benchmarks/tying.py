@@ -134,11 +134,11 @@ def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--length", type=int, default=128)
-    parser.add_argument("--size", type=int, default=8, help="sequences a batch")
+    parser.add_argument("--size", type=int, default=8, help="sequences per batch")
     parser.add_argument("--rounds", type=int, default=20)
     asked = parser.parse_args()
     print(
-        f"{asked.size} x {asked.length} bytes a step, fastest of {asked.rounds}; "
+        f"{asked.size} x {asked.length} bytes per step, fastest of {asked.rounds}; "
         f"{describe_machine()}\n"
     )
     print(

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 kv.load_model = functools.cache(kv.load_model)  # one load for all examples, as in one notebook
 
 project, author = "kvprobes", "The kvprobes authors"
+project_copyright = author
 version = release = find_version("kvprobes")
 extensions = [
     "myst_parser",
@@ -50,6 +51,7 @@ sphinx_gallery_conf = {
     "capture_repr": ("_repr_html_", "__repr__"),
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "ignore_repr_types": r"matplotlib[.](axes|text|legend)",
     "show_memory": False,
     "reset_modules": ("matplotlib",),
     "abort_on_example_error": True,

@@ -20,8 +20,8 @@ HEAD = """# Which models are read exactly
 
 Written by `python -m docs.write_models` from the test matrix (`tests/architectures/`), not by hand.
 Each architecture is built from its own transformers class, tiny and with random weights (without a
-model hub, pretrained weights of most cannot be had), and examined as `kvprobes doctor` examines a
-real model: every site and stage against HF's own tensors, to 1e-5 in float32. A real model is
+model hub, pretrained weights of most are not available), and examined as `kvprobes doctor` examines
+a real model: every site and stage against HF's own tensors, to 1e-5 in float32. A real model is
 examined again whenever it is loaded, and refused if it fails. An architecture that is not here is
 tried: its geometry is derived from its structure and from what it attends with, and it is read if
 the same checks pass. Every stage is exact of those that are read: `projected`, `normed` (without

@@ -15,7 +15,7 @@ from .library import (
 from .results import ResultFolder
 from .runner import Answer, answer
 from .session import Session
-from .verbs import capture, open, run
+from .verbs import add_question, capture, open, run
 
 __all__ = [
     "Answer",
@@ -24,6 +24,7 @@ __all__ = [
     "Results",
     "Session",
     "Words",
+    "add_question",
     "answer",
     "capture",
     "compare",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kvprobes.finished import Results
 from kvprobes.results import save_figure
-from probes.errors import TableError
+from probes.errors import TableError, UsageError
 from probes.naming import require_known
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def draw_heads(
     UsageError
         If a column is missing.
     TableError
-        If no row is left, no number, or several rows a head: the message says what to choose.
+        If no row is left, no number, or several rows per head: the message says what to choose.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def draw_heads(
         norm, colours = Normalize(middle - reach, middle + reach), DIVERGING
     if ax is None:
         _, ax = plt.subplots(figsize=(3.5, 3.5), layout="constrained")
-    image = draw_map(ax, rows, norm, value=value, head=head, colours=colours)
+    image = draw_map(rows, norm, value=value, head=head, colours=colours, ax=ax)
     ax.set_ylabel("layer")
     if bar:
         place = {"location": "right", "shrink": 1.0, "aspect": 25, "pad": 0.03}
@@ -112,7 +112,7 @@ def _refuse_unclear(rows: pd.DataFrame, value: str, head: str) -> None:
             if 1 < rows[name].nunique() < len(rows)
         ]
         raise TableError(
-            f"the table has several rows a head. Choose one of {'; '.join(varied) or 'them'}, as "
+            f"the table has several rows per head. Choose one of {'; '.join(varied) or 'them'}, as "
             'in draw_heads(table, space="centred").'
         )
     if not rows[value].notna().any():
@@ -132,6 +132,7 @@ def redraw(
     formats: Collection[str] = ("pdf", "png"),
     labels: Mapping[str, str] | None = None,
     style: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
 ) -> list[Path]:
     """Draw the figures of finished runs again, from their tables; no model is needed.
 
@@ -149,15 +150,19 @@ def redraw(
         Name of a model, run or condition -> what figures call it.
     style
         rcParams over those of the house.
+    out
+        Where they go. Without it they go to ``figures/`` of their folder as they were, to
+        ``figures-WIDTH/`` at another width, and to ``figures-own/`` with labels or a style of yours
+        alone, so that the report keeps its own.
 
     Returns
     -------
-    The files: in ``figures/`` of each folder, or in ``figures-WIDTH/`` for another width.
+    The files.
 
     Raises
     ------
     UsageError
-        If a width, a figure or a format is unknown.
+        If a width, a figure or a format is unknown, or several folders go to one place.
     StoreError
         If no question has been answered in a folder.
 
@@ -165,13 +170,20 @@ def redraw(
     --------
     >>> redraw(["results/gpt2"], width="neurips", only=["divergence.headline"])  # doctest: +SKIP
     """
+    folders = list(folders)
+    if out is not None and len(folders) > 1:
+        raise UsageError(
+            f"figures of {len(folders)} folders have the same names. Give one folder with --out."
+        )
+    own = "figures-own" if labels or style else "figures"
     written = []
     for folder in folders:
         results = Results(folder)
         names = [*results.questions, *results.figures]
         for name in only:
             require_known(f"figure of {folder}", name, names)
-        place = results.folder.path / ("figures" if width is None else f"figures-{width}")
+        place = results.folder.path / (own if width is None else f"figures-{width}")
+        place = place if out is None else Path(out)
         for question in results.questions:
             if only and not {name for name in only if name.partition(".")[0] == question}:
                 continue

@@ -101,7 +101,7 @@ class Results:
 
     @property
     def report(self) -> Path:
-        """Where the report stands; it is written if it is not there."""
+        """Where the report is; it is written if it is not there."""
         from kvprobes.report.page import write_report
 
         path = self.folder.report_path

@@ -90,7 +90,7 @@ def look_up_contexts(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the words or the folder.
+        If anything is wrong with the model, the words or the folder.
     """
     from analyses.co_attended import CoAttendedSettings
     from analyses.co_attended.one_pair import measure_pair, tabulate_pair
@@ -143,7 +143,7 @@ def _capture_contexts(options: CaptureOptions, words: tuple[str, str, str], say:
 
 
 def tabulate_heads(found: Answer) -> pd.DataFrame:
-    """Return one row a layer and kv head: the percentiles of the pair among the given pairs.
+    """Return one row per layer and kv head: the percentiles of the pair among the given pairs.
 
     Columns ``layer, kv_head, key_percentile, value_percentile``, functional space.
     """

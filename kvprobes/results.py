@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import StoreError, StoreMismatchError
-from probes.files import hash_file, hash_json, parse_json, replacing, spell_json, sweep
+from probes.files import (
+    hash_file,
+    hash_json,
+    parse_json,
+    replacing,
+    spell_json,
+    sweep,
+    write_text,
+)
 from probes.locks import holding
 from probes.naming import require_known
 from probes.sealed import hash_once, read_if_whole, read_sealed, seal, unseal, write_sealed
@@ -48,36 +56,36 @@ class ResultFolder:
 
     @property
     def capture(self) -> Path:
-        """Where the captured store stands."""
+        """Where the captured store is."""
         return self.path / "capture"
 
     def capture_named(self, name: str) -> Path:
-        """Where another capture stands: of a ``text``, of ``words``, at another site."""
+        """Where another capture is: of a ``text``, of ``words``, at another site."""
         return self.path / f"capture-{name}"
 
     @property
     def report_path(self) -> Path:
-        """Where the report stands."""
+        """Where the report is."""
         return self.path / "report.html"
 
     def table_path(self, question: str, table: str) -> Path:
-        """Where a table stands."""
+        """Where a table is."""
         return self.path / "tables" / f"{question}.{table}.parquet"
 
     def figure_path(self, question: str, figure: str, suffix: str) -> Path:
-        """Where a figure stands."""
+        """Where a figure is."""
         return self.path / "figures" / f"{question}.{figure}.{suffix}"
 
     def manifest_path(self, question: str) -> Path:
-        """Where the manifest of a question stands."""
+        """Where the manifest of a question is."""
         return self.path / "tables" / f"{question}.manifest.json"
 
     def left_out_path(self, question: str) -> Path:
-        """Where it stands why a question was left out."""
+        """Return the file that says why a question was left out."""
         return self.path / "tables" / f"{question}.left_out.json"
 
     def parts_path(self, question: str) -> Path:
-        """Where the finished parts of a long question stand."""
+        """Where the finished parts of a long question are."""
         return self.path / "parts" / question
 
     @contextmanager
@@ -151,6 +159,15 @@ class ResultFolder:
                 path.unlink()
                 path.with_suffix(".csv").unlink(missing_ok=True)
 
+    def write_latex(self, question: str, written: Sequence[str]) -> None:
+        """Write a question's printed tables: ``tables/QUESTION.table1.tex``, the main one first."""
+        room = self.path / "tables"
+        paths = [room / f"{question}.table{n}.tex" for n in range(1, len(written) + 1)]
+        for path, text in zip(paths, written, strict=True):
+            write_text(path, text)
+        for path in {*room.glob(f"{question}.*.tex")} - {*paths}:
+            path.unlink()
+
     def mend_copies(self, question: str, tables: dict[str, pd.DataFrame]) -> None:
         """Write those CSV files of a question's tables again that are missing or damaged."""
         copies = self.read_manifest(question)["copies"]
@@ -213,7 +230,7 @@ class ResultFolder:
             raise _unreadable(path, error, question) from error
 
     def has_answer(self, question: str) -> bool:
-        """Whether a question has been answered here, by whatever version."""
+        """Whether a question has been answered here, by any version."""
         return self.manifest_path(question).exists()
 
     def describe(self, question: Question) -> Section:
@@ -250,7 +267,7 @@ class ResultFolder:
                 path.unlink()
 
     def find_figures(self, question: Question) -> list[Path]:
-        """Return where the PNG files of a question's figures stand.
+        """Return where the PNG files of a question's figures are.
 
         Figures that are missing, damaged, or of other tables are drawn again.
         """
@@ -273,7 +290,7 @@ class ResultFolder:
         Parameters
         ----------
         place
-            Where they stand in the folder of shipped data.
+            Where they are in the folder of shipped data.
 
         Raises
         ------

@@ -24,7 +24,6 @@ from probes.errors import (
     TableError,
     UnsupportedModelError,
 )
-from probes.files import write_text
 from probes.naming import require_known
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Answer:
     Attributes
     ----------
     tables
-        Name -> table; what each holds is told by the question's ``compute``.
+        Name -> table; what each holds is given by the question's ``compute``.
     settings
         All settings, those that were asked for and the defaults.
     is_new
@@ -62,7 +61,7 @@ class Answer:
 
 def answer(
     question: str | Question,
-    folder: ResultFolder | Path | Session,
+    folder: ResultFolder | Path | str | Session,
     *,
     preset: str | None = None,
     draw: bool = True,
@@ -71,7 +70,7 @@ def answer(
     """Answer one question from what a result folder holds; write tables, manifest and figures.
 
     Tables that are there, of the same inputs, settings and versions, are reused. A long question
-    that was interrupted goes on where it stood.
+    that was interrupted resumes.
 
     Parameters
     ----------
@@ -121,8 +120,7 @@ def answer(
             results.mend_copies(name, tables)
         if draw:
             results.write_figures(name, asked.draw(tables))
-        for table, latex in asked.to_latex(tables).items():
-            write_text(results.table_path(name, table).with_suffix(".tex"), latex)
+        results.write_latex(name, asked.to_latex(tables, asdict(chosen)))
     return Answer(asked, tables, chosen, is_new)
 
 
@@ -201,7 +199,7 @@ def run(
     UsageError
         If a question or a setting is unknown.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
     TableError
         If no question on the captured words could be answered.
     """

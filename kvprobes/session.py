@@ -29,7 +29,7 @@ class Session:
     Parameters
     ----------
     folder
-        Where results stand and go.
+        Where results are read and written.
     model
         The model, or its name; without it, the one that the folder's capture is of, or the default.
     device
@@ -43,7 +43,7 @@ class Session:
     loading
         How the model is loaded; as for the folder's capture, unless told.
     store
-        An open main capture that stands elsewhere, to be read in place of the folder's.
+        An open main capture that is elsewhere, to be read in place of the folder's.
     edited
         An edit of the model under which coordinations are captured.
     say
@@ -52,7 +52,7 @@ class Session:
 
     def __init__(
         self,
-        folder: ResultFolder | Path,
+        folder: ResultFolder | Path | str,
         *,
         model: str | Model | None = None,
         device: str = "cpu",
@@ -64,7 +64,7 @@ class Session:
         edited: Edited | None = None,
         say: Say = lambda _: None,
     ) -> None:
-        self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(folder)
+        self.folder = folder if isinstance(folder, ResultFolder) else ResultFolder(Path(folder))
         self.device, self.text, self.human, self.workers = device, text, tuple(human), workers
         self.edited, self.say, self.loading = edited, say, loading or Loading()
         self._model_name = model if isinstance(model, str) else None
@@ -111,7 +111,7 @@ class Session:
         return self._store
 
     def forget_captures(self) -> None:
-        """Open captures anew when they are next asked for, as they have changed."""
+        """Open captures again when they are next asked for, as they have changed."""
         self._store = None
 
     def load(self) -> Model:
@@ -159,7 +159,7 @@ class Session:
     def find_obstacle(self, question: Question) -> str | None:
         """Say why a question cannot be asked of this folder's captures; None if it can.
 
-        Only what a further capture of the same model could not mend is an obstacle.
+        Only what a further capture of the same model could not solve is an obstacle.
         """
         from kvprobes.captures.find import PAIRS, has_sites, name_kind, suits_words
 

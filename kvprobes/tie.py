@@ -6,7 +6,7 @@ from analyses import find_question
 from kvprobes.results import ResultFolder
 
 PLACE = "reference/tying"
-"""Where they stand in the folder of shipped data."""
+"""Where they are in the folder of shipped data."""
 
 
 def copy_shipped(folder: ResultFolder) -> None:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import analyses
 from kvprobes import runner
 from kvprobes.captures.options import CaptureOptions
 from kvprobes.finished import Results
@@ -17,6 +18,7 @@ from probes.naming import require_known
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
+    from analyses.shared.question import Question
     from probes.capture.store import Store
     from probes.models.model import Model
 
@@ -48,7 +50,7 @@ def capture(
     UsageError
         If an option is unknown, or more than one thing is to be captured.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
 
     Examples
     --------
@@ -88,7 +90,7 @@ def run(
     UsageError
         If an option, a question or a setting is unknown.
     KvprobesError
-        For whatever is wrong with the model, the tables or the folder.
+        If anything is wrong with the model, the tables or the folder.
 
     Examples
     --------
@@ -115,6 +117,29 @@ def open(folder: str | Path) -> Results:
     >>> open("results/smollm2-135m-instruct").verdict  # doctest: +SKIP
     """
     return Results(folder)
+
+
+def add_question(module: str | Path) -> Question:
+    """Add a question of your own to those that `run`, `answer` and the report know.
+
+    It stays for as long as this process runs. Adding the same name again replaces it.
+
+    Parameters
+    ----------
+    module
+        A file ``my_question.py``, or the dotted name of an installed module.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be loaded, holds no question, or has the name of one of ours.
+
+    Examples
+    --------
+    >>> add_question("my_question.py")  # doctest: +SKIP
+    >>> answer("my_question", "results/smollm2-135m-instruct").tables  # doctest: +SKIP
+    """
+    return analyses.add_question(module)
 
 
 def _choose(

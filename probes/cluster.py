@@ -56,7 +56,7 @@ class Cluster:
     is_alive
         Whether what the calls were given to can still be reached.
     is_here
-        Whether calls run in this process, and have at hand what is in its memory.
+        Whether calls run in this process, and have access to its memory.
     """
 
     executor: Executor
@@ -76,7 +76,7 @@ def map_jobs(
     *,
     on_done: Callable[[Result], None] = lambda _: None,
 ) -> None:
-    """Run `function` on every job; `on_done` hears of each result as it comes, in any order.
+    """Run `function` on every job; `on_done` is called with each result as it comes, in any order.
 
     The first error ends it; calls that have not begun are given up.
 
@@ -183,7 +183,7 @@ def _open_dask(scheduler: str, workers: int) -> Iterator[Cluster]:
         if scheduler == "dask":
             # Its profiler looks at every worker's stack a hundred times a second.
             stack.enter_context(dask.config.set({"distributed.worker.profile.enabled": False}))
-            # One thread a worker: a model's hooks belong to one pass at a time.
+            # One thread per worker: a model's hooks belong to one pass at a time.
             address = stack.enter_context(
                 package.LocalCluster(
                     n_workers=workers, threads_per_worker=1, dashboard_address=None

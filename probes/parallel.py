@@ -38,7 +38,7 @@ def map_threads(
     """Apply `function` to every item, one on each core at a time; results in the items' order.
 
     Inside an item, additions are made in the order of a single thread, so the results do not depend
-    on the number of cores. `on_done` hears of every item that is done, in order.
+    on the number of cores. `on_done` is called after every item, in order.
     """
     with one_core_operations():
         pool = ThreadPoolExecutor(max_workers=count_cores())

@@ -1,8 +1,8 @@
 """Files that are read again: hashed when they are written, and not believed if the hash differs.
 
 A manifest holds a hash of itself (its seal) and those of the files that it names. A file that
-stands alone has a marker beside it: a small manifest that names the file and what it follows from.
-This finds damage and mixtures; it is no protection from somebody who means to deceive.
+is alone has a marker beside it: a small manifest that names the file and what it follows from.
+This finds damage and mixtures; it does not protect from somebody who wants to deceive.
 """
 
 from __future__ import annotations
@@ -115,5 +115,5 @@ def is_marked(path: Path, **says: Any) -> bool:
 
 
 def find_marker(path: Path) -> Path:
-    """Return where the marker of a file stands."""
+    """Return where the marker of a file is."""
     return path.with_suffix(".json")

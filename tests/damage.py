@@ -21,7 +21,7 @@ def flip(path: Path, place: int, bit: int = 0) -> None:
 
 
 def flips(path: Path, count: int) -> Iterator[bytes]:
-    """Flip bits all over a file, one at a time; yields what the file held, which stands again."""
+    """Flip bits all over a file, one at a time; yields what the file held, and restores it."""
     before = path.read_bytes()
     for number in range(count):
         flip(path, number * (len(before) - 1) // (count - 1), bit=number % 8)

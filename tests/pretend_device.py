@@ -107,7 +107,7 @@ def run(func, args, kwargs):
 
 
 def bring_home(tree):
-    """Take the tensors out that stand behind those of the pretended device."""
+    """Take the tensors out that are behind those of the pretended device."""
     return tree_map(lambda x: x.inner if isinstance(x, Elsewhere) else x, tree)
 
 

@@ -1,4 +1,4 @@
-"""Captures whose tables a test writes by hand, sealed anew so that they are believed."""
+"""Captures whose tables a test writes by hand, sealed again so that they are believed."""
 
 from __future__ import annotations
 

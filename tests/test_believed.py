@@ -1,4 +1,4 @@
-"""One bit turned over in every kind of file that is read again: mended or refused, never believed.
+"""One flipped bit in every kind of file that is read again: repaired or refused, never believed.
 
 The times of the file stay as they were, as they do when a disk or a copy spoils it.
 """

@@ -1,4 +1,4 @@
-"""The code samples and examples of the documents run as they stand, and the site builds."""
+"""The code samples and examples of the documents run as they are, and the site builds."""
 
 import functools
 import re
@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import kvprobes as kv
+from probes.similarity.catalogue import find_measure, list_measures, list_nulls
 
 PAGES = [path for room in (".", "howto", "api") for path in sorted(Path("docs", room).glob("*.md"))]
 DOCUMENTS = [Path("README.md"), *PAGES]
@@ -47,6 +48,10 @@ def load_once(name: str):
 LOAD = kv.load_model
 
 
+def name_family(label: str) -> str:
+    return re.split(r",| \(", label)[0]
+
+
 @pytest.mark.default_model
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path, monkeypatch):
@@ -55,6 +60,11 @@ def test_example_runs(path, monkeypatch):
     drawn = runpy.run_path(str(path))
     assert plt.get_fignums() or "figure" in drawn
     plt.close("all")
+    if path.stem == "b_what_measures_see":  # one size of each
+        labels = [find_measure(name).label for name in drawn["shown"]]
+        assert {*map(name_family, labels)} == {name_family(own.label) for own in list_measures()}
+    if path.stem == "d_what_nulls_see":
+        assert {*drawn["shown"]} == {null.name for null in list_nulls()}
 
 
 def test_there_are_enough_examples():

@@ -90,7 +90,7 @@ def tiny_hf(architecture: str, *, seed: int, hidden_size: int, **settings: Any) 
 
 
 def randomise(hf: PreTrainedModel, seed: int, *, gain: float = 1.4, focus: float = 1.0) -> None:
-    """Draw every parameter anew, large enough that attention is far from uniform.
+    """Draw every parameter again, large enough that attention is far from uniform.
 
     `gain` is the standard deviation of a matrix' outputs where its inputs' is 1; `focus` multiplies
     that of queries and keys, where they have matrices of their own. Fixed sinusoids stay.

@@ -39,7 +39,7 @@ def compute(given: Given, settings: ExampleSettings) -> dict[str, pd.DataFrame]:
     A percentile is the share, in %, of the *others* below the example, a tie counting half; 50 is
     the middle. The *pattern* is the claim in one head: key percentile above 50, value percentile
     below. The example itself is not ranked against itself. Where a capture is of the language of
-    another founding pair, that one stands in for the English one.
+    another founding pair, that one replaces the English one.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _rank_attention(
     compounds = queries.assign(attention=means[0], attention_percentile=means[1]).groupby(
         ["head", "modifier"]
     )[["attention", "attention_percentile"]]
-    # Only compounds that stand in every template have a mean like the example's.
+    # Only compounds that are in every template have a mean like the example's.
     whole = compounds.mean()[compounds.size() == len(np.unique(templates))]
     summary = [
         {"measure": measure, "word": word, "population": "compounds"}

@@ -1,12 +1,11 @@
-"""Draw the founding example: attention to its words, likeness of their keys and values."""
+"""Draw the founding example: attention to its words, similarity of their keys and values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -15,11 +14,13 @@ from analyses.shared.maps import add_bar, draw_map, give_height, scale_from_zero
 from analyses.shared.style import (
     DIVERGING,
     GREY,
+    Asked,
     Look,
-    house_style,
     new_figure,
     new_panels,
+    panel,
     spell,
+    whole_figure,
 )
 from analyses.shared.tables import select
 from probes.similarity import catalogue
@@ -40,14 +41,14 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
-@house_style()
-def draw_attention(attention: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_attention(attention: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Map the attention to each word, layer by query head, means over templates.
 
     Parameters
     ----------
     attention
-        ``head_word, word, layer, head, weight, expected`` with a row a template.
+        ``head_word, word, layer, head, weight, expected`` with a row per template.
     """
     head_word = spell(attention["head_word"].iloc[0])
     places = ["layer", "head"]
@@ -60,14 +61,14 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
     lines: dict[str, Look] = {}
     for axes, word, look in zip(maps, means["word"].unique(), WORD_LOOKS, strict=True):
         mine = select(means, word=word)
-        image = draw_map(axes, mine, norm, value="weight", head="head")
+        image = draw_map(mine, norm, value="weight", head="head", ax=axes)
         axes.set_xlabel("query head")
         others = others.merge(mine.rename(columns={"weight": word}).drop(columns="word"), on=places)
         lines[word] = Look(spell(word), *look)
     maps[0].set_ylabel("layer")
     add_bar(image, maps, f"attention weight of “{head_word}” on the word", shrink=0.7)
     lines["expected"] = Look("others", GREY, "", ":")
-    draw_by_layer(curve, others, lines=lines, dots=None, beside_map=True)
+    draw_by_layer(others, lines=lines, dots=None, beside_map=True, ax=curve)
     curve.set(xlabel="attention weight", xlim=(0, None))
     # In the free corner beside the colour bar, where it hides no line.
     corner = {"bbox_to_anchor": (1, 0.01), "bbox_transform": figure.transFigure}
@@ -78,9 +79,9 @@ def draw_attention(attention: pd.DataFrame) -> Figure:
     return figure
 
 
-@house_style()
+@whole_figure
 def draw_similarity(
-    similarity: pd.DataFrame, summary: pd.DataFrame, words: Sequence[str]
+    similarity: pd.DataFrame, summary: pd.DataFrame, words: Sequence[str], **asked: Unpack[Asked]
 ) -> Figure:
     """Map how alike the two words' keys and values are among the word pairs, head by head.
 
@@ -100,27 +101,28 @@ def draw_similarity(
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1), squeeze=False)[0]
     maps = left.subplots(1, 2, sharey=True)
     for axes, column in zip(maps, ("key_percentile", "value_percentile"), strict=True):
-        image = draw_map(axes, heads, Normalize(0, 100), value=column, colours=DIVERGING)
+        image = draw_map(heads, Normalize(0, 100), value=column, colours=DIVERGING, ax=axes)
     maps[0].set_ylabel("layer")
     between = " and ".join(map(spell, words))
     bar = add_bar(image, maps, f"percentile of {between} among the word pairs")
     bar.set_ticks([0, 25, 50, 75, 100])
     scatter = right.subplots()
-    _draw_quadrants(scatter, heads)
+    draw_quadrants(heads, ax=scatter)
     of_heads, of_others = (100 * share[name] for name in ("value", "expected"))
     title = (
         f"shaded: {of_heads:.0f} % of heads; other pairs: {of_others:.0f} %\n"
-        f"(this pair stands at percentile {share['percentile']:.0f} among {share['others']:.0f})"
+        f"(this pair is at percentile {share['percentile']:.0f} among {share['others']:.0f})"
     )
     letter_panels((*maps, scatter), ("key similarity", "value similarity", title))
     return figure
 
 
-def _draw_quadrants(axes: Axes, heads: pd.DataFrame) -> None:
+@panel
+def draw_quadrants(heads: pd.DataFrame, *, ax: Any = None) -> None:
     """Scatter the heads and shade the claim's quadrant."""
-    axes.fill_between((50, 100), 0, 50, color=SHADE, alpha=0.13, lw=0)
-    mark(axes, x=50, y=50)
-    axes.scatter(
+    ax.fill_between((50, 100), 0, 50, color=SHADE, alpha=0.13, lw=0)
+    mark(ax, x=50, y=50)
+    ax.scatter(
         heads["key_percentile"],
         heads["value_percentile"],
         s=max(5, min(18, 1500 / len(heads))),
@@ -132,7 +134,7 @@ def _draw_quadrants(axes: Axes, heads: pd.DataFrame) -> None:
     )
     box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
     claim = "claim: keys alike, values not"
-    note(axes, claim, (100, 0), ha="right", bbox=box, fontsize=6.5, zorder=3)
+    note(ax, claim, (100, 0), ha="right", bbox=box, fontsize=6.5, zorder=3)
     ticks = range(0, 101, 25)
-    axes.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks)
-    axes.set(xlabel="key similarity, percentile", ylabel="value similarity, percentile")
+    ax.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks)
+    ax.set(xlabel="key similarity, percentile", ylabel="value similarity, percentile")

@@ -1,4 +1,4 @@
-"""Where the example stands in a capture: its words, and their rows."""
+"""Where the example is in a capture: its words, and their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says of one example: its figures, and where it stands among all others."""
+"""What the report says of one example: its figures, and where it is among all others."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 
 
 def _answer(summary: pd.DataFrame, head: str, words: str) -> str:
-    """Say where the example stands, and in how many heads it does what the claim wants."""
+    """Say where the example is, and in how many heads it does what the claim wants."""
     rows = select(summary, space="functional", population=WORD_PAIRS).set_index("measure")
     keys, values = (show(rows["value"][f"{part}_percentile"], 0) for part in ("key", "value"))
     own, other = (show(100 * rows[name]["pattern_share"], 0) for name in ("value", "expected"))
     return (
-        f"Before {head}, the keys of {words} stand at percentile {keys} of the word pairs, and "
+        f"Before {head}, the keys of {words} are at percentile {keys} of the word pairs, and "
         f"their values at percentile {values} (means over heads; 50 is the middle). Keys above the "
         f"middle and values below it: in {own} % of the heads for this pair, in {other} % for the "
         "other pairs."

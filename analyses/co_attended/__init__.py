@@ -20,7 +20,7 @@ class CoAttendedSettings:
     share: float = setting(
         0.25, "In sentences the smaller of the two weights is in this top share.", at_least=0.01
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

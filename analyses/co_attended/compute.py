@@ -42,7 +42,7 @@ ANOTHER_SCRIPT = (
     "the text is in another script than the captured words. Give one in their language with --text."
 )
 OWN_WORDS = (
-    "it attends to words that the model writes itself, so which two words stand in a sentence "
+    "it attends to words that the model writes itself, so which two words are in a sentence "
     "cannot be set beforehand. The encoder is asked in its place."
 )
 

@@ -1,4 +1,4 @@
-"""The four answers as they stand at the head of the page, and maps of the heads behind them."""
+"""The four answers as they are at the head of the page, and maps of the heads behind them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEASURES = {
     "values less alike": ("Keys less values, percentile points: {}", "difference"),
     "values dissimilar": ("Percentile of the values: {}; 50 is chance", "value_percentile"),
 }
-"""Answer -> the number that stands beside it."""
+"""Answer -> the number that is beside it."""
 
 BY_ITSELF = "trained"
 

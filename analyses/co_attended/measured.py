@@ -22,7 +22,7 @@ HEAD_MEASURES = {"key_percentile": 55.0, "difference": 0.0, "value_percentile": 
 
 
 DRAWS = 1999
-"""Draws of the null for max-T, whose p-values are no smaller than one over so many."""
+"""Draws of the null for max-T, whose p-values are no smaller than one over this many."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Measured:
     selections, statistics
         The names along the axes of the means.
     clusters
-        How its units hang together.
+        How its units depend on each other.
     units
         How many units there are: distinct pairs of words, or documents.
     judged

@@ -49,7 +49,7 @@ def measure_pair(
     contexts
         The capture of contexts.
     head, first, second
-        What attends, and the two words, in whichever order.
+        What attends, and the two words, in either order.
     share, seed
         As in `analyses.co_attended.CoAttendedSettings`.
 
@@ -86,7 +86,7 @@ def measure_pair(
 
 
 def find_events(table: pd.DataFrame, head: str, first: str, second: str) -> Bool[Tensor, " event"]:
-    """Say which events are of a pair of words, in whichever order, before a head."""
+    """Say which events are of a pair of words, in either order, before a head."""
     sides = zip(table["left_word"], table["right_word"], strict=True)
     both = torch.tensor([set(pair) == {first, second} for pair in sides], dtype=torch.bool)
     return both & torch.tensor((table["head"] == head).to_numpy(dtype=bool))

@@ -76,7 +76,7 @@ IN_SHARE_ONLY = (
 """How dissimilar values are told whose mean percentile is not below 50: the share alone says so."""
 
 SENTENCES = ("your sentences", "treebank")
-"""Sources whose words come as often as they come."""
+"""Sources whose words occur with their natural frequency."""
 
 
 def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Section:
@@ -103,7 +103,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "answers (Holm). Otherwise the answer is "
             f"undetermined. It is also undetermined with fewer than {FEWEST_PAIRS} distinct pairs, "
             f"or if a head attends to both words of fewer than {FEWEST_SELECTED}. The swaps are "
-            "those of word pairs in templates, whatever the source."
+            "those of word pairs in templates, for every source."
         ),
         explanation=(
             "The claim is about words that one query attends to: before “network”, “neural” and "
@@ -121,7 +121,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         maps=tuple(map_measures(tables["heads"])),
         caveats=(
             "Percentiles are ranks. The table of sizes says how large the gaps are: two keys whose "
-            "logits differ by .05 nats are the same key to the model, whatever their rank.",
+            "logits differ by .05 nats are the same key to the model, at any rank.",
             *(f"Left out: {row.source}. Reason: {row.reason}" for row in left_out.itertuples()),
         ),
         captions={
@@ -154,12 +154,12 @@ def _find_main(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _explain_sentences(source: str) -> tuple[str, ...]:
-    """Say how words are centred and counted that come as often as they come."""
+    """Say how words of natural frequency are centred and counted."""
     if source not in SENTENCES:
         return ()
     label = "part of speech" if source == "treebank" else "label"
     return (
-        f"Before words are compared, the mean over all occurrences of their {label} is taken off. "
+        f"Before words are compared, the mean over all occurrences of their {label} is subtracted. "
         f"A {label} with fewer than {FEWEST_IN_GROUP} occurrences is pooled with the other rare "
         "ones. Each distinct pair of words counts once, however often it comes: its events share "
         "one weight evenly.",
@@ -183,7 +183,7 @@ def _judge(tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _tell_mechanical_part(summary: pd.DataFrame, source: str) -> list[str]:
-    """Say how far the keys stand from those of random heads that choose by their own attention."""
+    """Say how far the keys are from those of random heads that choose by their own attention."""
     gap = find_mean(summary, source, "key_percentile", name_difference("random_heads"))
     if gap is None:
         return []
@@ -200,7 +200,7 @@ def _answer(tables: dict[str, pd.DataFrame]) -> list[str]:
             for part in ("key", "value")
         )
         text = (
-            f"{source.capitalize()}: co-attended pairs stand at percentile "
+            f"{source.capitalize()}: co-attended pairs are at percentile "
             f"{show(keys.value, 1)} by keys ({show_interval(keys, 1)}) and at "
             f"{show(values.value, 1)} by values ({show_interval(values, 1)}); 50 is a pair "
             "that is not selected"

@@ -79,7 +79,7 @@ def measure_sentences(
 ) -> Measured:
     """Measure the events of a capture: sentences that hold both words, or two that hold one each.
 
-    The unit is the pair of words, whichever comes first and whatever the template.
+    The unit is the pair of words, in either order and in any template.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def measure_text(
     length: int,
     seed: int,
 ) -> list[Measured]:
-    """Measure running text: every query position, all tokens and content words; a unit a document.
+    """Measure running text: every query position, all tokens and content words, by document.
 
     Documents that were finished before are read from `parts`.
     """

@@ -23,7 +23,7 @@ ALIKE = 55.0
 selected. Values were not held to it until real models had been seen: their answer was yes at 58."""
 
 SAME_KEY = 0.1
-"""Nats of logit: two keys closer than this are one key to the model, whatever their rank."""
+"""Nats of logit: two keys closer than this are one key to the model, at any rank."""
 
 NOTHING = 1.0
 """Percentile points that mean nothing."""

@@ -34,7 +34,7 @@ class DivergenceSettings:
     measures: tuple[str, ...] = setting(
         (), "Measures of pairs, by name; all of the catalogue unless some are given."
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
     def __post_init__(self) -> None:
         if self.measures:

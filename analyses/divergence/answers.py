@@ -31,7 +31,7 @@ TIED_NULLS = {
     "mismatched_heads": "the keys of another head",
     "random_slice": "a random slice of the input of the layer",
 }
-"""The nulls that keep the trained values, and what stands in the place of the keys."""
+"""The nulls that keep the trained values, and what is in the place of the keys."""
 
 
 def _label(null: str) -> str:
@@ -74,12 +74,12 @@ def verdict(
     """Judge the claim "similar keys, dissimilar values" in one plain sentence.
 
     The rule, on the 95 % interval of DR(5 %) of the word pairs in the functional space, with a mark
-    at 0.25 and one at 0.75 (1 is chance: values that know nothing of keys):
+    at 0.25 and one at 0.75 (1 is chance: values that know nothing about keys):
 
-    - *not what this model does*: all of it lies below 0.25, so that of the pairs with the most
+    - *not what this model does*: all of it is below 0.25, so that of the pairs with the most
       similar keys fewer than 1 in 8 have values in the less similar half;
-    - *partly supported*: all of it lies between the marks;
-    - *supported*: all of it lies at or above 0.75;
+    - *partly supported*: all of it is between the marks;
+    - *supported*: all of it is at or above 0.75;
     - *at most* or *at least partly supported*: it holds the lower, or the upper, mark;
     - *undecided*: it holds both, or there is no interval;
     - *undetermined*: there are fewer than `FEWEST` distinct pairs, so `n_pairs` is told instead.
@@ -143,7 +143,7 @@ def _answer_ratio(summary: pd.DataFrame, kinds: Mapping[str, Quantity]) -> str:
     text = (
         "Of the 5 % of word pairs with the most similar keys, on average over heads, "
         f"{show(50 * ratio.value, 1)} % have values less similar than those of the median pair, "
-        f"where 50 % would if values knew nothing of keys ({_show_ratio(ratio)})"
+        f"where 50 % would if values knew nothing about keys ({_show_ratio(ratio)})"
     )
     everything = find(summary, RANDOM_PAIRS, "functional", RATIO, TRAINED)
     if everything is not None:
@@ -185,7 +185,7 @@ def _answer_nulls(summary: pd.DataFrame) -> str:
             f"{show(difference.value, 3)}, {bounds})"
         )
     if not parts:
-        return "No null stands beside this figure, so it cannot be said whether it is special."
+        return "No null is beside this figure, so it cannot be said whether it is special."
     text = f"On the word pairs that is {join(parts)}"
     missing = [null for null in NULLS if _difference(summary, null) is None]
     if missing:
@@ -220,7 +220,7 @@ def _answer_tieability(summary: pd.DataFrame) -> str:
         )
         signs.append(excess.sign)
     if not parts:
-        return text + "; no null stands beside it."
+        return text + "; no null is beside it."
     meaning = {
         (True, False): ": keys and values of a head share more than these nulls do",
         (False, True): ": keys and values of a head are further apart than these nulls put them",
@@ -232,7 +232,7 @@ def warn(summary: pd.DataFrame) -> list[str]:
     """Warn where the figures mislead.
 
     If the raw cosine of keys is high (0.5 or more) where the centred one is near zero (below 0.1 on
-    either side); for each null that stands on the other side of the trained heads in the centred
+    either side); for each null that is on the other side of the trained heads in the centred
     space; and where the keys of random heads spread over fewer directions in the functional space.
     """
     found = []
@@ -246,7 +246,7 @@ def warn(summary: pd.DataFrame) -> list[str]:
             found.append(
                 "A high raw cosine of two keys means little here: it averages "
                 f"{show(raw.value)} over {name}, and {show(centred.value)} once the vector that "
-                "all keys share, which draws attention to no word over another, is taken off"
+                "all keys share, which draws attention to no word over another, is subtracted"
                 f"{_say_shares(summary)}."
             )
             break

@@ -1,4 +1,4 @@
-"""What stands below the headline figures: what they show, of how much, against which nulls."""
+"""What is below the headline figures: what they show, of how much, against which nulls."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def caption_figures(
             f"Key similarity against value similarity of {words}, and the dissociation ratio. "
             f"(a) Each point is a pair, its cosines in the functional space averaged over {heads} "
             "and all templates; dashed: medians; a mean over heads hides how much single heads "
-            "scatter. Named are the pairs that dissociate most, and in bold the founding pairs "
+            "scatter. Labels name the pairs that dissociate most, and in bold the founding pairs "
             "where they are in the table. (b, c) DR among the pairs with the most similar keys, "
             f"mean over heads, on the word pairs and on {every} of the same words; {intervals}. "
             + nulls,
@@ -57,9 +57,9 @@ def caption_figures(
         "curve": (
             "How unlike the values are, from the pairs with the most similar keys (left) to those "
             f"with the least (right), mean over {heads}. A flat curve at the dashed line (the mean "
-            "of the trained heads) would mean that values know nothing of keys; a rising one, that "
-            f"similar keys mean similar values. Bands: {intervals}; {words}; {every} of the same "
-            "words. " + nulls,
+            "of the trained heads) would mean that values know nothing about keys. A rising one "
+            "would mean that similar keys mean similar values. "
+            f"Bands: {intervals}; {words}; {every} of the same words. " + nulls,
             "Curves of mean value dissimilarity by rank of key similarity, a panel for word pairs "
             f"and one for random pairs, for {conditions}, with bands.",
         ),
@@ -69,7 +69,7 @@ def caption_figures(
             "of a layer, dots the single heads, beside the means of the nulls; (c) excess "
             "tieability: red, a linear map of the keys of a head gives more of its values than the "
             "null does; blue, less; (d) tieability beside its nulls. Intervals of single heads "
-            "stand in the table divergence.heads. " + nulls,
+            "are in the table divergence.heads. " + nulls,
             "Heat maps over layers and kv heads of the dissociation ratio and of excess "
             "tieability, each beside a line plot of the layer means of trained heads and nulls.",
         ),

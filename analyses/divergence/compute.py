@@ -71,7 +71,7 @@ def compute(given: Given, settings: DivergenceSettings) -> dict[str, pd.DataFram
 
 
 def identify(given: Given, settings: DivergenceSettings) -> dict[str, Any]:
-    """Name the measures, so that tables are made anew when the catalogue has another one."""
+    """Name the measures, so that tables are made again when the catalogue has another one."""
     return {"measures": [measure.name for measure in choose_measures(settings)]}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,16 @@ from analyses.shared.drawing import (
     wrap,
 )
 from analyses.shared.maps import add_bar, draw_map, give_height, scale_around_zero, scale_from_zero
-from analyses.shared.style import DIVERGING, FAINT, INK, Look, house_style, new_panels
+from analyses.shared.style import (
+    DIVERGING,
+    FAINT,
+    INK,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import populations, select
 from probes.similarity import catalogue
 from probes.similarity.catalogue import EXCESS, SPACES, WORD_PAIRS
@@ -48,9 +57,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
-@house_style()
-def draw_curve(curve: pd.DataFrame) -> Figure:
-    """Draw E[1 - s_V] by the rank of s_K under each condition, a panel a population.
+@whole_figure
+def draw_curve(curve: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
+    """Draw E[1 - s_V] by the rank of s_K under each condition, a panel per population.
 
     Parameters
     ----------
@@ -59,32 +68,40 @@ def draw_curve(curve: pd.DataFrame) -> Figure:
     """
     names = populations(curve)
     figure, panels = new_panels(2.7, len(names), sharey=True)
-    for axes, name in zip(panels, names, strict=False):
-        mine = select(curve, population=name).sort_values("rank")
-        for condition in read_conditions(mine):
-            rows = select(mine, condition=condition)
-            draw_line(axes, 100 * rows["rank"], rows, Look.of_condition(condition))
-        trained = select(mine, condition="trained")["value"]
-        level = trained.mean()
-        mark(axes, y=level)
-        # Where the curve lies on the other side of the line, there is room for the text.
-        at, side = (0, "left") if trained.iloc[0] <= level else (1, "right")
-        within = ("axes fraction", "data")
-        note(axes, NOTHING, (at, level), xycoords=within, ha=side)
-        for at, side, text in ((0, "left", "most"), (1, "right", "least")):
-            style = {"fontsize": 6.5, "fontstyle": "italic", "xycoords": "axes fraction"}
-            note(axes, f"{text} similar keys", (at, 0), ha=side, **style)
-        axes.set(xlim=(0, 100), xticks=np.arange(0, 101, 25))
-        axes.set_xlabel(r"rank of $s_K$: share of pairs with more similar keys (%)")
+    for number, (axes, name) in enumerate(zip(panels, names, strict=False)):
+        draw_ranks(curve, name, ax=axes)
+        if number:
+            axes.set_ylabel("")
     letter_panels(panels, names)
-    panels[0].set_ylabel(r"mean value dissimilarity  $E[1 - s_V]$")
     if names:
         panels[-1].legend(loc="lower right", bbox_to_anchor=(1, 0.08))
     return figure
 
 
-@house_style()
-def draw_maps(heads: pd.DataFrame) -> Figure:
+@panel
+def draw_ranks(curve: pd.DataFrame, population: str, *, ax: Any = None) -> None:
+    """Draw E[1 - s_V] of one population by the rank of s_K, a line per condition."""
+    mine = select(curve, population=population).sort_values("rank")
+    for condition in read_conditions(mine):
+        rows = select(mine, condition=condition)
+        draw_line(100 * rows["rank"], rows, Look.of_condition(condition), ax=ax)
+    trained = select(mine, condition="trained")["value"]
+    level = trained.mean()
+    mark(ax, y=level)
+    # Where the curve lies on the other side of the line, there is room for the text.
+    at, side = (0, "left") if trained.iloc[0] <= level else (1, "right")
+    within = ("axes fraction", "data")
+    note(ax, NOTHING, (at, level), xycoords=within, ha=side)
+    for at, side, text in ((0, "left", "most"), (1, "right", "least")):
+        style = {"fontsize": 6.5, "fontstyle": "italic", "xycoords": "axes fraction"}
+        note(ax, f"{text} similar keys", (at, 0), ha=side, **style)
+    ax.set(xlim=(0, 100), xticks=np.arange(0, 101, 25))
+    ax.set_xlabel(r"rank of $s_K$: share of pairs with more similar keys (%)")
+    ax.set_ylabel(r"mean value dissimilarity  $E[1 - s_V]$")
+
+
+@whole_figure
+def draw_maps(heads: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw DR(5 %) of the word pairs and the excess tieability of every kv head, beside the nulls.
 
     The excess is over mismatched heads, or over another null where a layer has one kv head.
@@ -100,21 +117,16 @@ def draw_maps(heads: pd.DataFrame) -> Figure:
     height = give_height(int(heads["layer"].max()) + 1)
     figure, panels = new_panels(height, 4, sharey=True, width_ratios=[1, 0.85, 1, 0.85])
     for axes, rows, label in ((panels[1], ratio, "DR(5 %)"), (panels[3], tied, "held-out R²")):
-        if len(rows):
-            draw_by_layer(axes, rows, beside_map=True)
-            axes.set_xlim(left=min(0.0, float(rows["value"].min()) - 0.02))
-        axes.set_xlabel(label)
-        axes.locator_params(axis="x", nbins=4)
-        axes.grid(axis="x", linewidth=0.3, color=FAINT)
+        draw_beside_map(rows, label, ax=axes)
     bar = {"aspect": 16, "pad": 0.02}
     if len(ratio):
-        image = draw_map(panels[0], ratio, scale_from_zero(ratio["value"]))
+        image = draw_map(ratio, scale_from_zero(ratio["value"]), ax=panels[0])
         add_bar(image, panels[0], "DR(5 %)", **bar).ax.locator_params(nbins=4)
     for null in sorted(catalogue.list_nulls(), key=lambda null: null.name == "random_heads"):
         excess = select(functional, measure=EXCESS + null.name)
         if len(excess):
             norm = scale_around_zero(excess["value"])
-            image = draw_map(panels[2], excess, norm, colours=DIVERGING)
+            image = draw_map(excess, norm, colours=DIVERGING, ax=panels[2])
             label = f"excess over {null.label}"
             add_bar(image, panels[2], label, **bar).ax.locator_params(nbins=4)
             break
@@ -124,8 +136,19 @@ def draw_maps(heads: pd.DataFrame) -> Figure:
     return figure
 
 
-@house_style()
-def draw_spaces(summary: pd.DataFrame) -> Figure:
+@panel
+def draw_beside_map(rows: pd.DataFrame, label: str, *, ax: Any = None) -> None:
+    """Draw one measure of all heads by layer, upwards as in the map beside it, with its nulls."""
+    if len(rows):
+        draw_by_layer(rows, beside_map=True, ax=ax)
+        ax.set_xlim(left=min(0.0, float(rows["value"].min()) - 0.02))
+    ax.set_xlabel(label)
+    ax.locator_params(axis="x", nbins=4)
+    ax.grid(axis="x", linewidth=0.3, color=FAINT)
+
+
+@whole_figure
+def draw_spaces(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw what the spaces change: cosines, DR(5 %), dimension, and every measure of pairs.
 
     Parameters
@@ -142,7 +165,7 @@ def draw_spaces(summary: pd.DataFrame) -> Figure:
     height = 0.55 + 2.2 * -(-len(shown) // 5)
     figure, panels = new_panels(height, len(shown), columns=5)
     for axes, (measure, (_, label, reference)) in zip(panels, shown.items(), strict=True):
-        _draw_measure(axes, select(rows, measure=measure), label, reference)
+        draw_measure(select(rows, measure=measure), label, reference, ax=axes)
     letter_panels(panels, [wrap(title, 18) for title, *_ in shown.values()])
     looks = [Look.of_condition(name) for name in read_conditions(rows)]
     samples = [look.sample(**SOLID) for look in looks]
@@ -154,22 +177,25 @@ def draw_spaces(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_measure(axes: Any, rows: pd.DataFrame, label: str, reference: float | None) -> None:
+@panel
+def draw_measure(
+    rows: pd.DataFrame, label: str, reference: float | None, *, ax: Any = None
+) -> None:
     """Draw one measure over the spaces, the word pairs solid and the other pairs dashed."""
     spaces = list(SPACES)
     for name in populations(rows) or list(rows["population"].unique()):
         other = name in populations(rows)[1:]
         style = {"hollow": other, **(DASHED if other else SOLID)}
         mine = select(rows, population=name)
-        draw_conditions(axes, mine, spaces, "space", reach=0.07, **style)
-    axes.set_ylabel(label, labelpad=1)
-    axes.set_xlim(-0.4, len(spaces) - 0.6)
-    axes.set_xticks(range(len(spaces)), spaces, rotation=20)
-    low, high = axes.get_ylim()
+        draw_conditions(mine, spaces, "space", reach=0.07, ax=ax, **style)
+    ax.set_ylabel(label, labelpad=1)
+    ax.set_xlim(-0.4, len(spaces) - 0.6)
+    ax.set_xticks(range(len(spaces)), spaces, rotation=20)
+    low, high = ax.get_ylim()
     if reference is None:
-        axes.set_ylim(min(0, low), high)
+        ax.set_ylim(min(0, low), high)
         return
-    mark(axes, y=reference)
-    axes.set_ylim(min(-0.05, low), 1.16 if reference else 1.08)
+    mark(ax, y=reference)
+    ax.set_ylim(min(-0.05, low), 1.16 if reference else 1.08)
     if reference:
-        note(axes, wrap(NOTHING), (1, reference))
+        note(ax, wrap(NOTHING), (1, reference))

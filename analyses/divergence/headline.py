@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,16 @@ from analyses.shared.drawing import (
     share_legend,
     wrap,
 )
-from analyses.shared.style import GREY, Look, can_draw, house_style, is_narrow, new_figure
+from analyses.shared.style import (
+    GREY,
+    Asked,
+    Look,
+    can_draw,
+    is_narrow,
+    new_figure,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import populations, present, select
 
 FOUNDING = (
@@ -31,7 +40,7 @@ FOUNDING = (
 """The pairs that the question came from, and the first of them in Chinese."""
 
 RATIOS = "dissociation_ratio_"
-NOTHING = "values know nothing of keys"
+NOTHING = "values know nothing about keys"
 # Tol's "muted" scheme: these are kinds of pairs, and must not look like conditions.
 KINDS = (("#AA4499", "o"), ("#88CCEE", "s"), ("#DDCC77", "^"), (GREY, "D"))
 QUADRANTS = (
@@ -44,8 +53,8 @@ QUADRANTS = (
 NAMED = 8
 
 
-@house_style()
-def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw s_K against s_V of all pairs, and DR at every top beside the nulls.
 
     Parameters
@@ -70,7 +79,7 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
     panels: list[Any] = []
     for number, name in enumerate(names):
         axes = figure.add_subplot(right[number], sharey=panels[0] if panels else None)
-        _draw_ratios(axes, ratios, name)
+        draw_ratios(ratios, name, ax=axes)
         letter(axes, number + 1, name)
         axes.tick_params(labelleft=not panels)
         panels.append(axes)
@@ -82,27 +91,29 @@ def draw_headline(pairs: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         "handletextpad": 0.1,
     }
     share_legend(figure, panels, ncols=3, **style)
-    _draw_scatter(scatter, pairs)
+    draw_scatter(pairs, ax=scatter)
     return figure
 
 
-def _draw_scatter(axes: Any, pairs: pd.DataFrame) -> None:
-    """Draw every pair, the medians, the quadrants' shares and the names of the telling pairs."""
+@panel
+def draw_scatter(pairs: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw every pair, the medians, the quadrants' shares and the names of some pairs."""
     points = pairs[["s_k", "s_v"]].to_numpy(dtype=float)
-    _draw_pairs(axes, pairs)
+    draw_pairs(pairs, ax=ax)
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.maximum(high - low, 1e-6)
-    axes.set_xlim(low[0] - 0.06 * room[0], high[0] + 0.16 * room[0])
-    axes.set_ylim(low[1] - 0.30 * room[1], high[1] + 0.14 * room[1])
-    corners = _draw_quadrants(axes, *points.T)
-    axes.set_xlabel(r"key similarity  $s_K$  (functional, mean over heads)")
-    axes.set_ylabel(r"value similarity  $s_V$  (functional, mean over heads)")
-    letter(axes, 0, f"{len(pairs):,} word pairs")
-    _name_pairs(axes, pairs, points, corners)
+    ax.set_xlim(low[0] - 0.06 * room[0], high[0] + 0.16 * room[0])
+    ax.set_ylim(low[1] - 0.30 * room[1], high[1] + 0.14 * room[1])
+    corners = _draw_quadrants(ax, *points.T)
+    ax.set_xlabel(r"key similarity  $s_K$  (functional, mean over heads)")
+    ax.set_ylabel(r"value similarity  $s_V$  (functional, mean over heads)")
+    letter(ax, 0, f"{len(pairs):,} word pairs")
+    _name_pairs(ax, pairs, points, corners)
 
 
-def _draw_pairs(axes: Any, pairs: pd.DataFrame) -> None:
-    """Draw a point a pair, in a mixed order, so that no kind of pairs lies on top of the others."""
+@panel
+def draw_pairs(pairs: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw a point per pair, in a mixed order, so that no kind of pairs hides the others."""
     rows = pairs.sample(frac=1, random_state=0)
     many = len(rows) > 3000
     style: dict[str, Any] = {
@@ -115,7 +126,7 @@ def _draw_pairs(axes: Any, pairs: pd.DataFrame) -> None:
     kind = rows["relatedness"].fillna("unknown").astype(str) if "relatedness" in rows else None
     kinds = [] if kind is None else present(kind, RELATEDNESS)
     if not 0 < len(kinds) <= len(KINDS):
-        axes.scatter(rows["s_k"], rows["s_v"], color=GREY, **style)
+        ax.scatter(rows["s_k"], rows["s_v"], color=GREY, **style)
         return
     looks = dict(zip(kinds, KINDS, strict=False))
     sns.scatterplot(
@@ -126,11 +137,11 @@ def _draw_pairs(axes: Any, pairs: pd.DataFrame) -> None:
         hue_order=kinds,
         palette={name: colour for name, (colour, _) in looks.items()},
         markers={name: marker for name, (_, marker) in looks.items()},
-        ax=axes,
+        ax=ax,
         legend=False,
         **style,
     )
-    axes.legend(
+    ax.legend(
         handles=[Look(name, *look).sample() for name, look in looks.items()],
         title="the two words are",
         title_fontsize=6.5,
@@ -210,19 +221,20 @@ def _escape(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_ratios(axes: Any, ratios: pd.DataFrame, population: str) -> None:
-    """Draw DR at the tops, a marker a condition, between its two reference lines."""
+@panel
+def draw_ratios(ratios: pd.DataFrame, population: str, *, ax: Any = None) -> None:
+    """Draw DR at the tops, a marker per condition, between its two reference lines."""
     measures = list(ratios["measure"].unique())
     mine = select(ratios, population=population)
-    draw_conditions(axes, mine, measures, "measure", reach=0.22)
+    draw_conditions(mine, measures, "measure", reach=0.22, ax=ax)
     middle = (len(measures) - 1) / 2
-    mark(axes, y=1)
-    mark(axes, y=0)
-    note(axes, wrap(NOTHING), (middle, 1))
-    note(axes, "similar keys\nalways mean\nsimilar values", (middle, 0), va="top")
+    mark(ax, y=1)
+    mark(ax, y=0)
+    note(ax, wrap(NOTHING), (middle, 1))
+    note(ax, "similar keys\nalways mean\nsimilar values", (middle, 0), va="top")
     drawn = ratios[ratios["condition"].isin(read_conditions(ratios))]
     top = np.nanmax([1.16, 1.04 * drawn["ci_high"].max(), 1.04 * drawn["value"].max()])
-    axes.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top), yticks=np.arange(0, top, 0.25))
+    ax.set(xlim=(-0.6, len(measures) - 0.4), ylim=(-0.24, top), yticks=np.arange(0, top, 0.25))
     tops = [name.removeprefix(RATIOS).replace("%", " %") for name in measures]
-    axes.set_xticks(range(len(measures)), tops)
-    axes.set_xlabel("share of pairs with\nthe highest $s_K$")
+    ax.set_xticks(range(len(measures)), tops)
+    ax.set_xlabel("share of pairs with\nthe highest $s_K$")

@@ -31,7 +31,7 @@ def place_labels(
 
     The places are the rows of two columns, at the left and at the right edge, so that no two texts
     can overlap (Bekos et al. 2007, "Boundary labeling"). Texts go to the places of least total
-    cost: how far above or below its point a text stands, and how many points it hides. Lines are
+    cost: how far above or below its point a text is, and how many points it hides. Lines are
     then nearly level, and hardly ever run through another text.
 
     Parameters

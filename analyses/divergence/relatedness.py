@@ -26,12 +26,12 @@ COLUMNS = ("population", "space", "measure", "condition", "pairs", "value", "ci_
 def tabulate_kinds(
     pairs: LocatedPairs, comparisons: Comparisons, *, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Measure DR(5 %) within the pairs of each ``relatedness``; ranks are taken anew in each.
+    """Measure DR(5 %) within the pairs of each ``relatedness``; ranks are computed again in each.
 
     Returns
     -------
     The columns of the summary and ``pairs``, how many there are; the population is "word pairs,
-    KIND". No rows where the table of pairs says nothing of relatedness, and none for a kind of
+    KIND". No rows where the table of pairs says nothing about relatedness, and none for a kind of
     fewer than `FEWEST_PAIRS`.
     """
     rows = []
@@ -64,7 +64,7 @@ def find_kinds(tables: Mapping[str, pd.DataFrame]) -> dict[str, Quantity]:
 
 
 def tell_kinds(kinds: Mapping[str, Quantity]) -> str:
-    """Say the ratio of every kind, as it stands in brackets beside the headline."""
+    """Say the ratio of every kind, as it is in brackets beside the headline."""
     told = "DR is an association of ranks"
     if not kinds:
         return f"{told}; the table of pairs does not say which are related"

@@ -52,7 +52,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "Before “network”, both “neural” and “social” should draw attention, so their keys "
             "should be alike, while their values must tell the model which topic it is: similar "
             "keys, dissimilar values. Here it is measured how often that happens in every head, "
-            "beside what heads would show that never learned to go together.",
+            "and how often in heads that never learned to work together.",
         ),
         answer=answer(summary, kinds),
         maps=_map_heads(tables["heads"]),
@@ -75,8 +75,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         rule=(
             "The rule: DR(5 %), an association of ranks, is the chance that pairs with very "
             "similar keys have dissimilar values, in units of chance. The claim is “not what this "
-            f"model does” if all of its 95 % interval lies below {LITTLE}, “partly supported” if "
-            f"all of it lies between {LITTLE} and {MUCH}, “supported” if all of it lies at {MUCH} "
+            f"model does” if all of its 95 % interval is below {LITTLE}, “partly supported” if "
+            f"all of it is between {LITTLE} and {MUCH}, “supported” if all of it is at {MUCH} "
             f"or above, and is hedged where the interval holds a mark. With fewer than {FEWEST} "
             "distinct pairs it is undetermined. “More” or “less” than a null is said only where "
             "the interval of the difference excludes 0."
@@ -124,9 +124,9 @@ def _tabulate_measures(summary: pd.DataFrame, settings: Mapping[str, Any]) -> Sh
     labels = [find_condition(condition).label for condition in conditions]
     return ShownTable(
         "Functional space, means over heads.",
-        f"Below each figure its 95 % interval, {settings['resamples']} resamples of the words. "
-        "Ranks, medians and the highest p are taken within each population. Bold differences "
-        "exclude 0.",
+        "Each figure has its 95 % interval below it: "
+        f"{settings['resamples']} resamples of the words. Ranks, medians and the highest p are "
+        "taken within each population. Bold differences exclude 0.",
         ("pairs", "measure", *labels, *(f"trained {MINUS} {label}" for label in labels[1:])),
         tuple(shown),
         n_words=2,
@@ -180,7 +180,7 @@ def _tabulate_spaces(summary: pd.DataFrame) -> ShownTable:
                 names = ("", "")
     return ShownTable(
         "The same in each space.",
-        "Where a figure has an interval, it stands below: 95 %, words resampled.",
+        "Where a figure has an interval, it is below: 95 %, words resampled.",
         ("measure", "of", "heads", *SPACES),
         tuple(shown),
         n_words=3,
@@ -214,7 +214,7 @@ def _tabulate_pairs(pairs: pd.DataFrame, *, most: bool) -> ShownTable:
     return ShownTable(
         f"{end[0]} dissociating: {end[1]}{'' if most else ' than keys'}.",
         f"The most extreme of {len(pairs):,} pairs, chosen because they are extreme: on other "
-        "sentences they would stand nearer to the middle. They illustrate, and prove nothing.",
+        "sentences they would be nearer to the middle. They illustrate, and prove nothing.",
         (*words.values(), *(label for label, _ in numbers.values())),
         tuple(shown),
         n_words=len(words),

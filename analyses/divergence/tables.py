@@ -57,7 +57,7 @@ def tabulate_measures(
 
     Returns
     -------
-    A table with a row a layer and kv head, and one of means over heads and their differences.
+    A table with a row per layer and kv head, and one of means over heads and their differences.
     """
     heads, means = [], []
     resampled = {space: _resample(comparisons, space, bootstrap, measures) for space in RESAMPLED}
@@ -304,7 +304,7 @@ def tabulate_dimensions(measured: Measurements) -> pd.DataFrame:
 
 
 def tabulate_pairs(pairs: pd.DataFrame, comparisons: Comparisons) -> pd.DataFrame:
-    """Means over heads, and how far the percentile rank of s_K lies above that of s_V."""
+    """Means over heads, and how far the percentile rank of s_K is above that of s_V."""
     functional, raw = comparisons["functional", TRAINED], comparisons["raw", TRAINED]
     columns = [c for c in ("pair_id", "head", "m1", "m2", "relatedness", "english") if c in pairs]
     rank_k, rank_v = _percentiles(functional.s_k), _percentiles(functional.s_v)

@@ -21,7 +21,7 @@ class ErasureSettings:
     )
     controls: int = setting(5, "How many control tasks to erase beside it.", at_least=0)
     resamples: int = setting(1000, "Resamples of the words for every interval.", at_least=2)
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

@@ -49,7 +49,7 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
     given
         A capture of words in sentences, with keys as projected (see `probes.causal.erasure`), and
         the captured model, which must be causal. Finished parts are kept; a run that was killed
-        goes on from them.
+        resumes from them.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def compute(given: Given, settings: ErasureSettings) -> dict[str, pd.DataFrame]:
         ``model, property, part (keys, values), erased, rank, probe_before, probe_after, majority,
         clean, value, ci_low, ci_high, n_words, n_tokens``. `erased` is ``property``, ``control 1``
         and so on, and ``property - controls``, the difference from the controls' mean; `value` is
-        the rise of the loss, nats a token after the word; probes (accuracy, means over heads) are
+        the rise of the loss, nats per token after the word; probes (accuracy, means over heads) are
         of the property, on words the erasers were not fitted on.
 
     Raises

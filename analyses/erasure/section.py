@@ -61,14 +61,14 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         },
         tables=(
             ShownTable(
-                "Probes of the property, percent right, and the rise of the loss, nats a token.",
+                "Probes of the property, percent right, and the rise of the loss, nats per token.",
                 "Probes: means over heads. Controls: means over them. Bold differences exclude 0.",
                 (
                     "erased",
                     "probe before",
                     "after",
                     "after a control",
-                    "commonest class",
+                    "most frequent class",
                     "rise",
                     "of a control",
                     "property, less controls",
@@ -89,6 +89,6 @@ def _answer(name: str, part: str, erased: pd.Series[Any], gaps: pd.DataFrame) ->
     versus = "" if gaps.empty else " than to erase as many other directions"
     return (
         f"Without {name} in the {part} a probe gets {after} right, before that {before}; the "
-        f"commonest class gives {majority}. It costs the model {amount}{versus} "
-        f"({show(rise.value, 3)} nats a token, {show_interval(rise, 3)})."
+        f"most frequent class gives {majority}. It costs the model {amount}{versus} "
+        f"({show(rise.value, 3)} nats per token, {show_interval(rise, 3)})."
     )

@@ -14,7 +14,7 @@ class MeaningSettings:
     """How much to compute."""
 
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

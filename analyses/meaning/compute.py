@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @one_core_operations()
 def compute(given: Given, settings: MeaningSettings) -> dict[str, pd.DataFrame]:
-    """Correlate the similarity of keys, and of values, with every score of meaning at hand.
+    """Correlate the similarity of keys, and of values, with every available score of meaning.
 
     Parameters
     ----------

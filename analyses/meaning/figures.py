@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,14 @@ from analyses.shared.drawing import (
     spread,
 )
 from analyses.shared.maps import draw_head_maps
-from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.style import (
+    GREY,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import select
 from probes.similarity import catalogue
 from probes.similarity.catalogue import PARTS, SPACES
@@ -52,8 +59,8 @@ def list_scores(summary: pd.DataFrame) -> list[tuple[str, str, int]]:
     return [(str(d), str(s), int(n)) for d, s, n in keys.itertuples(index=False)]
 
 
-@house_style()
-def draw_meaning(summary: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_meaning(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw the rank correlations of every score with keys and values, and their difference.
 
     Parameters
@@ -65,12 +72,12 @@ def draw_meaning(summary: pd.DataFrame) -> Figure:
     spaces = list(SPACES)[::-1]
     figure, panels = new_panels(1.35 + 0.3 * len(scores), 4, width_ratios=[1, 1, 1, 1.25])
     for axes, space in zip(panels, spaces, strict=False):
-        _draw_parts(axes, select(summary, space=space, measure="plain"), scores)
+        draw_parts(select(summary, space=space, measure="plain"), scores, ax=axes)
         axes.set_xlabel("rank correlation")
     low, high = zip(*(axes.get_xlim() for axes in panels[:3]), strict=True)
     for axes in panels[:3]:
         axes.set_xlim(min(low), max(high))
-    _draw_differences(panels[3], select(summary, part="values - keys"), scores)
+    draw_differences(select(summary, part="values - keys"), scores, ax=panels[3])
     panels[3].set_xlabel("difference")
     labels = [f"{name} ({count:,}):\n{NAMES.get(score, score)}" for name, score, count in scores]
     for axes in panels:
@@ -84,21 +91,25 @@ def draw_meaning(summary: pd.DataFrame) -> Figure:
 def _draw(
     axes: Any, rows: pd.DataFrame, scores: list[tuple[str, str, int]], shift: float, look: Look
 ) -> None:
-    """Draw a point a score, that far below the middle of its row."""
+    """Draw a point per score, that far below the middle of its row."""
     line = line_up(rows, [score[:2] for score in scores], ["dataset", "score"])
-    draw_points(axes, np.arange(len(scores)) + shift, line, look, flat=True)
+    draw_points(np.arange(len(scores)) + shift, line, look, flat=True, ax=axes)
 
 
-def _draw_parts(axes: Any, rows: pd.DataFrame, scores: list[tuple[str, str, int]]) -> None:
+@panel
+def draw_parts(rows: pd.DataFrame, scores: list[tuple[str, str, int]], *, ax: Any = None) -> None:
     """Draw keys above values: filled as trained, open under every null."""
     for shift, part in spread(PARTS, 0.13):
         for name in read_conditions(rows)[::-1]:
             look = Look.of_part(part).named(f"{part}, {catalogue.find_condition(name).label}")
             look = look if name == catalogue.TRAINED else look.open()
-            _draw(axes, select(rows, part=part, condition=name), scores, shift, look)
+            _draw(ax, select(rows, part=part, condition=name), scores, shift, look)
 
 
-def _draw_differences(axes: Any, rows: pd.DataFrame, scores: list[tuple[str, str, int]]) -> None:
+@panel
+def draw_differences(
+    rows: pd.DataFrame, scores: list[tuple[str, str, int]], *, ax: Any = None
+) -> None:
     """Draw the difference in the functional space, partial, in another space, and under nulls."""
     trained, *nulls = read_conditions(rows)
     look = Look.of_condition(trained)
@@ -111,4 +122,4 @@ def _draw_differences(axes: Any, rows: pd.DataFrame, scores: list[tuple[str, str
     ]
     for shift, (look, space, condition, measure) in spread(shown, 0.27):
         mine = select(rows, space=space, condition=condition, measure=measure)
-        _draw(axes, mine, scores, shift, look.named(f"difference, {look.label}"))
+        _draw(ax, mine, scores, shift, look.named(f"difference, {look.label}"))

@@ -57,7 +57,7 @@ def answer_meaning(tables: dict[str, pd.DataFrame]) -> list[str]:
 
     1. By which scores the values' rank correlation is above the keys', and by which below: whether
        the interval of the difference excludes 0, and that of trained less random heads too.
-    2. Whether that stands given frequency and length, and whether the centred space says the same.
+    2. Whether that is given frequency and length, and whether the centred space says the same.
     3. Whether the difference is larger or smaller than in random heads.
     4. In how many heads, corrected over the heads of each score.
     """
@@ -123,7 +123,7 @@ def _answer_random(summary: pd.DataFrame) -> str:
     sentences = {
         1: "Values lead keys by more than in random heads for {}.",
         -1: "Values lead keys by less than in random heads for {}.",
-        0: "The lead of values over keys cannot be told from that in random heads for {}.",
+        0: "The lead of values over keys cannot be distinguished from that in random heads for {}.",
     }
     return " ".join(tell_groups(sentences, groups))
 
@@ -156,14 +156,14 @@ def caption_meaning(
             f"{describe_intervals(settings).capitalize()}. WordNet relates the words of all pairs "
             "of related nouns. Their scores therefore span a small range, and correlations are "
             "small.",
-            "Four panels with a row a score: rank correlations with keys and values in the "
+            "Four panels with a row per score: rank correlations with keys and values in the "
             "functional, centred and raw space, and their difference beside random heads.",
         ),
         "meaning_heads": (
             "The difference in every head, functional space. Red: values are closer to the score; "
             "blue: keys are. Dots: clear of 0 (p below .05, corrected by max-T over the heads, "
             "words resampled). Mismatched and random heads are in the table meaning.heads.",
-            "Heat maps over layers and kv heads, one a score, of the rank correlation with value "
+            "Heat maps over layers and kv heads, one per score, of the rank correlation with value "
             "similarity less that with key similarity.",
         ),
     }

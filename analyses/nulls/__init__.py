@@ -20,7 +20,7 @@ class NullSettings:
     neighbour_words: int = setting(
         1500, "Words, drawn at random, among which neighbours are sought.", at_least=11
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

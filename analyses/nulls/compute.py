@@ -1,6 +1,6 @@
 """Every measure beside every null: what is special about the keys and values of one head.
 
-Each trained head is set against every null of the catalogue: words dealt anew, and null heads.
+Each trained head is set against every null of the catalogue: shuffled words, and null heads.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def compute(given: Given, settings: NullSettings) -> dict[str, pd.DataFrame]:
 
 
 def identify(given: Given, settings: NullSettings) -> dict[str, Any]:
-    """Name measures and nulls, so that tables are made anew when the catalogue has another one."""
+    """Name measures and nulls, so that tables are made again when the catalogue has another one."""
     return {
         "measures": [measure.name for measure in (*list_pair_measures(), *list_side_measures())],
         "nulls": [null.name for null in list_nulls()],
@@ -121,7 +121,7 @@ def identify(given: Given, settings: NullSettings) -> dict[str, Any]:
 def match_words(
     occurrences: pd.DataFrame, words: DistinctWords, pairs: pd.DataFrame
 ) -> tuple[Int[Tensor, " word"], pd.DataFrame]:
-    """Give every word a stratum; words of one stratum are alike but for what they mean.
+    """Give every word a stratum; words of one stratum are alike except in what they mean.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def match_words(
 
     Returns
     -------
-    A number a word, and a table ``label, classes, words`` of what was matched.
+    A number per word, and a table ``label, classes, words`` of what was matched.
     """
     rows = occurrences.set_index("occurrence").loc[words.rows[:, 0].numpy()]
     names = rows["word"]
@@ -207,7 +207,7 @@ def _compare_layer(
     settings: NullSettings,
     layer: int,
 ) -> list[pd.DataFrame]:
-    """Measure one layer's trained heads and all its null heads: a row a head and measure."""
+    """Measure one layer's trained heads and all its null heads: a row per head and measure."""
     rows = words.sample_rows(settings.neighbour_words, seed=settings.seed)
     make_side = partial(Side.of, words=words, neighbour_rows=rows)
     own = NullLayer(captured, untrained, layer, make_side, settings.draws, settings.seed)

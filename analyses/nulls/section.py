@@ -26,7 +26,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "Are the keys and values of a trained head more alike, or less, than they would be if "
             "there were nothing to it? All in the functional space, on the word pairs (neighbours, "
             "CKA, canonical correlations and tieability: on their words).",
-            f"For words dealt anew, p counts the {settings['permutations']} permutations that come "
+            f"For shuffled words, p counts the {settings['permutations']} permutations that come "
             "out as far from their mean. For null heads the layer is the unit: p is that of a "
             "sign-flip test of the layers' differences. Layers of one model are not independent, "
             "so it says how regular a difference is over the layers and not how it would be in "
@@ -47,9 +47,9 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
                 "mean and spread of every null as a point with a bar.",
             ),
             "heads": (
-                "How far single heads lie from shuffled and from matched words, in standard "
+                "How far single heads are from shuffled and from matched words, in standard "
                 "deviations of the permutations: DR(5 %) and representational similarity by layer, "
-                f"a dot a head. Filled: max-T corrected p below {CLEAR:g} over all heads.",
+                f"a dot per head. Filled: max-T corrected p below {CLEAR:g} over all heads.",
                 "Dots by layer of the standardised effect of single heads, a panel for each "
                 "measure and permutation null.",
             ),
@@ -107,8 +107,8 @@ def _answer_ceiling(ceiling: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     return [
         "Noise ceiling: of the distances of keys "
         f"{show(100 * float(means['key_reliability']), 0)} %, and of values "
-        f"{show(100 * float(means['value_reliability']), 0)} %, would come again in other sentence "
-        f"templates; without that noise, representational similarity would be "
+        f"{show(100 * float(means['value_reliability']), 0)} %, would be the same in other "
+        f"sentence templates; without that noise, representational similarity would be "
         f"{show(float(means['disattenuated']))} where {show(own)} is measured."
     ]
 
@@ -154,7 +154,7 @@ def _tabulate_heads(heads: pd.DataFrame) -> ShownTable:
         numbers = [Shown(f"{count} of {len(own)}") for count in counts]
         rows.append((measure.symbol, find_condition(str(null)).label, *numbers))
     return ShownTable(
-        "Single heads that stand out when words are dealt anew.",
+        "Single heads that stand out when words are shuffled.",
         "More or less alike than the permutations; max-T: any head at all by chance in 5 % of "
         "cases; FDR: 5 % of those counted by chance.",
         ("measure", "null", "more, max-T", "less, max-T", "more, FDR", "less, FDR"),

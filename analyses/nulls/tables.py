@@ -15,7 +15,7 @@ from probes.similarity.shuffled import ShuffledPairs
 from probes.stats.null_comparison import compare_with_null
 
 Shuffles = dict[str, dict[str, ShuffledPairs]]
-"""Null -> measure -> one layer's figures, as observed and with the words dealt anew."""
+"""Null -> measure -> one layer's figures, as observed and with the shuffled words."""
 
 FLIPS = 9999
 """Random signs of the layers; where there are no more than that, all of them are tried."""
@@ -29,9 +29,9 @@ def tabulate(
     Parameters
     ----------
     shuffled
-        Of every layer, the words dealt anew.
+        Of every layer, the shuffled words.
     figures
-        ``layer, kv_head, measure, condition, value``, one row a head, trained or of a null.
+        ``layer, kv_head, measure, condition, value``, one row per head, trained or of a null.
     seed
         Of the sign flips.
     """
@@ -87,7 +87,7 @@ def compare_over_layers(figures: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     figures
-        ``layer, measure, condition, value``, one row a head, trained or of a null.
+        ``layer, measure, condition, value``, one row per head, trained or of a null.
     seed
         Of the sign flips.
 

@@ -21,7 +21,7 @@ class PremiseSettings:
         at_least=0.001,
         at_most=0.999,
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

@@ -93,7 +93,7 @@ def compute(given: Given, settings: PremiseSettings) -> dict[str, pd.DataFrame]:
                 found[space, "mismatched_heads"] = Estimate.mean(estimates)
         return found
 
-    with progress_bar("Asking for the premise", total=store.n_layers, unit="layers") as advance:
+    with progress_bar("Measuring the premise", total=store.n_layers, unit="layers") as advance:
         layers = map_threads(measure, range(store.n_layers), on_done=advance)
     tables = {"summary": _tabulate_means(layers), "heads": _tabulate_heads(layers)}
     name_capture(tables.values(), store)

@@ -34,15 +34,15 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "keys should be similar. The lift is the chance that the keys of a pair are among the "
             "most similar, given that the query gives both of its words high attention (each among "
             f"the highest {attended} of the weights of that query head), over the same chance for "
-            "all pairs: 1 if attention says nothing of the similarity of keys. Mismatched: the "
+            "all pairs: 1 if attention says nothing about the similarity of keys. Mismatched: the "
             "keys of another head of the layer, which this query does not read.",
         ),
         answer=(_answer(summary),),
         captions={
             "lift": (
-                "Premise lift by layer, functional space: a dot a kv head, lines the means over "
-                "the heads of a layer; dashed at 1: attention says nothing of the similarity of "
-                f"keys. Means over heads with {describe_intervals(settings)} stand in the table.",
+                "Premise lift by layer, functional space: a dot per kv head, lines the means over "
+                "the heads of a layer; dashed at 1: attention says nothing about the similarity of "
+                f"keys. Means over heads with {describe_intervals(settings)} are in the table.",
                 "Dots by layer of the premise lift of every head, with lines for trained and "
                 "mismatched heads.",
             )
@@ -77,7 +77,7 @@ def _answer(summary: pd.DataFrame) -> str:
     elif lift.high < 1:
         text = "The opposite of the premise holds"
     else:
-        text = "The premise cannot be told from chance"
+        text = "The premise cannot be distinguished from chance"
     bounds = f" ({show_interval(lift)})" if lift.bounded else ""
     text += (
         ": where the query attends to both words of a pair, their keys are among the 5 % most "

@@ -28,7 +28,7 @@ class ProbingSettings:
     x_layers: int = setting(
         3, "How many layers' whole x is probed too; the first one always is.", at_least=1
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

@@ -94,7 +94,7 @@ def probe_properties(
     ``summary``
         Means over all heads, and of their differences; ``x`` and ``embedding`` are the whole input.
     ``learning``
-        Accuracy and bits a label on the words that come next, by how many were trained on.
+        Accuracy and bits per label on the words that come next, by how many were trained on.
     ``properties``
         How many words and classes each has, how its folds are split, or why it is left out.
 

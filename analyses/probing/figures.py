@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,15 @@ from analyses.shared.drawing import (
 )
 from analyses.shared.maps import draw_head_maps
 from analyses.shared.numbers import CLEAR
-from analyses.shared.style import FAINT, GREY, Look, house_style, new_panels
+from analyses.shared.style import (
+    FAINT,
+    GREY,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import present, select
 
 DIFFERENCE = "values - keys"
@@ -51,11 +59,11 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return drawn
 
 
-@house_style()
-def draw_headline(summary: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_headline(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw every property's scores of keys, values and controls, and values less keys.
 
-    The properties that values know best compared with keys stand at the top.
+    The properties that values know best compared with keys are at the top.
 
     Parameters
     ----------
@@ -63,42 +71,57 @@ def draw_headline(summary: pd.DataFrame) -> Figure:
         With ``property, score, part, value, ci_low, ci_high, majority, control``.
     """
     gaps = select(summary, part=DIFFERENCE).sort_values("value", ignore_index=True)
-    names, rows = list(gaps["property"]), np.arange(len(gaps))
-    height = 1.4 + 0.36 * len(names)
+    height = 1.4 + 0.36 * len(gaps)
     figure, (left, right) = new_panels(height, 2, sharey=True, width_ratios=[1.5, 1])
-    for shift, (part, look) in spread(list_looks().items(), 0.325):
-        mine = line_up(select(summary, part=part), names, "property")
-        draw_points(left, rows - shift, mine, look, flat=True)
-    keys = line_up(select(summary, part="keys"), names, "property")
-    for column, style, label in (
-        ("majority", ":", "commonest class"),
-        ("control", "-", "control task"),
-    ):
-        line = {"color": GREY, "linestyle": style, "linewidth": 0.9, "label": label}
-        left.vlines(keys[column], rows - 0.38, rows + 0.38, **line)
-    left.set_xlabel("held-out score, mean over heads")
-    scores = zip(names, gaps["score"], strict=True)
-    left.set_yticks(rows, [f"{name} ({NOTES[score]})" for name, score in scores])
-    left.set_ylim(-0.6, len(names) - 0.4)
-    draw_points(right, rows, gaps, Look("", "black"), flat=True)
-    mark(right, x=0)
-    drawn = gaps[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
-    limit = 1.15 * np.nanmax(np.abs(drawn), initial=1e-6)
-    right.set(xlim=(-limit, limit), xlabel="values \N{MINUS SIGN} keys")
-    right.locator_params(axis="x", nbins=5)
-    # Points rise from the lower left to the upper right, so the other two corners are free.
-    corner: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 6.5}
-    note(right, "keys know\nit better", (0, 1), ha="left", va="top", **corner)
-    note(right, "values know\nit better", (1, 0), ha="right", **corner)
-    for axes in (left, right):
-        axes.grid(axis="x", linewidth=0.3, color=FAINT)
-        axes.set_axisbelow(True)
+    draw_scores(summary, ax=left)
+    draw_gaps(gaps, ax=right)
     letter_panels((left, right), ("what a linear probe finds", "difference, 95 % over words"))
     share_legend(figure, [left], ncols=4)
     return figure
 
 
-def draw_maps(differences: pd.DataFrame) -> Figure:
+@panel
+def draw_scores(summary: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw every property's scores of keys, values and controls, a row per property."""
+    gaps = select(summary, part=DIFFERENCE).sort_values("value", ignore_index=True)
+    names, rows = list(gaps["property"]), np.arange(len(gaps))
+    for shift, (part, look) in spread(list_looks().items(), 0.325):
+        mine = line_up(select(summary, part=part), names, "property")
+        draw_points(rows - shift, mine, look, flat=True, ax=ax)
+    keys = line_up(select(summary, part="keys"), names, "property")
+    for column, style, label in (
+        ("majority", ":", "most frequent class"),
+        ("control", "-", "control task"),
+    ):
+        line = {"color": GREY, "linestyle": style, "linewidth": 0.9, "label": label}
+        ax.vlines(keys[column], rows - 0.38, rows + 0.38, **line)
+    ax.set_xlabel("held-out score, mean over heads")
+    scores = zip(names, gaps["score"], strict=True)
+    ax.set_yticks(rows, [f"{name} ({NOTES[score]})" for name, score in scores])
+    ax.set_ylim(-0.6, len(names) - 0.4)
+    ax.grid(axis="x", linewidth=0.3, color=FAINT)
+    ax.set_axisbelow(True)
+
+
+@panel
+def draw_gaps(gaps: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw values less keys with intervals, a row per property, in the order of the table."""
+    draw_points(np.arange(len(gaps)), gaps, Look("", "black"), flat=True, ax=ax)
+    mark(ax, x=0)
+    drawn = gaps[["value", "ci_low", "ci_high"]].to_numpy(dtype=float)
+    limit = 1.15 * np.nanmax(np.abs(drawn), initial=1e-6)
+    ax.set(xlim=(-limit, limit), xlabel="values \N{MINUS SIGN} keys")
+    ax.locator_params(axis="x", nbins=5)
+    # Points rise from the lower left to the upper right, so the other two corners are free.
+    corner: dict[str, Any] = {"xycoords": "axes fraction", "fontsize": 6.5}
+    note(ax, "keys know\nit better", (0, 1), ha="left", va="top", **corner)
+    note(ax, "values know\nit better", (1, 0), ha="right", **corner)
+    ax.grid(axis="x", linewidth=0.3, color=FAINT)
+    ax.set_axisbelow(True)
+
+
+@whole_figure
+def draw_maps(differences: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw values less keys for every property, layer and kv head.
 
     Heads are marked whose difference is clear: its p, corrected over the heads for a false
@@ -121,26 +144,32 @@ def _is_clear(rows: pd.DataFrame) -> pd.Series[bool]:
     return (rows["p_bh"] < CLEAR).where(rows["p_bh"].notna(), excludes_zero)
 
 
-@house_style()
-def draw_learning(learning: pd.DataFrame) -> Figure:
-    """Draw, by the number of occurrences trained on, the bits a label of the next words takes.
+@whole_figure
+def draw_learning(learning: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
+    """Draw the bits that a label of the next words takes, by the occurrences trained on.
 
     Parameters
     ----------
     learning
         With ``property, part, trained_on, accuracy, bits``.
     """
-    names, looks = list(learning["property"].unique()), list_looks()
+    names = list(learning["property"].unique())
     figure, panels = new_panels(2.3, len(names))
     for axes, name in zip(panels, names, strict=False):
-        mine = select(learning, property=name)
-        for part in present(mine["part"], tuple(looks)):
-            rows = select(mine, part=part)
-            draw_line(axes, rows["trained_on"], rows, looks[part], columns=["bits"])
-        axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("occurrences trained on")
+        draw_curves(learning, name, ax=axes)
     letter_panels(panels, names)
-    panels[0].set_ylabel("bits a label of unseen words")
+    panels[0].set_ylabel("bits per label of unseen words")
     share_legend(figure, panels, ncols=3)
     return figure
+
+
+@panel
+def draw_curves(learning: pd.DataFrame, name: str, *, ax: Any = None) -> None:
+    """Draw the bits that a label of one property takes, by the occurrences trained on."""
+    mine, looks = select(learning, property=name), list_looks()
+    for part in present(mine["part"], tuple(looks)):
+        rows = select(mine, part=part)
+        draw_line(rows["trained_on"], rows, looks[part], columns=["bits"], ax=ax)
+    ax.set_xscale("log")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("occurrences trained on")

@@ -47,7 +47,7 @@ def measure_parts(
 ) -> list[dict[str, list[HeadMeasurements]]]:
     """Measure every layer: for each design, part -> a measurement a layer.
 
-    What an untrained model has of the property stands beside the trained one's, where it has been
+    What an untrained model has of the property is beside the trained one's, where it has been
     captured; without the online code, which takes the longest.
     """
     store, untrained = source.store, source.untrained

@@ -44,7 +44,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "There is one linear probe for each head, property and input. The inputs have one "
             "width: the keys, the values, and as many random directions of x. Folds are split by "
             "word, so no probe is scored on a word that it was fitted on. The control task gives "
-            "every word a random label. What a probe scores there, it has learned by heart.",
+            "every word a random label. What a probe scores there, it has memorised.",
             *(
                 (
                     "The untrained model is the same architecture as its code initialises it, and "
@@ -65,7 +65,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "maps": (
                 "Score of values less that of keys in every head: red, values know more; blue, "
                 "keys do.",
-                "Heat maps over layers and kv heads, one a property, of the value score less the "
+                "Heat maps over layers and kv heads, one per property, of the value score less the "
                 "key score.",
             ),
             "learning": (

@@ -130,7 +130,7 @@ def tabulate_summary(
 
 
 def tabulate_learning(designs: Sequence[Design], measured: Measured) -> pd.DataFrame:
-    """Tabulate accuracy and bits a label on the words that come next; means over heads."""
+    """Tabulate accuracy and bits per label on the words that come next; means over heads."""
     rows = []
     for design, found in zip(designs, measured, strict=True):
         for part, layers in found.items():
@@ -177,7 +177,7 @@ def tabulate_properties(designs: Sequence[Design], left_out: Mapping[str, str]) 
 
 
 def _beside(layers: Sequence[HeadMeasurements]) -> dict[str, Tensor]:
-    """Return what stands beside the score, each [layer, head]."""
+    """Return what is beside the score, each [layer, head]."""
     probings = [layer.probing for layer in layers]
     score = torch.stack([probing.score.observed for probing in probings])
     control = torch.stack([probing.control for probing in probings])

@@ -17,7 +17,7 @@ class RelationsSettings:
     references: int = setting(
         5000, "Random pairs of each kind of words, among which every pair is ranked.", at_least=1
     )
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

@@ -1,4 +1,4 @@
-"""Where pairs and their controls stand among random pairs, and resamples of the words of both."""
+"""Where pairs and their controls are among random pairs, and resamples of the words of both."""
 
 from __future__ import annotations
 

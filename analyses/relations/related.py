@@ -1,8 +1,8 @@
 """Which pairs are related how, and the matched control and random pairs of each.
 
 The relations come from the capture of single words, with the control of their table. Two modifiers
-of one head come from the main capture, where a control is another modifier, of like frequency and
-length, that is with the first before no head of the table.
+of one head come from the main capture, where a control is another modifier, of similar frequency
+and length, which no head of the table has together with the first.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RelatedPairs:
     Attributes
     ----------
     table
-        A row a pair: ``relation, pos, w1, w2, control``, and ``head`` where they share one.
+        A row per pair: ``relation, pos, w1, w2, control``, and ``head`` where they share one.
     related, control
         The pairs, and row by row w1 with its control word.
     stratum
@@ -140,10 +140,10 @@ def name_shared_heads(pairs: pd.DataFrame) -> pd.Series[str]:
 
 
 def choose_controls(pairs: pd.DataFrame, words: NDArray[Any], *, seed: int) -> NDArray[Any]:
-    """Choose for each pair of modifiers another one, to stand in the place of the second.
+    """Choose for each pair of modifiers another one, to be in the place of the second.
 
-    It is of like frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
-    two, stands with the first before no head of the table, and is its control only once. Of
+    It is of similar frequency (where ``z_m1`` and ``z_m2`` are given) and length, is neither of the
+    two, no head of the table has it together with the first, and it is its control only once. Of
     those that fit, `seed` decides.
 
     Returns

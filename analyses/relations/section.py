@@ -61,10 +61,10 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 def answer_relations(tables: dict[str, pd.DataFrame]) -> list[str]:
     """Answer which relation dissociates keys from values most, in four parts.
 
-    1. Which stands first, with its interval, and whether it is clearly above every other.
+    1. Which is first, with its interval, and whether it is clearly above every other.
     2. Whether the claim holds for any relation: its keys are more alike than the controls' *and*
        its dissociation is above the controls', both intervals above 0. A relation whose keys are no
-       more alike than the controls' can stand first, but dissociates nothing.
+       more alike than the controls' can be first, but dissociates nothing.
     3. Whether trained heads dissociate each relation more or less than random heads do, and where
        the centred space says the opposite.
     4. How many single heads dissociate some relation more than its control, or less (max-T over all
@@ -87,7 +87,7 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     if gap.sign <= 0:
         told = f"only {join(clear)}" if clear else "none"
         start = (
-            f"Of {len(ranking)} relations, {told} stand clearly above their controls. The largest "
+            f"Of {len(ranking)} relations, {told} are clearly above their controls. The largest "
             f"number is that of {_name(first['relation'])}:"
         )
     text = (
@@ -99,7 +99,8 @@ def _answer_first(ranking: pd.DataFrame, contrasts: pd.DataFrame) -> str:
     beside = contrasts[(contrasts["relation"] == first["relation"]) & (contrasts["ci_low"] <= 0)]
     if beside.empty:
         return f"{text} This is clearly more than for every other relation."
-    return f"{text} It cannot be told from that of {join([_name(n) for n in beside['minus']])}."
+    others = join([_name(name) for name in beside["minus"]])
+    return f"{text} It cannot be distinguished from that of {others}."
 
 
 def _answer_claim(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -150,7 +151,7 @@ def _answer_training(ranking: pd.DataFrame, summary: pd.DataFrame) -> str:
     sentences = {
         1: "Trained heads dissociate {} more than random heads on the same input.",
         -1: "Trained heads dissociate {} less than random heads on the same input.",
-        0: "Trained heads cannot be told from random heads on the same input for {}.",
+        0: "Trained heads cannot be distinguished from random heads on the same input for {}.",
     }
     text = " ".join(tell_groups(sentences, groups))
     if turned:
@@ -189,20 +190,20 @@ def caption_relations(
         "relations": (
             "Related pairs of words, and controls (hollow): the first word with an unrelated one "
             "that matches the second in frequency and length. (a) Where the similarity of their "
-            f"keys and of their values stands among {references} random pairs of words of the same "
+            f"keys and of their values is among {references} random pairs of words of the same "
             "part of speech; 50: as alike as two random words. (b) The percentile of keys less "
             "that of values, beyond the controls'. Above 0, keys are alike and values lag behind. "
-            "The interval of each relation's rank stands beside it. (c) The reference dissociation "
+            "The interval of each relation's rank is beside it. (c) The reference dissociation "
             "ratio. Of the related pairs whose keys are among the 5 % most alike of random pairs, "
             "it counts how many have values less alike than the median random pair's, over "
             "chance; the controls' are in the tables. Means over "
             f"{count_heads(tables['heads'])}, functional space; {describe_intervals(settings)}. A "
             "modifier's pair is ranked among random modifiers in compound sentences. The other "
-            "words stand in sentences of their own, and the query is that of the word that "
+            "words are in sentences of their own, and the query is that of the word that "
             "follows. Random heads: Gaussian weights on the trained input. Mismatched heads: keys "
             "of one head, values of another of its layer (in a and b their mean is that of the "
             "trained heads).",
-            "Three panels with a row a relation: percentiles of key and value similarity of "
+            "Three panels with a row per relation: percentiles of key and value similarity of "
             "related and control pairs, dissociation beyond the control for trained and random "
             "heads, and the reference dissociation ratio with both nulls.",
         ),
@@ -211,7 +212,7 @@ def caption_relations(
             "and their values lag behind; blue: the values lead. Dots: clear of 0 (p below .05, "
             "corrected by max-T over all relations and heads, words resampled). The random heads "
             "of each layer are in the table relations.heads.",
-            "Heat maps over layers and kv heads, one a relation, of how much more the percentile "
+            "Heat maps over layers and kv heads, one per relation, of how much more the percentile "
             "of key similarity exceeds that of value similarity than in the controls.",
         ),
     }

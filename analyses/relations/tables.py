@@ -47,7 +47,7 @@ NAMES = {
 
 
 def list_relations(table: pd.DataFrame) -> dict[str, slice]:
-    """Return where each relation's rows stand; they are together."""
+    """Return where each relation's rows are; they are together."""
     names = table["relation"].to_numpy()
     starts = np.flatnonzero(np.append(True, names[1:] != names[:-1]))
     ends = [*starts[1:], len(names)]
@@ -142,7 +142,7 @@ def rank_relations(
     Returns
     -------
     ``ranking``
-        A row a relation, the most dissociating first: ``relation, pairs, value, ci_low, ci_high,
+        A row per relation, the most dissociating first: ``relation, pairs, value, ci_low, ci_high,
         p, p_bh, p_max_t, rank, rank_low, rank_high, share_first``. The interval of the rank is that
         of its value in the resamples of the words, and so rather too wide.
     ``contrasts``

@@ -1,6 +1,6 @@
 """Measure how far values follow from keys over a text, from its streamed moments alone.
 
-The capture is made by ``kvprobes capture --text``. Beside a head's own keys stand the keys of other
+The capture is made by ``kvprobes capture --text``. Beside a head's own keys are the keys of other
 heads and a random slice of x. No activation is stored, so the text may be of any length.
 """
 

@@ -50,8 +50,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         ),
         answer=tuple(_answer(summary, null) for null in nulls) or (_answer_alone(summary),),
         caveats=(
-            "Neighbouring tokens are alike, and a frequent token counts as often as it comes. A "
-            "linear map may therefore memorise the commonest words. Folds are stretches of the "
+            "Neighbouring tokens are alike, and a frequent token counts each time it occurs. A "
+            "linear map may therefore memorise the most frequent words. Folds are stretches of the "
             "text, not words, so some of this tieability may be of words that the map was fitted "
             "on. The tieability of the word pairs is held out by word.",
             "A random slice of x can predict values well because values are a linear map of x.",
@@ -59,7 +59,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         captions={
             "layers": (
                 "Keys and values over all tokens of a running text, by layer, functional space: a "
-                "dot a kv head, lines the means over the heads of a layer; dashed: keys beside "
+                "dot per kv head, lines the means over the heads of a layer; dashed: keys beside "
                 "values of another head; dotted: a random slice of x in the place of the keys.",
                 "Dots by layer of tieability, linear CKA and canonical correlations of every head, "
                 "with lines for trained heads, mismatched heads and random slices.",
@@ -84,11 +84,11 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
 
 
 def _answer(summary: pd.DataFrame, null: str) -> str:
-    """Say by rule whether a head's own keys tell more of its values than a null does."""
+    """Say by rule whether a head's own keys explain more of its values than a null does."""
     gap = _find(summary, name_difference(null))
     versus = {1: "more than", -1: "less than", 0: "neither clearly more nor less than"}[gap.sign]
     return (
-        f"On running text a linear map of a head's own keys tells {_state(summary, TRAINED)} of "
+        f"On running text a linear map of a head's own keys explains {_state(summary, TRAINED)} of "
         f"the variance of its values, {versus} {TOLD[null]} ({_state(summary, null)}; difference "
         f"{tell(gap, 3)})."
     )
@@ -96,7 +96,7 @@ def _answer(summary: pd.DataFrame, null: str) -> str:
 
 def _answer_alone(summary: pd.DataFrame) -> str:
     return (
-        f"On running text a linear map of a head's keys tells {_state(summary, TRAINED)} of the "
+        f"On running text a linear map of a head's keys explains {_state(summary, TRAINED)} of the "
         "variance of its values. There is nothing to compare this with: a layer has one kv head, "
         "and the moments hold no x."
     )

@@ -1,6 +1,6 @@
 """The data dictionary: what each column of each result table means, and its unit.
 
-The list stands in ``columns.tsv`` beside this file; the tests hold every table that they compute
+The list is in ``columns.tsv`` beside this file; the tests hold every table that they compute
 against it.
 """
 
@@ -68,7 +68,7 @@ def list_tables() -> list[str]:
 
 
 def find_column(table: str, name: str) -> Column | None:
-    """Return what stands in the dictionary about a column of a table; None if nothing does."""
+    """Return what is in the dictionary about a column of a table; None if nothing does."""
     own = [column for column in list_columns() if column.is_in(table)]
     exact = [column for column in own if column.column == name]
     return next(iter(exact + [c for c in own if fnmatchcase(name, c.column)]), None)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from analyses.shared.style import FAINT, GREY, INK, SEQUENTIAL, Look
+from analyses.shared.style import FAINT, GREY, INK, SEQUENTIAL, Look, panel
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
@@ -28,14 +28,15 @@ DASHES = (0, (4, 2))
 _PAD = {"left": 3, "right": -3, "center": 0, "bottom": 2, "top": -2}
 
 
+@panel
 def draw_points(
-    axes: Any,
     at: Any,
     rows: Rows,
     look: Look,
     *,
     columns: Sequence[str] = INTERVAL,
     flat: bool = False,
+    ax: Any = None,
     **style: Any,
 ) -> None:
     """Draw numbers as markers, with their intervals where the table has them.
@@ -58,7 +59,7 @@ def draw_points(
     # An interval's end can pass the value by rounding; a negative length is an error to matplotlib.
     error = np.clip(np.nan_to_num(np.stack([value - low, high - value])), 0, None)
     across, up = ("y", "x") if flat else ("x", "y")
-    axes.errorbar(
+    ax.errorbar(
         **{across: at, up: value, f"{up}err": error},
         **look.style
         | {"markersize": 3.6, "markeredgewidth": 0.8, "linestyle": "none", "elinewidth": 0.9}
@@ -71,8 +72,15 @@ def _read(rows: Rows, column: str) -> Array:
     return np.atleast_1d(np.asarray(rows[column], dtype=float))
 
 
+@panel
 def draw_line(
-    axes: Any, at: Any, rows: Rows, look: Look, *, columns: Sequence[str] = INTERVAL, **style: Any
+    at: Any,
+    rows: Rows,
+    look: Look,
+    *,
+    columns: Sequence[str] = INTERVAL,
+    ax: Any = None,
+    **style: Any,
 ) -> None:
     """Draw numbers over `at` as a line with markers, with the band between their intervals' ends.
 
@@ -82,24 +90,25 @@ def draw_line(
     if not np.isfinite(value).any():
         return
     if ends:
-        axes.fill_between(at, *ends, color=look.colour, alpha=0.2, linewidth=0)
-    axes.plot(at, value, **look.style | {"markersize": 2.6} | style)
+        ax.fill_between(at, *ends, color=look.colour, alpha=0.2, linewidth=0)
+    ax.plot(at, value, **look.style | {"markersize": 2.6} | style)
 
 
+@panel
 def draw_by_layer(
-    axes: Any,
     rows: pd.DataFrame,
     *,
     lines: Mapping[str, Look] | None = None,
     dots: str | None = "value",
     beside_map: bool = False,
+    ax: Any = None,
 ) -> None:
     """Draw every head as a dot, and lines through the means over the heads of each layer.
 
     Parameters
     ----------
     rows
-        With ``layer``, and a row a head.
+        With ``layer``, and a row per head.
     lines
         Column -> look; if not given, the trained heads and every null beside them (`list_lines`).
     dots
@@ -116,22 +125,23 @@ def draw_by_layer(
         return (values, at) if beside_map else (at, values)
 
     if dots:
-        axes.scatter(
+        ax.scatter(
             *place(rows["layer"], rows[dots]), s=5, color=lines[dots].colour, alpha=0.45, lw=0
         )
     for number, (column, look) in enumerate(lines.items()):
         means = by_layer[column].mean()
         style = {"markersize": 2.2, "linewidth": 0.9 if number else 1.3, "zorder": 4 - (number > 0)}
-        axes.plot(*place(means.index, means), **look.style | style)
+        ax.plot(*place(means.index, means), **look.style | style)
     if not beside_map:
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
-        axes.set_xlabel("layer")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+        ax.set_xlabel("layer")
 
 
-def scatter_heads(axes: Any, x: Any, y: Any, layer: Any) -> None:
-    """Draw a point a head, coloured by its layer, with the colour bar beside the axes."""
-    points = axes.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
-    bar = axes.figure.colorbar(points, ax=axes, label="layer", pad=0.02, aspect=25)
+@panel
+def scatter_heads(x: Any, y: Any, layer: Any, *, ax: Any = None) -> None:
+    """Draw a point per head, coloured by its layer, with the colour bar beside the axes."""
+    points = ax.scatter(x, y, c=layer, cmap=SEQUENTIAL, s=12, linewidths=0)
+    bar = ax.figure.colorbar(points, ax=ax, label="layer", pad=0.02, aspect=25)
     bar.locator = MaxNLocator(integer=True)
     bar.outline.set_visible(False)
 
@@ -179,20 +189,21 @@ def line_up(rows: pd.DataFrame, order: Sequence[Any], by: Any) -> pd.DataFrame:
 
 
 def spread(items: Iterable[Item], reach: float) -> Iterator[tuple[float, Item]]:
-    """Yield things drawn side by side with their places from -reach to reach; one stands at 0."""
+    """Yield things drawn side by side with their places from -reach to reach; one is at 0."""
     listed = list(items)
     places = np.linspace(-reach, reach, len(listed)) if len(listed) > 1 else [0.0]
     yield from zip(places, listed, strict=False)
 
 
+@panel
 def draw_conditions(
-    axes: Any,
     rows: pd.DataFrame,
     order: Sequence[Any],
     by: Any,
     *,
     reach: float,
     hollow: bool = False,
+    ax: Any = None,
     **style: Any,
 ) -> None:
     """Draw all conditions of a table side by side, at the places of an order; see `draw_points`.
@@ -202,14 +213,14 @@ def draw_conditions(
     by
         The column that `order` is of.
     reach
-        How far from the middle the outer ones stand.
+        How far from the middle the outer ones are.
     hollow
         Whether the markers are open.
     """
     for shift, name in spread(read_conditions(rows), reach):
         mine, look = select(rows, condition=name), Look.of_condition(name)
         look = look.open() if hollow else look
-        draw_points(axes, np.arange(len(order)) + shift, line_up(mine, order, by), look, **style)
+        draw_points(np.arange(len(order)) + shift, line_up(mine, order, by), look, ax=ax, **style)
 
 
 def dress_rows(axes: Any, labels: Sequence[str] | None, count: int) -> None:
@@ -275,7 +286,7 @@ def share_legend(
     Parameters
     ----------
     samples
-        Marks of `Look.sample` that stand behind those of the panels.
+        Marks of `Look.sample` that are behind those of the panels.
     """
     handles: dict[str, Any] = {}
     for axes in panels:

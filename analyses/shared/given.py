@@ -56,7 +56,7 @@ class Given:
     text
         The finished capture of a running text.
     model
-        The model itself, loaded once a run.
+        The model itself, loaded once per run.
     corpus
         Text to fit on and to test on.
     heads

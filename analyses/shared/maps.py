@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,17 +14,17 @@ from matplotlib.figure import Figure
 
 from analyses.shared.drawing import wrap
 from analyses.shared.numbers import CLEAR
-from analyses.shared.style import DIVERGING, SEQUENTIAL, house_style, new_panels
+from analyses.shared.style import DIVERGING, SEQUENTIAL, Asked, new_panels, whole_figure
 
 COLUMNS = 5
 """Maps side by side at most."""
 
 
 def draw_map(
-    axes: Any,
     rows: pd.DataFrame,
     norm: Normalize,
     *,
+    ax: Any,
     value: str = "value",
     head: str = "kv_head",
     colours: str = SEQUENTIAL,
@@ -35,7 +35,7 @@ def draw_map(
     Parameters
     ----------
     rows
-        With ``layer``, the columns `head` and `value`, and a row a head.
+        With ``layer``, the columns `head` and `value`, and a row per head.
     norm
         From numbers to colours; `scale_from_zero` and `scale_around_zero` make one.
     dots
@@ -52,7 +52,7 @@ def draw_map(
         grid = rows.pivot_table(index="layer", columns=head, values=value, dropna=False)
         sns.heatmap(
             grid.reindex(index=range(n_layers), columns=range(n_heads)).astype(float),
-            ax=axes,
+            ax=ax,
             cmap=colours,
             norm=norm,
             vmin=norm.vmin,
@@ -63,10 +63,10 @@ def draw_map(
             yticklabels=False,
             rasterized=n_layers * n_heads > 400,
         )
-        # A map is its own scale: the first layer stands at the bottom.
-        axes.set_ylim(0, n_layers)
+        # A map is its own scale: the first layer is at the bottom.
+        ax.set_ylim(0, n_layers)
     if dots is not None:
-        axes.plot(
+        ax.plot(
             dots[head] + 0.5,
             dots["layer"] + 0.5,
             linestyle="none",
@@ -76,12 +76,12 @@ def draw_map(
             markeredgecolor="black",
             markeredgewidth=0.35,
         )
-    for axis, count in ((axes.xaxis, n_heads), (axes.yaxis, n_layers)):
+    for axis, count in ((ax.xaxis, n_heads), (ax.yaxis, n_layers)):
         shown = range(0, count, choose_step(count))
         axis.set_ticks([place + 0.5 for place in shown], [str(place) for place in shown])
-    axes.set(xlabel=head.replace("_", " "), ylabel="")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    ax.set(xlabel=head.replace("_", " "), ylabel="")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     return ScalarMappable(norm=norm, cmap=colours)
 
 
@@ -124,14 +124,15 @@ def has_low_p(rows: pd.DataFrame) -> pd.Series[bool]:
     return rows["p_max_t"] < CLEAR
 
 
-@house_style()
+@whole_figure
 def draw_head_maps(
     groups: Mapping[str, pd.DataFrame],
     label: str,
     *,
     is_clear: Callable[[pd.DataFrame], pd.Series[bool]] = has_low_p,
+    **asked: Unpack[Asked],
 ) -> Figure:
-    """Map ``value`` over layers and kv heads, a panel a group, all on one scale around 0.
+    """Map ``value`` over layers and kv heads, a panel per group, all on one scale around 0.
 
     Parameters
     ----------
@@ -149,10 +150,10 @@ def draw_head_maps(
     figure, panels = new_panels(height, len(groups), columns=COLUMNS, sharey=True)
     for number, (axes, (title, rows)) in enumerate(zip(panels, groups.items(), strict=False)):
         clear = rows[is_clear(rows)]
-        image = draw_map(axes, rows, norm, colours=DIVERGING, dots=clear)
+        image = draw_map(rows, norm, colours=DIVERGING, dots=clear, ax=axes)
         counted = f"{wrap(title, 26)}\n{len(clear)} of {len(rows)} clear"
         axes.set_title(counted, fontsize=6.5)
-        if number + COLUMNS < len(groups):  # another map stands below
+        if number + COLUMNS < len(groups):  # another map is below
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
         if number % COLUMNS == 0:

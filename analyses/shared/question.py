@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.shared.given import Given, Need
+from probes.files import hash_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +27,8 @@ class Question:
 
     The package holds ``compute.py`` (with ``compute(given, settings)``), ``figures.py`` (with
     ``draw(tables)``) and ``section.py`` (with ``describe(tables, settings)``). They are imported
-    when they are used, so that a list of all questions costs no torch.
+    when they are used, so that a list of all questions costs no torch. A question in one file has
+    these functions beside its record; ``draw`` and ``describe`` may be left out.
 
     Attributes
     ----------
@@ -75,12 +78,18 @@ class Question:
 
     def draw(self, tables: Tables) -> dict[str, Figure]:
         """Draw the tables; no model and no capture is needed."""
-        figures: dict[str, Figure] = self._part("figures").draw(tables)
+        draw = getattr(self._part("figures"), "draw", None)
+        figures: dict[str, Figure] = draw(tables) if draw else {}
         return figures
 
     def describe(self, tables: Tables, settings: Mapping[str, Any]) -> Section:
         """Say in words what the tables show."""
-        section: Section = self._part("section").describe(tables, settings)
+        describe = getattr(self._part("section"), "describe", None)
+        if describe is None:
+            from analyses.shared.section import Section, print_table
+
+            return Section(self.title, tables=tuple(itertools.starmap(print_table, tables.items())))
+        section: Section = describe(tables, settings)
         return section
 
     def identify(self, given: Given, settings: Any) -> dict[str, Any]:
@@ -89,15 +98,25 @@ class Question:
         A ``compute.py`` with ``identify(given, settings)`` adds what only it reads, such as a
         shipped table.
         """
-        own = getattr(self._part("compute"), "identify", None)
-        return given.identify() | (own(given, settings) if own else {})
+        module = self._part("compute")
+        own = getattr(module, "identify", None)
+        found = given.identify() | (own(given, settings) if own else {})
+        if not self.package.startswith("analyses."):  # ours follow from the version of kvprobes
+            found["source"] = hash_file(Path(module.__file__))
+        return found
 
-    def to_latex(self, tables: Tables) -> dict[str, str]:
-        """Write tables for a paper: name -> LaTeX; nothing for a question without ``latex.py``."""
-        if find_spec(f"{self.package}.latex") is None:
-            return {}
-        written: dict[str, str] = self._part("latex").to_latex(tables)
-        return written
+    def to_latex(self, tables: Tables, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Write the tables that the report prints in LaTeX, in their order, the main one first.
+
+        Where it prints none, all tables are written as they are.
+        """
+        from analyses.shared.latex import to_latex
+        from analyses.shared.section import print_table
+
+        shown = self.describe(tables, settings).tables
+        return tuple(map(to_latex, shown or itertools.starmap(print_table, tables.items())))
 
     def _part(self, name: str) -> Any:
-        return import_module(f"{self.package}.{name}")
+        """Return the module of a part: the one module of a question that is a single file."""
+        whole = import_module(self.package)
+        return import_module(f"{self.package}.{name}") if hasattr(whole, "__path__") else whole

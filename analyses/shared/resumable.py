@@ -1,4 +1,4 @@
-"""Finished parts of a long analysis, kept on disk, so that a killed run goes on from them."""
+"""Finished parts of a long analysis, kept on disk, so that a killed run resumes from them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FinishedParts:
     folder
         None keeps nothing.
     identity
-        Everything the parts follow from. Parts of another identity stand elsewhere in the folder
+        Everything the parts follow from. Parts of another identity are elsewhere in the folder
         and are never mixed with these.
     """
 
@@ -57,7 +57,7 @@ class FinishedParts:
 
     @property
     def place(self) -> Path | None:
-        """Where this computation's parts stand."""
+        """Where this computation's parts are."""
         return None if self.folder is None else self.folder / hash_json(self.identity)[:16]
 
     def table(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -101,7 +101,7 @@ class FinishedParts:
         mark(path, identity=hash_json(self.identity))
 
     def _find(self, name: str) -> Path | None:
-        """Return where a part stands if it is whole and of this computation."""
+        """Return where a part is if it is whole and of this computation."""
         if self.place is None or not is_marked(
             path := self.place / name, identity=hash_json(self.identity)
         ):

@@ -110,7 +110,7 @@ class Section:
     Parameters
     ----------
     answer
-        Sentences composed by rule from the numbers, whatever they say.
+        Sentences composed by rule from the numbers, for any numbers.
     explanation
         What was measured, and how to read it.
     caveats
@@ -121,7 +121,7 @@ class Section:
         One sentence that judges what was claimed, and by what rule it judges; empty for most
         questions.
     marks
-        The answers as they stand at the head of the page; most questions have none.
+        The answers as they are at the head of the page; most questions have none.
     maps, scatters
         What can be asked head by head, or pair by pair, on the page itself.
     """
@@ -147,7 +147,7 @@ def map_heads(
     middle: float | None = None,
     decimals: int = 2,
 ) -> HeadMap:
-    """Make a map of a table ``layer, value`` (``ci_low, ci_high``) with a row a head.
+    """Make a map of a table ``layer, value`` (``ci_low, ci_high``) with a row per head.
 
     Parameters
     ----------
@@ -183,6 +183,28 @@ def show_number(
         return Shown(show(value, decimals))
     interval = f"{show(low, decimals)} to {show(high, decimals)}"
     return Shown(show(value, decimals), interval, clear=signed and not low <= 0 <= high)
+
+
+def print_table(title: str, table: pd.DataFrame) -> ShownTable:
+    """Print any table: words first, then numbers, ``value`` with its interval if it has one."""
+    from pandas.api.types import is_numeric_dtype
+
+    ends = ("ci_low", "ci_high")
+    with_ends = {"value", *ends} <= {*map(str, table)}
+    names = [str(name) for name in table if not (with_ends and name in ends)]
+    words = [name for name in names if not is_numeric_dtype(table[name])]
+    numbers = [name for name in names if name not in words]
+
+    def show_cell(row: Mapping[Any, Any], name: str) -> Entry:
+        interval = [float(row[end]) for end in ends] if with_ends and name == "value" else []
+        decimals = 0 if float(row[name]).is_integer() and not interval else 3
+        return show_number(float(row[name]), *interval, decimals=decimals)
+
+    rows = (
+        (*(str(row[name]) for name in words), *(show_cell(row, name) for name in numbers))
+        for row in table.to_dict("records")
+    )
+    return ShownTable(title, "", (*words, *numbers), tuple(rows), n_words=len(words))
 
 
 def show_first(rows: pd.DataFrame, *, decimals: int = 2, signed: bool = False) -> Entry:

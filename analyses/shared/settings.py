@@ -158,7 +158,7 @@ def _list_numbers(value: Any) -> Iterable[int | float]:
 
 
 def _split_hint(hint: Any) -> tuple[Any, ...]:
-    """Take a hint apart: what may stand alone, or in a tuple."""
+    """Take a hint apart: what may be alone, or in a tuple."""
     if get_origin(hint) in (Union, types.UnionType, tuple):
         return tuple(part for own in get_args(hint) for part in _split_hint(own))
     return (hint,)

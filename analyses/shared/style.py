@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict
 
 # Its lists of measures and conditions need torch; they are looked into when a figure is drawn.
 from probes.similarity import catalogue
 from probes.similarity.catalogue import PARTS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
     from probes.similarity.catalogue.places import Part
+
+P = ParamSpec("P")
 
 PAGE = 6.75
 """Width in inches of an ICML page, for which the figures are laid out."""
@@ -83,6 +87,8 @@ def drawing(
 ) -> Iterator[None]:
     """Draw figures of the block as a user wants them; see `Wishes`.
 
+    What is not given is as in the block around, or as usual.
+
     Parameters
     ----------
     width
@@ -93,7 +99,14 @@ def drawing(
     UsageError
         If there is no such width.
     """
-    token = _WISHES.set(Wishes(read_width(width), labels or {}, style or {}))
+    around = _WISHES.get()
+    token = _WISHES.set(
+        Wishes(
+            around.width if width is None else read_width(width),
+            around.labels if labels is None else labels,
+            around.style if style is None else style,
+        )
+    )
     try:
         yield
     finally:
@@ -249,10 +262,63 @@ def house_style() -> Iterator[None]:
         yield
 
 
+class Asked(TypedDict, total=False):
+    """What every figure takes by name; see `drawing`."""
+
+    width: str | float | None
+    labels: Mapping[str, str] | None
+    style: Mapping[str, Any] | None
+
+
+def whole_figure(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a function that draws a figure take ``width=``, ``labels=`` and ``style=``.
+
+    It draws in the house style. Its own ``**asked`` is for type checkers; it gets nothing there.
+    """
+
+    @wraps(draw)
+    def drawn(*args: P.args, **given: P.kwargs) -> Figure:
+        asked: Any = {name: given.pop(name) for name in Asked.__annotations__ if name in given}
+        with drawing(**asked), house_style():
+            return draw(*args, **given)
+
+    # What it really takes, for help and docs.
+    own = inspect.signature(draw)
+    taken = [each for each in own.parameters.values() if each.name != "asked"]
+    taken += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in Asked.__annotations__.items()
+    ]
+    drawn.__signature__ = own.replace(parameters=taken)  # type: ignore[attr-defined]
+    return drawn
+
+
+def panel(draw: Callable[P, None]) -> Callable[P, Axes]:
+    """Let a function draw into the axes ``ax=``, in the user's style, and return them.
+
+    Without ``ax=`` it draws in the house style into a figure of its own, with a legend.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Any, **given: Any) -> Any:
+        ax = given.get("ax")
+        if ax is not None:
+            draw(*args, **given)
+            return ax
+        with house_style():
+            given["ax"] = ax = new_figure(2.6, width=WIDTHS["icml-column"]).subplots()
+            draw(*args, **given)
+            if ax.get_legend() is None and ax.get_legend_handles_labels()[1]:
+                ax.legend()
+        return ax
+
+    return drawn
+
+
 def new_figure(height: float, *, width: float | None = None) -> Figure:
     """Make a figure that no global state holds, so that nothing needs closing.
 
-    It embeds its fonts whoever saves it, and shows itself in a notebook.
+    It embeds its fonts no matter who saves it, and shows itself in a notebook.
 
     Parameters
     ----------
@@ -274,7 +340,7 @@ def _own_class() -> Any:
     from matplotlib.figure import Figure
 
     class HouseFigure(Figure):
-        """A figure that is saved in the house style, whatever the style is by then."""
+        """A figure that is saved in the house style, also when the style has changed since."""
 
         def savefig(self, *args: Any, **kwargs: Any) -> None:
             # Resolution and fonts are decided when a figure is saved, not when it is drawn.
@@ -299,7 +365,7 @@ def new_panels(
     height
         Of the figure on a page. Where it is narrower and has more rows of panels, it is higher.
     columns
-        Panels a row at most, on a page; all in one row if not given.
+        Panels per row at most, on a page; all in one row if not given.
     style
         For `matplotlib.figure.Figure.subplots`.
     """

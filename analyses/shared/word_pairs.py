@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from probes.capture.store import Store
 
 RELATIONS = "relations"
-"""The capture of single words that stand in a relation, among `Given.words`; the others are of
+"""The capture of single words that are in a relation, among `Given.words`; the others are of
 human scores, and go by the name of their table."""
 
 FEWEST_PAIRS = 30
@@ -65,7 +65,7 @@ def compare_words(
     seed
         Of the random heads: one for each trained kv head, on the trained x.
     on_layer
-        Hears of every layer that is done.
+        Called after every layer.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def compare_words(
 def percentile_among(
     reference: Float[Tensor, "*head other"], figures: Float[Tensor, "*head pair"]
 ) -> Float[Tensor, "*head pair"]:
-    """Say what share of the reference, in %, lies below each figure, a tie counting half.
+    """Say what share of the reference, in %, is below each figure, a tie counting half.
 
     0 to 100, float32; 50 on average for a figure drawn like the reference.
     """

@@ -32,7 +32,7 @@ def compute(given: Given, settings: SubstitutionSettings) -> dict[str, pd.DataFr
     given
         A causal language model, and text to fit on and to test on. With the measures of single
         heads (`analyses.divergence`), they are correlated with what replacing the head's values
-        costs. Finished parts are kept; a run that was killed goes on from them.
+        costs. Finished parts are kept; a run that was killed resumes from them.
 
     Returns
     -------

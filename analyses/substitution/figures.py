@@ -1,8 +1,9 @@
-"""Draw what a model loses when values are made from keys, and what tells it beforehand."""
+"""Draw what a model loses when values are made from keys, and what predicts it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,14 @@ from analyses.shared.drawing import (
     spread,
 )
 from analyses.shared.maps import add_bar, draw_map, give_height
-from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.style import (
+    GREY,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
@@ -65,8 +73,8 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     }
 
 
-@house_style()
-def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw the rise of every kind and scope, what comes back, and the curve over ranks.
 
     Parameters
@@ -76,34 +84,57 @@ def draw_summary(summary: pd.DataFrame, ranks: pd.DataFrame) -> Figure:
     ranks
         ``directions, rank, recovered, recovered_low, recovered_high``; rank -1 is all.
     """
-    groups = {
+    groups = group_scopes(summary)
+    figure, panels = new_panels(2.9, 3, width_ratios=(1.15, 1.15, 1))
+    rise, back, curve = panels
+    draw_rises(groups, ax=rise)
+    draw_recovered(groups, ax=back)
+    back.set_yticklabels([])
+    draw_ranks(ranks, ax=curve)
+    letter_panels(panels, ("what is lost", "what comes back", "how much of k is needed"))
+    share_legend(figure, [rise], ncols=6, handletextpad=0.2)
+    return figure
+
+
+def group_scopes(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of each scope, and for all layers of each fit, by what they are called."""
+    return {
         SCOPES.get(scope, scope) + (f",\nfitted {fit}" if scope == "all" else ""): mine
         for scope in present(summary["scope"], tuple(SCOPES))
         for fit in present(summary["fit"], ("at once", "in order"))
         if len(mine := select(summary, scope=scope, fit=fit))
     }
-    figure, panels = new_panels(2.9, 3, width_ratios=(1.15, 1.15, 1))
-    rise, back, curve = panels
+
+
+@panel
+def draw_rises(groups: Mapping[str, pd.DataFrame], *, ax: Any = None) -> None:
+    """Draw the rise of the loss under every kind of substitution, a row per scope."""
     for number, mine in enumerate(groups.values()):
         for shift, (kind, look) in spread(read_looks(mine["kind"], list_looks()).items(), 0.32):
-            row, place = select(mine, kind=kind), number + shift
-            draw_points(rise, place, row, look, columns=RISE, flat=True)
+            row = select(mine, kind=kind)
+            draw_points(number + shift, row, look, columns=RISE, flat=True, ax=ax)
+    dress_rows(ax, list(groups), len(groups))
+    rows = pd.concat(groups.values())
+    lowest, highest = float(rows["ci_low"].min()), float(rows["ci_high"].max())
+    _scale_rises(ax, min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
+    ax.set_xlabel("rise of cross-entropy (nats per token)")
+
+
+@panel
+def draw_recovered(groups: Mapping[str, pd.DataFrame], *, ax: Any = None) -> None:
+    """Draw how much of what mean values lose comes back with every kind, a row per scope."""
+    lowest = 0.0
+    for number, mine in enumerate(groups.values()):
+        for shift, (kind, look) in spread(read_looks(mine["kind"], list_looks()).items(), 0.32):
             if kind != "mean":
-                draw_points(back, place, row, look, columns=RECOVERED, flat=True)
-    dress_rows(rise, list(groups), len(groups))
-    dress_rows(back, None, len(groups))
-    lowest, highest = float(summary["ci_low"].min()), float(summary["ci_high"].max())
-    _scale_rises(rise, min(1.5 * lowest, -0.002), 1.5 * max(highest, 0.1))
-    rise.set_xlabel("rise of cross-entropy (nats a token)")
-    lowest = float(summary.loc[summary["kind"] != "mean", "recovered"].min())
-    back.set_xlim(float(np.fmin(-0.05, lowest - 0.1)), 1.05)
-    mark(back, x=0)
-    mark(back, x=1)
-    back.set_xlabel("recovered: 1 - rise / rise of mean")
-    _draw_ranks(curve, ranks)
-    letter_panels(panels, ("what is lost", "what comes back", "how much of k is needed"))
-    share_legend(figure, [rise], ncols=6, handletextpad=0.2)
-    return figure
+                row = select(mine, kind=kind)
+                draw_points(number + shift, row, look, columns=RECOVERED, flat=True, ax=ax)
+                lowest = float(np.fmin(lowest, row["recovered"].min() - 0.1))
+    dress_rows(ax, list(groups), len(groups))
+    ax.set_xlim(min(-0.05, lowest), 1.05)
+    mark(ax, x=0)
+    mark(ax, x=1)
+    ax.set_xlabel("recovered: 1 - rise / rise of mean")
 
 
 def _scale_rises(axes: Any, low: float, high: float) -> None:
@@ -114,24 +145,25 @@ def _scale_rises(axes: Any, low: float, high: float) -> None:
     mark(axes, x=0, solid=True)
 
 
-def _draw_ranks(axes: Any, ranks: pd.DataFrame) -> None:
-    """Draw what comes back against the number of directions; all of them stand at the right."""
+@panel
+def draw_ranks(ranks: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw what comes back against the number of directions; all of them are at the right."""
     most = int(ranks["rank"].max())
     placed = ranks.assign(place=ranks["rank"].replace({0: 0.5, -1: 2 * most})).sort_values("place")
     for directions, look in read_looks(ranks["directions"], DIRECTIONS).items():
         mine = select(placed, directions=directions)
-        draw_line(axes, mine["place"], mine, look, columns=RECOVERED)
-    axes.set_xscale("log", base=2)
+        draw_line(mine["place"], mine, look, columns=RECOVERED, ax=ax)
+    ax.set_xscale("log", base=2)
     ticks = sorted({rank for rank in ranks["rank"] if rank > 0})
-    axes.set_xticks([0.5, *ticks, 2 * most], ["0", *map(str, ticks), "all"])
-    axes.minorticks_off()
-    mark(axes, y=0)
-    axes.set(xlabel="directions of each key", ylabel="recovered")
-    axes.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
+    ax.set_xticks([0.5, *ticks, 2 * most], ["0", *map(str, ticks), "all"])
+    ax.minorticks_off()
+    mark(ax, y=0)
+    ax.set(xlabel="directions of each key", ylabel="recovered")
+    ax.legend(loc="best", frameon=True, framealpha=0.8, edgecolor="none")
 
 
-@house_style()
-def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Map the rise when one head's values come from keys, or are their mean; and by layer.
 
     Parameters
@@ -147,27 +179,33 @@ def draw_heads(heads: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     height, widths = give_height(layers["layer"].nunique()), [*[0.8] * len(shown), 1.6]
     figure, panels = new_panels(height, len(shown) + 1, sharey=True, width_ratios=widths)
     *maps, line = panels
-    rises = layers.pivot_table(index="layer", columns="kind", values="rise").reset_index()
-    looks = read_looks(layers["kind"], list_looks())
-    draw_by_layer(line, rises, lines=looks, dots=None, beside_map=True)
     for axes, kind in zip(maps, shown, strict=True):
         mine = select(heads, kind=kind)
-        image = draw_map(axes, mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise")
+        image = draw_map(mine.assign(rise=mine["rise"].clip(lower=0)), norm, value="rise", ax=axes)
     if maps:
         maps[0].set_ylabel("layer")
-        bar = add_bar(image, maps, "rise, one head (nats a token)")
+        bar = add_bar(image, maps, "rise, one head (nats per token)")
         ticks = [0, *(10.0**power for power in range(-3, 2) if 10.0**power <= top)]
         bar.set_ticks(ticks, labels=["≤ 0", *(f"{tick:g}" for tick in ticks[1:])], minor=False)
-    lowest, highest = float(layers["rise"].min()), float(layers["rise"].max())
-    _scale_rises(line, min(1.2 * lowest, -0.002), 1.5 * max(highest, 0.1))
-    line.set_xlabel("rise, whole layer (nats a token)")
+    draw_layer_rises(layers, ax=line)
     letter_panels(panels, [*(look.label for look in shown.values()), "whole layers"])
     share_legend(figure, [line], ncols=6, handletextpad=0.2)
     return figure
 
 
-@house_style()
-def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
+@panel
+def draw_layer_rises(layers: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw the rise when all heads of a layer are substituted, a line per kind."""
+    rises = layers.pivot_table(index="layer", columns="kind", values="rise").reset_index()
+    looks = read_looks(layers["kind"], list_looks())
+    draw_by_layer(rises, lines=looks, dots=None, beside_map=True, ax=ax)
+    lowest, highest = float(layers["rise"].min()), float(layers["rise"].max())
+    _scale_rises(ax, min(1.2 * lowest, -0.002), 1.5 * max(highest, 0.1))
+    ax.set_xlabel("rise, whole layer (nats per token)")
+
+
+@whole_figure
+def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw whether geometry predicts cost: a scatter over heads, and all rank correlations.
 
     Parameters
@@ -177,27 +215,39 @@ def draw_geometry(heads: pd.DataFrame, geometry: pd.DataFrame) -> Figure:
     geometry
         ``measure, cost, value, ci_low, ci_high``.
     """
-    measures = list(geometry["measure"].unique())
-    height = max(2.6, 1.6 + 0.34 * len(measures))
+    height = max(2.6, 1.6 + 0.34 * geometry["measure"].nunique())
     figure, panels = new_panels(height, 2, width_ratios=(1, 1.25))
     scatter, dots = panels
+    draw_costs(heads, ax=scatter)
+    draw_predictions(geometry, ax=dots)
+    share_legend(figure, [dots], ncols=4)
+    letter_panels(panels, ("one point per kv head", "does the measure predict the cost?"))
+    return figure
+
+
+@panel
+def draw_costs(heads: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw a point per kv head: the rise when its values come from its keys, against their fit."""
     mine = select(heads, kind="keys")
-    scatter_heads(scatter, mine["r2_text"], mine["rise"], mine["layer"])
-    scatter.set_yscale("symlog", linthresh=1e-2)
-    mark(scatter, y=0, solid=True)
-    scatter.set_xlabel("R² of values from keys (functional, this text)")
-    scatter.set_ylabel("rise, one head's values from its keys (nats)")
+    scatter_heads(mine["r2_text"], mine["rise"], mine["layer"], ax=ax)
+    ax.set_yscale("symlog", linthresh=1e-2)
+    mark(ax, y=0, solid=True)
+    ax.set_xlabel("R² of values from keys (functional, this text)")
+    ax.set_ylabel("rise, one head's values from its keys (nats)")
+
+
+@panel
+def draw_predictions(geometry: pd.DataFrame, *, ax: Any = None) -> None:
+    """Draw the rank correlation of every measure with every cost, a row per measure."""
+    measures = list(geometry["measure"].unique())
     for shift, (cost, look) in spread(read_looks(geometry["cost"], COSTS).items(), 0.24):
         rows = line_up(select(geometry, cost=cost), measures, "measure")
-        draw_points(dots, np.arange(len(measures)) + shift, rows, look, flat=True)
-    dress_rows(dots, [_tell(name) for name in measures], len(measures))
-    mark(dots, x=0, solid=True)
-    dots.set_xlim(-1, 1)
-    dots.set_xticks([-1, -0.5, 0, 0.5, 1], ["-1", "-.5", "0", ".5", "1"])
-    dots.set_xlabel("rank correlation over kv heads, 95 % interval")
-    share_legend(figure, [dots], ncols=4)
-    letter_panels(panels, ("one point a kv head", "does the measure predict the cost?"))
-    return figure
+        draw_points(np.arange(len(measures)) + shift, rows, look, flat=True, ax=ax)
+    dress_rows(ax, [_tell(name) for name in measures], len(measures))
+    mark(ax, x=0, solid=True)
+    ax.set_xlim(-1, 1)
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1], ["-1", "-.5", "0", ".5", "1"])
+    ax.set_xlabel("rank correlation over kv heads, 95 % interval")
 
 
 def _tell(measure: str) -> str:

@@ -41,7 +41,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "Values are replaced while the model reads text that nothing was fitted on. They are "
             "replaced by the best linear map of the head's own keys, of another head's keys, or "
             "of a random slice of x; by their mean; and by the keys as they are. The rise is that "
-            "of the cross-entropy, in nats a token. Recovered is the share of the loss by mean "
+            "of the cross-entropy, in nats per token. Recovered is the share of the loss by mean "
             "ablation that comes back.",
         ),
         answer=(_answer_losses(tables["summary"]), *_answer_geometry(tables["geometry"])),
@@ -66,7 +66,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         },
         tables=(
             ShownTable(
-                "Rise of the cross-entropy, nats a token, and the share recovered.",
+                "Rise of the cross-entropy, nats per token, and the share recovered.",
                 "Single heads and layers: the mean over them. Intervals: 95 %, documents "
                 "resampled.",
                 ("scope", "substitution", "rise", "recovered"),
@@ -91,7 +91,7 @@ def _answer_losses(summary: pd.DataFrame) -> str:
         for kind, told in REPLACED_BY.items()
         if kind in rises
     ]
-    text = "Rise of the loss, in nats a token, when every value in the model is replaced: "
+    text = "Rise of the loss, in nats per token, when every value in the model is replaced: "
     text += f"{'; '.join(parts)}. "
     if rises["mean"].sign <= 0:
         return text + "Mean values do not clearly lose anything, so there is nothing to recover."

@@ -19,14 +19,14 @@ MEAN = "mean"
 
 
 class Rises:
-    """Losses as arrays [trial, document], and their rise in nats a token in every resample.
+    """Losses as arrays [trial, document], and their rise in nats per token in every resample.
 
     Parameters
     ----------
     losses
         ``documents`` of `analyses.substitution.compute`.
     resamples, seed
-        Documents are drawn with replacement so many times.
+        Documents are drawn with replacement this many times.
     """
 
     def __init__(self, losses: pd.DataFrame, *, resamples: int, seed: int) -> None:
@@ -48,7 +48,7 @@ class Rises:
         return found
 
     def observed(self, trials: Array) -> Array:
-        """Return the rise of each trial, in nats a token."""
+        """Return the rise of each trial, in nats per token."""
         rises: Array = self._rises[trials].sum(axis=1) / self._tokens.sum()
         return rises
 
@@ -127,7 +127,7 @@ def tabulate_heads(
 
 
 def tabulate_ranks(losses: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
-    """Tabulate what comes back with so many directions of the keys; 0 is mean ablation."""
+    """Tabulate what comes back with this many directions of the keys; 0 is mean ablation."""
     everywhere = losses[(losses["scope"] == "all") & (losses["fit"] == "at once")]
     rises = Rises(everywhere, resamples=resamples, seed=seed)
     ablations = rises.find(kind=MEAN)

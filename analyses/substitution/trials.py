@@ -74,7 +74,7 @@ def list_trials(model: Model, kinds: list[str], settings: SubstitutionSettings) 
 
 
 def _list_ranked(settings: SubstitutionSettings) -> Iterator[Trial]:
-    """List the substitutions that may use so many directions of the keys."""
+    """List the substitutions that may use this many directions of the keys."""
     for directions in ("top", "best"):
         for rank in settings.ranks:
             yield Trial("all", "keys", rank=rank, directions=directions)
@@ -201,7 +201,7 @@ def _try(
     fits: dict[str, Substitution],
     places: list[int],
 ) -> pd.DataFrame:
-    """Try some substitutions on one batch; the unchanged model's losses stand beside them."""
+    """Try some substitutions on one batch; the unchanged model's losses are beside them."""
     losses = sweep.run(baseline, [trial.edits(fits, places) for trial in trials])
     batch = baseline.batch
     frame = pd.DataFrame(

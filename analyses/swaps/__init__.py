@@ -15,7 +15,7 @@ class SwapSettings:
     """Which pairs and templates, and which parts are swapped in single heads."""
 
     pairs: str = setting("compound_pairs", "A shipped table of pairs, or a file.")
-    limit: int | None = setting(160, "Use at most so many pairs; none: all of them.", at_least=1)
+    limit: int | None = setting(160, "Use at most this many pairs; none: all of them.", at_least=1)
     templates: str = setting("2", "How many of the shipped templates, their ids, or a file.")
     scopes: tuple[Literal["all", "layer", "head"], ...] = setting(
         ("all",),
@@ -25,9 +25,9 @@ class SwapSettings:
         ("keys", "values", "both"),
         "What to swap in single heads; in layers and everywhere all three are swapped.",
     )
-    batch_size: int = setting(32, "Sentence pairs a batch; changes speed only.", at_least=1)
+    batch_size: int = setting(32, "Sentence pairs per batch; changes speed only.", at_least=1)
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
-    seed: int = setting(0, "Of every random choice.")
+    seed: int = setting(0, "Seed of every random choice.")
 
 
 QUESTION = Question(

@@ -52,7 +52,7 @@ def compute(given: Given, settings: SwapSettings) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     given
-        A causal language model. Finished parts are kept; a run that was killed goes on from them.
+        A causal language model. Finished parts are kept; a run that was killed resumes from them.
     settings
         Pairs whose modifiers differ in their number of tokens are left out.
 
@@ -180,7 +180,7 @@ def _find_populations(model: Model, settings: SwapSettings) -> Iterator[_Populat
 
 
 def _swap(swapper: Swapper, batch: list[MinimalPair], swaps: list[Swap]) -> pd.DataFrame:
-    """Tabulate one batch: a row a pair and swap."""
+    """Tabulate one batch: a row per pair and swap."""
     measured = swapper.run(batch, swaps)
     rows = []
     for swap, of_pairs in zip(swaps, measured.tolist(), strict=True):

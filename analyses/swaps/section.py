@@ -87,7 +87,7 @@ def _answer_parts(summary: pd.DataFrame, indices: pd.DataFrame) -> str:
     verdict = {
         1: "Values carry more, as the usual answer says",
         -1: "Keys carry more, against the usual answer",
-        0: "Which of the two carries more cannot be told",
+        0: "It is undetermined which of the two carries more",
     }[_find_index(indices, WORD_PAIRS).sign]
     return (
         f"Swapped everywhere, keys change {keys} of the next token's distribution, values {values} "

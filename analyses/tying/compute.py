@@ -42,14 +42,14 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     ----------
     given
         Text to train on. Models, logs and checkpoints are kept among the finished parts, and a run
-        that was killed goes on from them. Every worker is a process on one core.
+        that was killed resumes from them. Every worker is a process on one core.
 
     Returns
     -------
     ``runs``
-        One row a trained model.
+        One row per trained model.
     ``cells``
-        Means over seeds with 95 % intervals: nats, bits a byte, accuracy.
+        Means over seeds with 95 % intervals: nats, bits per byte, accuracy.
     ``costs``
         Each variant's loss less the separate model's, seed by seed, with the test of equivalence.
     ``course``
@@ -66,7 +66,7 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the settings, the text or the folder.
+        If anything is wrong with the settings, the text or the folder.
     """
     experiments = choose_experiments(settings, source=given.corpus.source)
     with _open_runs(given.parts) as folder:
@@ -92,7 +92,7 @@ def compute(given: Given, settings: TyingSettings) -> dict[str, pd.DataFrame]:
 
 
 def identify(given: Given, settings: TyingSettings) -> dict[str, Any]:
-    """Name what every model follows from, but for the text."""
+    """Name what every model follows from, except for the text."""
     experiments = choose_experiments(settings, source=given.corpus.source)
     return {"runs": FORMAT, "experiments": {each.name: asdict(each) for each in experiments}}
 

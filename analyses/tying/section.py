@@ -35,7 +35,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         answer=tuple(_answer(tables)),
         caveats=(
             "The models are tiny and the text is short. Intervals are over seeds (initial weights "
-            "and order of the data), for this text and this range of sizes; they say nothing of "
+            "and order of the data), for this text and this range of sizes; they say nothing about "
             "others. No correction is made for the number of variants.",
         ),
         captions=_CAPTIONS,
@@ -94,7 +94,7 @@ def _tabulate_costs(tables: dict[str, pd.DataFrame]) -> ShownTable:
             )
         )
     return ShownTable(
-        "The cost of sharing, nats a token.",
+        "The cost of sharing, nats per token.",
         "Less separate projections, seed by seed; 95 % t intervals over seeds. The test of "
         "equivalence is that of two one-sided t tests at 0.01 nats. Parameters: of the whole "
         "model. Accuracies: means over head sizes.",
@@ -160,7 +160,7 @@ def _answer_costs(costs: pd.DataFrame) -> str:
             f"at {name}, {_tell(first)} at d_model {int(first['d_model'])} and {_tell(last)} at "
             f"{int(last['d_model'])}"
         )
-    return f"K = V costs, in nats a token: {'; '.join(parts)}."
+    return f"K = V costs, in nats per token: {'; '.join(parts)}."
 
 
 def _answer_verdicts(costs: pd.DataFrame) -> list[str]:

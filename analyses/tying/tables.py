@@ -88,7 +88,7 @@ def _name_run(run: Finished) -> dict[str, Any]:
 
 
 def tabulate_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """Average every cell and variant over seeds: nats, bits a byte, accuracy, with t intervals."""
+    """Average every cell and variant over seeds: nats, bits per byte, accuracy; t intervals."""
     same = ("parameters", "scaled_parameters", "d_feedforward", "learning_rate")
     rows = []
     for place, mine in _group(runs[runs["chosen"]]):
@@ -105,7 +105,7 @@ def tabulate_costs(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The cell, ``variant``, ``value`` in nats a token (above 0: sharing costs), ``ci_low,
+        The cell, ``variant``, ``value`` in nats per token (above 0: sharing costs), ``ci_low,
         ci_high`` (95 %, seeds), ``p_equivalent`` within `MARGIN`, ``p_different``, ``verdict``,
         ``seeds`` and ``parameters_saved``, a share of the separate model's.
     """
@@ -245,7 +245,7 @@ def tabulate_counts(shapes: dict[str, ModelShape]) -> pd.DataFrame:
     -------
     DataFrame
         ``variant``; every part of `count_parameters`; ``attention``, ``scaled``, ``total``;
-        ``cache`` (numbers a token) and ``flops`` (a token of a full window, forward); and of
+        ``cache`` (numbers per token) and ``flops`` (a token of a full window, forward); and of
         query, key and value, attention, attention with feed-forward, and the model, the share that
         the variant saves against separate projections.
     """

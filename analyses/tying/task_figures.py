@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,7 +16,14 @@ from analyses.shared.drawing import (
     share_legend,
     spread,
 )
-from analyses.shared.style import GREY, Look, house_style, new_panels
+from analyses.shared.style import (
+    GREY,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    whole_figure,
+)
 from analyses.shared.tables import select
 
 # Okabe & Ito's colours and Tol's.
@@ -41,14 +48,14 @@ TITLES = {
     "translation": "translation",
 }
 CHANCE = {"recall": 1 / 8 + 7 / 8 / 16, "recall_narrow": 1 / 8 + 7 / 8 / 16, "completion": 1 / 5}
-"""Whoever names any value of the context, or any item near the cue, in the shipped presets."""
+"""A model that names any value of the context, or any item near the cue, in the shipped presets."""
 
 FOLLOWED = ("separate", "tied", "half_tied", "query_key", "all_tied")
 ACCURACY = ("accuracy", "accuracy_low", "accuracy_high")
 
 
-@house_style()
-def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
+@whole_figure
+def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
     """Draw learning curves above, and below them the accuracy of every variant in the end.
 
     Parameters
@@ -65,9 +72,9 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     figure, panels = new_panels(4.4, 2 * count, columns=count, sharey=True, width_ratios=widths)
     for above, below, name, mine in zip(panels, panels[count:], shown, sizes, strict=False):
         curves = select(learning, experiment=name)
-        _draw_learning(above, curves[curves["d_head"] == mine[-1]])
+        draw_learning(curves[curves["d_head"] == mine[-1]], ax=above)
         above.set_xlabel(f"training step (d_head {mine[-1]})")
-        _draw_ends(below, select(cells, experiment=name), mine)
+        draw_ends(select(cells, experiment=name), mine, ax=below)
         for axes in (above, below):
             mark(axes, y=CHANCE.get(name))
     letter_panels(panels, [TITLES[name] for name in shown] + ["in the end"] * count)
@@ -78,19 +85,21 @@ def draw_tasks(cells: pd.DataFrame, learning: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_learning(axes: Any, learning: pd.DataFrame) -> None:
+@panel
+def draw_learning(learning: pd.DataFrame, *, ax: Any = None) -> None:
     """Draw accuracy over the steps of training, at one head size."""
     clipped = learning.assign(**{name: learning[name].clip(0, 1) for name in ACCURACY[1:]})
     for variant in FOLLOWED:
         rows = select(clipped, variant=variant).sort_values("step")
-        draw_line(axes, rows["step"], rows, VARIANTS[variant], columns=ACCURACY)
+        draw_line(rows["step"], rows, VARIANTS[variant], columns=ACCURACY, ax=ax)
 
 
-def _draw_ends(axes: Any, cells: pd.DataFrame, sizes: list[Any]) -> None:
+@panel
+def draw_ends(cells: pd.DataFrame, sizes: list[Any], *, ax: Any = None) -> None:
     """Draw the final accuracy of every variant, side by side within each head size."""
     for shift, (variant, look) in spread(read_looks(cells["variant"], VARIANTS).items(), 0.4):
         rows = select(cells, variant=variant).sort_values("d_head")
         at = [sizes.index(size) + shift for size in rows["d_head"]]
-        draw_points(axes, at, rows, look, columns=ACCURACY)
-    axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-    axes.set(xlim=(-0.6, len(sizes) - 0.4), xlabel="d_head")
+        draw_points(at, rows, look, columns=ACCURACY, ax=ax)
+    ax.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    ax.set(xlim=(-0.6, len(sizes) - 0.4), xlabel="d_head")

@@ -35,7 +35,7 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         answer=tuple(answer),
         captions={
             "angles": (
-                "Overlap of the directions that W_K and W_V read, by layer: a dot a kv head, "
+                "Overlap of the directions that W_K and W_V read, by layer: a dot per kv head, "
                 "line their mean; dashed: W_V of another head of the layer; dotted: random "
                 "subspaces.",
                 "Dots by layer of the mean squared cosine between the row spaces of key and value "
@@ -63,7 +63,7 @@ def _answer(site: str, own: pd.DataFrame, beyond: int) -> str:
         "than 3 standard deviations above that)"
     )
     if np.isnan(other):
-        return f"{text}; a layer has one kv head, so no other head stands beside it."
+        return f"{text}; a layer has one kv head, so no other head is beside it."
     gaps = own.groupby("layer")[["value", "mismatched_heads_mean"]].mean()
     more = int((gaps["value"] > gaps["mismatched_heads_mean"]).sum())
     return (

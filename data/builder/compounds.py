@@ -19,7 +19,7 @@ MODIFIERS_PER_HEAD = 24
 PAIRS_PER_HEAD = 4  # of each bin
 PAIRS_PER_MODIFIER = 12
 LONGEST_GAP = 1.0  # between the z of the two modifiers
-FRAGMENT = 0.4  # a compound is a fragment if this share of it stands in longer phrases
+FRAGMENT = 0.4  # a compound is a fragment if this share of it is in longer phrases
 SMALL_GAP = 0.5  # pairs within this come first
 
 
@@ -90,7 +90,7 @@ def collect_compounds(
     """Return (head, modifier) of compounds and where each comes from.
 
     "wordnet+lm": WordNet lists the compound and the language model its bigram; "lm": only the
-    language model does, and then the bigram must be the stronger and mostly stand by itself.
+    language model does, and then the bigram must be the stronger one, and mostly occur by itself.
     """
     excluded = read_exclusions()
     words = sorted(set(wordnet.senses["n"]) | set(wordnet.senses["a"]))

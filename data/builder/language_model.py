@@ -22,7 +22,7 @@ class LanguageModel:
     folder
         The unpacked wheel; it is put on the import path, as the model is read by pocketsphinx.
     probes
-        Rare nouns, used to tell a bigram that the model lists from one that it backs off to.
+        Rare nouns, used to distinguish a bigram that the model lists from one that it backs off to.
     """
 
     def __init__(self, folder: Path, probes: Sequence[str]):
@@ -72,7 +72,7 @@ class LanguageModel:
         return self.find_modifiers(modifier, words, least=0.5)
 
     def share_in_phrases(self, modifier: str, head: str, preceding: Sequence[str]) -> float:
-        """Return how much of "modifier head" stands in longer phrases ("last ditch attempt").
+        """Return how much of "modifier head" is in longer phrases ("last ditch attempt").
 
         A word before counts only if it at least doubles the head's probability. The share is a
         model's estimate and may pass 1.

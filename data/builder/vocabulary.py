@@ -32,7 +32,7 @@ class Vocabulary:
         return plain and word not in self._function_words and word not in self._blocked
 
     def allows_pair(self, wordnet: WordNet, modifier: str, head: str) -> bool:
-        """Tell whether a modifier may stand before a head: some may not before people."""
+        """Tell whether a modifier may be before a head: some may not before people."""
         return not (modifier in self._blocked_of_people and wordnet.means_people(head))
 
 
@@ -49,7 +49,7 @@ def read_blocklist(path: Path = HERE / "blocklist.txt") -> tuple[frozenset[str],
 
 
 def read_words(name: str) -> frozenset[str]:
-    """Return the words of a file beside this one, any number a line, "#" begins a comment."""
+    """Return the words of a file beside this one, any number per line, "#" begins a comment."""
     lines = (HERE / name).read_text(encoding="utf-8").splitlines()
     return frozenset(word for line in lines for word in line.partition("#")[0].split())
 

@@ -2,7 +2,7 @@
 Sentences of your own: one word, two senses
 ===========================================
 
-A table has a row an occurrence. Here *bank* stands in two senses, and we ask in which layers the
+A table has a row per occurrence. Here *bank* has two senses, and we ask in which layers the
 keys, or the values, of one sense are closer to each other than to those of the other sense.
 """
 

@@ -11,9 +11,7 @@ alike are their values, in every head of a small language model?
 import kvprobes as kv
 
 model = kv.load_model("smollm2-135m-instruct")
-names = (
-    "neural social electric road railway trade power local wireless criminal global secret".split()
-)
+names = "neural social road rail trade power local global secret wireless criminal royal".split()
 words = kv.read(model, "They talked about {word} networks.", names)
 table = kv.compare(words, "neural", "social")
 kv.draw_heads(table, "key_percentile", space="functional")
@@ -49,7 +47,7 @@ table.groupby("space")[["s_k", "s_v", "key_percentile", "value_percentile"]].mea
 # One pair says little. All pairs, beside nulls
 # ---------------------------------------------
 # `kv.measure` asks over all pairs whether similar keys mean similar values. A dissociation ratio
-# of 1 would mean that values know nothing of keys, and 0 that similar keys always have similar
+# of 1 would mean that values know nothing about keys, and 0 that similar keys always have similar
 # values. Each number has an interval, and nulls beside it: the values of another
 # head, and the values of other words.
 

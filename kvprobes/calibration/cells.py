@@ -22,7 +22,7 @@ ALL: dict[str, Expected] = dict.fromkeys(ANSWERS, "yes")
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of small model, made anew for every seed.
+    """One kind of small model, made again for every seed.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ CELLS = (
         text=True,
     ),
     Cell(
-        "half values as keys",  # values stand at 59
+        "half values as keys",  # values are at 59
         Planting(1.0, same=0.5),
         {KEYS: "yes", LESS_ALIKE: "yes", DISSIMILAR: "not yes"},
     ),

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 NAME = "calibration"
 SHIPPED = "reference/calibration"
-"""Where the shipped tables stand in the folder of shipped data."""
+"""Where the shipped tables are in the folder of shipped data."""
 
 FIGURE = "found", "png"
-"""The figure that is told of, and its format."""
+"""The figure that is named at the end, and its format."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def calibrate(folder: ResultFolder, options: CalibrationOptions, *, say: Say) ->
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model or the folder.
+        If anything is wrong with the model or the folder.
     """
     with folder.holding(NAME):
         runs = _run_small(folder, options, say)

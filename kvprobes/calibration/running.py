@@ -37,7 +37,7 @@ class PlantedRuns:
     Parameters
     ----------
     folder
-        Where the model's own captures stand.
+        Where the model's own captures are.
     rows
         So many rows of the table of pairs.
     """

@@ -28,7 +28,7 @@ from probes.words.templates import choose_templates
 
 HEADS, ROWS = 32, 2
 """Head words of the table of pairs, and rows of each: 128 coordinations are drawn from these, and
-the founding ones stand beside them; `kvprobes run` has 200."""
+the founding ones are beside them; `kvprobes run` has 200."""
 
 TEXT: dict[str, Any] = {"documents": 16, "length": 64}
 LEAST_TEXT: dict[str, Any] = {"documents": 2, "length": 16}

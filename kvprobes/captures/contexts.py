@@ -39,7 +39,7 @@ def capture_contexts(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the words or the folder.
+        If anything is wrong with the model, the words or the folder.
     """
     from probes.capture.run import CaptureSettings, capture
 

@@ -1,4 +1,4 @@
-"""The captures that stand in a result folder, each opened only if it is whole."""
+"""The captures that are in a result folder, each opened only if it is whole."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def capture_main(session: Session, options: CaptureOptions, cluster: Cluster = I
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the words, the folder or the cluster.
+        If anything is wrong with the model, the words, the folder or the cluster.
     """
     from kvprobes.captures.pairs import capture_pairs
     from kvprobes.captures.sentences import capture_sentences, capture_treebank

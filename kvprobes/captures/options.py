@@ -77,7 +77,7 @@ class Loading:
 class CaptureOptions:
     """What is captured, of which model, and where; without `pairs` and `templates`, the usual.
 
-    `sentences` (a table of marked words) or `treebank` (a file, or a folder with its splits) stand
+    `sentences` (a table of marked words) or `treebank` (a file, or a folder with its splits) are
     in the place of word pairs; `limit` then counts sentences.
     """
 

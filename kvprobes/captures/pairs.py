@@ -27,7 +27,7 @@ def capture_pairs(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the tables, the folder or the cluster.
+        If anything is wrong with the model, the tables, the folder or the cluster.
     """
     from probes.capture.located import FEWEST_PAIRS
     from probes.capture.run import CaptureSettings, capture

@@ -27,7 +27,7 @@ def capture_sentences(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the table, the folder or the cluster.
+        If anything is wrong with the model, the table, the folder or the cluster.
     """
     from probes.words.sentences import load_sentences
 
@@ -55,7 +55,7 @@ def capture_treebank(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the treebank, the folder or the cluster.
+        If anything is wrong with the model, the treebank, the folder or the cluster.
     """
     from probes.words.treebank import read_treebank, read_treebank_splits
 

@@ -23,7 +23,7 @@ def capture_running_text(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model, the text, the folder or the cluster.
+        If anything is wrong with the model, the text, the folder or the cluster.
     """
     from probes.capture.text_run import capture_text
     from probes.capture.text_shard import SHARD_BYTES, TextSettings

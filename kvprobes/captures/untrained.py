@@ -1,4 +1,4 @@
-"""The capture of the same sentences by the untrained model, which stands beside the trained one."""
+"""The capture of the same sentences by the untrained model, which is beside the trained one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def capture_untrained(session: Session, options: CaptureOptions) -> None:
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the model or the folder.
+        If anything is wrong with the model or the folder.
     """
     from probes.capture.plan import plan_capture
     from probes.capture.run import CaptureSettings, capture

@@ -49,7 +49,7 @@ def capture_words(
     Parameters
     ----------
     limit
-        At most so many pairs of each relation, and of each table of human scores.
+        At most this many pairs of each relation, and of each table of human scores.
     skip_bad_rows
         Leave out rows of tables of human scores that have faults, and say which.
     keep

@@ -21,10 +21,11 @@ from kvprobes.command.questions import (
     make_commands,
 )
 from kvprobes.command.settings import gather_settings
+from kvprobes.command.talking import TalkingTyper
 from kvprobes.results import ResultFolder
 from probes.models.bundled import DEFAULT_MODEL
 
-app = typer.Typer(
+app = TalkingTyper(
     name="kvprobes",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -68,6 +69,7 @@ def run(
     attn: given.Attn = None,
     asked: given.Set = None,
     settings: given.Settings = None,
+    module: given.Module = None,
     as_json: given.Json = False,
 ) -> None:
     """Capture, answer every question and write the report: the whole answer for one model."""
@@ -119,7 +121,7 @@ def capture(
     attn: given.Attn = None,
     as_json: given.Json = False,
 ) -> None:
-    """Capture keys, values and x at every word occurrence; goes on where it was interrupted.
+    """Capture keys, values and x at every word occurrence; an interrupted one resumes.
 
     With --sentences: at the words you mark in sentences of your own. With --treebank: at every word
     of a treebank. With --text: at every token of a running text, as moments.
@@ -155,7 +157,7 @@ def capture(
 def pair(
     head: Annotated[str, typer.Argument(help="The word that attends: network.")],
     first: Annotated[str, typer.Argument(help="A word before it: neural.")],
-    second: Annotated[str, typer.Argument(help="Another: social.")],
+    second: Annotated[str, typer.Argument(help="Another word before it: social.")],
     model: given.Model = DEFAULT_MODEL,
     templates: given.Templates = None,
     out: given.Out = None,
@@ -164,12 +166,12 @@ def pair(
         bool,
         typer.Option(
             "--contexts",
-            help="Capture the pair side by side in one sentence, where that has not been done.",
+            help="Capture the pair side by side in one sentence, if that has not been done.",
         ),
     ] = False,
     as_json: given.Json = False,
 ) -> None:
-    """Look one pair up: how alike its keys and its values are in every head, among all pairs."""
+    """Look up one pair: how similar its keys and its values are in every head, among all pairs."""
     from kvprobes.command.printing import print_heads, print_one_query
     from kvprobes.look_up import look_up, look_up_contexts, tabulate_heads
 
@@ -193,7 +195,7 @@ def pair(
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(help="Result folders of finished runs.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the comparison goes.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the comparison.")] = Path(
         "results/comparison"
     ),
     label: given.Label = None,
@@ -252,11 +254,11 @@ def calibrate(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Plant heads in this model while it runs.")
     ] = None,
-    model_seeds: Annotated[int, typer.Option(min=1, help="Times heads are planted in it.")] = 3,
+    model_seeds: Annotated[int, typer.Option(min=1, help="How often heads are planted in it.")] = 3,
     out: given.Out = None,
     shipped: Annotated[bool, typer.Option(help="Show the shipped table; run nothing.")] = False,
 ) -> None:
-    """Plant what is to be found, in small models and in a real one; say how often it is found."""
+    """Plant known effects in small models and in a real one; say how often they are found."""
     from kvprobes.calibration import run as calibration
     from kvprobes.calibration.tables import summarise
 
@@ -274,7 +276,10 @@ def calibrate(
 
 @app.command()
 def report(
-    model: given.Model = DEFAULT_MODEL, out: given.Out = None, as_json: given.Json = False
+    model: given.Model = DEFAULT_MODEL,
+    out: given.Out = None,
+    module: given.Module = None,
+    as_json: given.Json = False,
 ) -> None:
     """Write the report again from the tables and figures in a folder."""
     folder = CaptureOptions(model, out=out).folder

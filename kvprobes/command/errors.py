@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import re
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 
 import typer
 
 from probes.errors import KvprobesError
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass
+class Loudness:
+    """What is printed beside results and errors."""
+
+    quiet: bool = False
+    verbose: bool = False
+
+
+LOUDNESS = Loudness()
+"""As the command that runs was asked."""
 
 
 @contextmanager
@@ -39,9 +54,7 @@ def explaining_errors() -> Iterator[None]:
         )
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would abort what ends now
-        typer.echo(
-            "\nInterrupted. Nothing is lost: the same command goes on where it stood.", err=True
-        )
+        typer.echo("\nInterrupted. Nothing is lost: the same command resumes.", err=True)
         raise typer.Exit(130) from error
 
 
@@ -60,10 +73,15 @@ def tell(result: object) -> None:
 
 
 def say(message: str) -> None:
-    """Print what is being done, apart from results."""
-    typer.echo(show(message), err=True)
+    """Print what is being done, apart from results, unless the user wants it quiet."""
+    if LOUDNESS.quiet:
+        return
+    when = f"{datetime.now():%H:%M:%S} " if LOUDNESS.verbose else ""
+    typer.echo(f"{when}{show(message)}", err=True)
 
 
 def _fail(told: str, error: BaseException) -> None:
+    if LOUDNESS.verbose:
+        typer.echo(show("".join(traceback.format_exception(error))), err=True)
     typer.secho(f"Error: {show(told)}", fg="red", err=True)
     raise typer.Exit(1) from error

@@ -29,6 +29,15 @@ def figures(
     ] = None,
     format: Annotated[str, typer.Option("--format", help="pdf, png, svg.")] = "pdf,png",
     label: given.Label = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the figures.",
+            show_default="figures-WIDTH/ or figures-own/ of the result folder",
+        ),
+    ] = None,
 ) -> None:
     """Draw the figures of finished runs again, at the width of a venue; no model is needed."""
     from kvprobes.figures import redraw
@@ -36,8 +45,9 @@ def figures(
     with explaining_errors():
         chosen = only.split(",") if only else ()
         labels = read_labels(label or ())
+        formats = [ending.strip() for ending in format.split(",")]
         for path in redraw(
-            folders, width=width, only=chosen, formats=format.split(","), labels=labels
+            folders, width=width, only=chosen, formats=formats, labels=labels, out=out
         ):
             tell(path)
 

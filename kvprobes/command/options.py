@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analyses import add_question
 from kvprobes.captures.options import KeyStage
+from kvprobes.command.errors import explaining_errors
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -36,6 +39,25 @@ def _tell_version(asked: bool) -> bool:
 Version = Annotated[
     bool,
     typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+]
+
+
+def add_modules(modules: Iterable[str] | None) -> Iterable[str] | None:
+    """Add the questions of `--module`, before anything asks which questions there are."""
+    with explaining_errors():
+        for module in modules or ():
+            add_question(module)
+    return modules
+
+
+Module = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        help="Your own question: a file my_question.py, or an installed module. Repeat it.",
+        callback=add_modules,
+        is_eager=True,
+    ),
 ]
 Label = Annotated[
     list[str] | None,
@@ -91,10 +113,10 @@ Attn = Annotated[
         rich_help_panel=LOADING,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per batch; changes speed only.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
+    int | None, typer.Option(min=1, help="Use at most this many pairs, or sentences of your own.")
 ]
 Quick = Annotated[
     bool,
@@ -117,7 +139,7 @@ Human = Annotated[
     list[Path] | None,
     typer.Option(
         help="A table of word pairs with human scores (SimLex-999, MEN, WordSim-353, or word1, "
-        "word2, score). Those of an installed gensim are found."
+        "word2, score). Tables of an installed gensim are found."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -133,7 +155,7 @@ Sentences = Annotated[
     Path | None,
     typer.Option(
         help="Your own sentences instead of word pairs: a table (.tsv, .csv, .parquet, .jsonl) "
-        "with sentence, word (or start and end) and, if you like, label and query; a row a word."
+        "with sentence, word (or start and end) and, if you like, label and query; a row per word."
     ),
 ]
 Scheduler = Annotated[
@@ -180,7 +202,10 @@ RunningText = Annotated[
     ),
 ]
 Column = Annotated[
-    str, typer.Option(help="Where jsonl and parquet have it.", rich_help_panel="Running text")
+    str,
+    typer.Option(
+        help="The column of the text in jsonl and parquet files.", rich_help_panel="Running text"
+    ),
 ]
 Window = Annotated[
     int, typer.Option(help="Tokens that are read together.", rich_help_panel="Running text")
@@ -188,7 +213,7 @@ Window = Annotated[
 Rows = Annotated[
     int,
     typer.Option(
-        help="Also keep x, q, k, v of about so many tokens.", rich_help_panel="Running text"
+        help="Also keep x, q, k, v of about this many tokens.", rich_help_panel="Running text"
     ),
 ]
 WithoutX = Annotated[
@@ -202,6 +227,9 @@ WithoutX = Annotated[
 ShardBytes = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Least text a shard.", show_default="131072", rich_help_panel="Running text"
+        min=1,
+        help="Smallest text of a shard, in bytes.",
+        show_default="131072",
+        rich_help_panel="Running text",
     ),
 ]

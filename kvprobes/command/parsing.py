@@ -11,7 +11,7 @@ from probes.naming import require_known
 
 
 class ExplainingGroup(TyperGroup):
-    """The questions, of which an unknown one is refused with the nearest, and a list of all."""
+    """The questions. An unknown one is refused, with the nearest name and a list of all."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command of a question, or say which questions there are."""
@@ -22,7 +22,7 @@ class ExplainingGroup(TyperGroup):
 
 
 class ExplainingCommand(TyperCommand):
-    """A question, of which an unknown option is refused with the nearest, and a list of all."""
+    """A question. An unknown option is refused, with the nearest name and a list of all."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the options, or say which there are."""

@@ -138,7 +138,7 @@ def print_one_query(answers: pd.DataFrame, heads: pd.DataFrame, reason: str) -> 
     ).reset_index()
     known = wide["key_percentile"].notna()
     console.print(
-        f"Intervals are over sentences: one pair says nothing of others. {known.sum()} of "
+        f"Intervals are over sentences: one pair says nothing about others. {known.sum()} of "
         f"{len(wide)} query heads attend to both words in a sentence. Their percentiles, keys|"
         "values:\n",
         soft_wrap=True,

@@ -19,6 +19,7 @@ from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say, tell
 from kvprobes.command.parsing import ExplainingCommand, ExplainingGroup
 from kvprobes.command.settings import gather_settings
+from kvprobes.command.talking import TalkingTyper
 from kvprobes.timings import read_timings
 from probes.models.bundled import DEFAULT_MODEL
 
@@ -32,20 +33,51 @@ _OPTIONS: dict[str, tuple[Any, Any, Need | None]] = {
     "human": (given.Human, None, Need.WORDS),
     "workers": (given.Processes, 2, None),
     "settings": (given.Settings, None, None),
+    "module": (given.Module, None, None),
     "as_json": (given.Json, False, None),
 }
 """Option -> its declaration, its default, and what only those questions need that have it."""
 
 
+class QuestionGroup(ExplainingGroup):
+    """The commands of all questions: also of one that `--module` names, before it or after it."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """List the questions; an installed one that cannot be loaded is an error of ours."""
+        with explaining_errors():
+            return list(list_questions())
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Make the command of a question when it is needed."""
+        with explaining_errors():
+            question = list_questions().get(name)
+        if question is None:
+            return None
+        alone = TalkingTyper(add_completion=False)
+        add_command(alone, question)
+        return typer.main.get_command(alone)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, once the questions of `--module` behind its name are known."""
+        for place, word in enumerate(args):
+            option, _, module = word.partition("=")
+            if option == "--module":
+                given.add_modules([module or next(iter(args[place + 1 :]), "")])
+        return super().resolve_command(ctx, args)
+
+
 def make_commands() -> typer.Typer:
     """Return the commands of all questions, one each."""
     commands = typer.Typer(
-        cls=ExplainingGroup,
+        cls=QuestionGroup,
         no_args_is_help=True,
         help="Answer one question from a result folder's captures: tables, figures, an answer.",
     )
-    for question in list_questions().values():
-        add_command(commands, question)
+
+    @commands.callback()
+    def ask(module: given.Module = None) -> None:
+        """Answer one question from a result folder's captures: tables, figures, an answer."""
+
     return commands
 
 
@@ -118,6 +150,7 @@ def answer_question(
     settings: Path | None = None,
     as_json: bool = False,
     preset: str | None = None,
+    module: object = None,
     **of_session: Any,
 ) -> None:
     """Answer one question and print what it found, and where its files are.
@@ -151,8 +184,10 @@ def answer_question(
             tell(file)
 
 
-def list_command(as_json: given.Json = False) -> None:
+def list_command(module: given.Module = None, as_json: given.Json = False) -> None:
     """List all questions, what each needs, and how long it took last time on this machine."""
+    with explaining_errors():
+        questions = list_questions()
     timings = read_timings()
     rows = [
         {
@@ -169,7 +204,7 @@ def list_command(as_json: given.Json = False) -> None:
                 for name, own in list_settings(question.settings).items()
             },
         }
-        for question in list_questions().values()
+        for question in questions.values()
     ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -181,6 +216,6 @@ def list_command(as_json: given.Json = False) -> None:
 
 def run_question_script(name: str) -> None:
     """Be the command line of ``python -m analyses.NAME``."""
-    script = typer.Typer(pretty_exceptions_enable=False, context_settings=given.HELP)
+    script = TalkingTyper(pretty_exceptions_enable=False, context_settings=given.HELP)
     add_command(script, find_question(name))
     script(prog_name=f"python -m analyses.{name}")

@@ -11,7 +11,7 @@ from probes.errors import UsageError
 
 
 def gather_settings(words: Iterable[str], file: Path | None) -> dict[str, dict[str, Any]]:
-    """Return question -> setting -> value; what is given in words stands above the file.
+    """Return question -> setting -> value; what is given in words is above the file.
 
     Parameters
     ----------

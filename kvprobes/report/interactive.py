@@ -21,7 +21,7 @@ UNKNOWN = "#bbbbbb"
 
 @dataclass(frozen=True)
 class Shape:
-    """A cell or a point: where it stands, its colour, and what is said of it."""
+    """A cell or a point: where it is, its colour, and what is said of it."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class Drawing:
     columns
         How many shapes a row has: what the arrow keys step by; 0 in a scatter.
     x_ticks, y_ticks
-        Where a label stands, and its text.
+        Where a label is, and its text.
     """
 
     kind: str
@@ -56,8 +56,8 @@ class Drawing:
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def draw_map(heads: HeadMap) -> Drawing:
-    """Lay out a map: a row a layer, a column a head."""
+def lay_out_map(heads: HeadMap) -> Drawing:
+    """Lay out a map: a row per layer, a column per head."""
     layers = sorted({row[0] for row in heads.rows})
     columns = sorted({row[1] for row in heads.rows})
     values = [row[2] for row in heads.rows if math.isfinite(row[2])] or [0.0]
@@ -104,7 +104,7 @@ def draw_map(heads: HeadMap) -> Drawing:
     )
 
 
-def draw_scatter(scatter: Scatter) -> Drawing:
+def lay_out_scatter(scatter: Scatter) -> Drawing:
     """Lay out a scatter; points that are not finite are left out."""
     points = [point for point in scatter.points if math.isfinite(point[0] + point[1])]
     sides = [(min(side), max(side)) for side in zip(*((p[0], p[1]) for p in points), strict=True)]

@@ -43,14 +43,14 @@ def write_report(folder: ResultFolder, *, pending: Collection[str] = ()) -> Path
 
     Returns
     -------
-    Where the report stands.
+    Where the report is.
 
     Raises
     ------
     StoreError
         If no question has been answered here, or something in the folder is damaged.
     """
-    there = folder.path.is_dir()  # else it is told what to run, and no folder is made
+    there = folder.path.is_dir()  # else the error says what to run, and no folder is made
     with holding(folder.path, "report", wait=True) if there else nullcontext():
         write_text(folder.report_path, _write_page(folder, pending))
     return folder.report_path
@@ -122,7 +122,7 @@ def _count(folder: ResultFolder, capture: dict[str, Any]) -> list[str]:
     if words is not None:
         counted.append(f"{words['word'][words['word'] != ''].nunique():,} words")
     geometry = capture.get("geometry", {})
-    for name, told in (("n_layers", "layers"), ("n_kv_heads", "kv heads a layer")):
+    for name, told in (("n_layers", "layers"), ("n_kv_heads", "kv heads per layer")):
         if isinstance(geometry.get(name), int):
             counted.append(f"{geometry[name]} {told}")
     return counted

@@ -13,7 +13,7 @@ from analyses.shared.question import Question
 from analyses.shared.section import Section
 from analyses.shared.settings import list_settings
 from kvprobes.captures.find import read_capture_manifest
-from kvprobes.report.interactive import Drawing, draw_map, draw_scatter
+from kvprobes.report.interactive import Drawing, lay_out_map, lay_out_scatter
 from kvprobes.results import ResultFolder
 from probes.errors import StoreError, StoreMismatchError
 from probes.files import hash_json
@@ -79,9 +79,9 @@ def gather_parts(
     parts: list[Part] = []
     absences = []
     for question in list_questions().values():
-        if question.name in pending:  # whatever is there is made anew, damaged or not
+        if question.name in pending:  # whatever is there is made again, damaged or not
             absence: Absence | None = Absence(
-                question, "Still to come: this run goes on.", is_due=False
+                question, "Still to come: this run has not finished.", is_due=False
             )
         else:
             absence = find_absence(folder, question)
@@ -138,7 +138,7 @@ def _read_part(folder: ResultFolder, question: Question, *, first: int) -> Part:
         question,
         section,
         tuple(_read_pictures(folder.find_figures(question), question, section, first)),
-        (*map(draw_map, section.maps), *map(draw_scatter, section.scatters)),
+        (*map(lay_out_map, section.maps), *map(lay_out_scatter, section.scatters)),
         tuple(
             ShownSetting(name, own.told, _spell(used[name]), _spell(own.default))
             for name, own in list_settings(question.settings).items()

@@ -13,7 +13,7 @@ def summarise(folder: ResultFolder) -> dict[str, Any]:
     """Return folder, report, versions and, question by question, what it asks and its answer.
 
     A question with a table ``summary`` has its rows too. Questions that should have been in the
-    report and are not stand in ``absent`` with the reason.
+    report but are not are listed in ``absent`` with the reason.
     """
     parts, absences = gather_parts(folder)
     answers = {}

@@ -32,7 +32,7 @@ def compute(folders: Sequence[ResultFolder]) -> dict[str, pd.DataFrame]:
     -------
     ``summary``
         ``run, model, key_stage, space, population, measure, condition, value, ci_low, ci_high``:
-        means over heads, as trained and under every null. The dissociation ratio stands there of
+        means over heads, as trained and under every null. The dissociation ratio is given for
         all word pairs and within each kind of them ("word pairs, related"). A run is named by its
         model, its key stage, and its folder where two runs would have one name.
     ``layers``

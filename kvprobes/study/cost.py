@@ -16,8 +16,8 @@ PASSES = 3.0
 """Capture, coordinations, running text and swaps, in forward passes over the captured sentences."""
 
 CPU, GPU = 4e11, 1e14
-"""Floating-point operations a second: two cores (a run of the default model took about ten minutes
-with them), and one data-centre GPU at a third of its peak."""
+"""Floating-point operations per second: two cores (a run of the default model took about ten
+minutes with them), and one data-centre GPU at a third of its peak."""
 
 BYTES = 2 * 3
 """A coordinate of keys, values and input, in bfloat16."""

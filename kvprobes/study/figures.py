@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,11 +15,19 @@ from analyses.shared.drawing import (
     share_legend,
     wrap,
 )
-from analyses.shared.style import GREY, Look, house_style, new_panels, relabel
+from analyses.shared.style import (
+    GREY,
+    Asked,
+    Look,
+    new_panels,
+    panel,
+    relabel,
+    whole_figure,
+)
 from analyses.shared.tables import present, select
 from probes.similarity import catalogue
 
-# Okabe & Ito's: a colour a run.
+# Okabe & Ito's: a colour per run.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", GREY)
 _LINES = tuple(product(("-", "--", ":", "-."), _COLOURS))
 
@@ -29,9 +37,9 @@ def draw(tables: dict[str, pd.DataFrame]) -> dict[str, Figure]:
     return {"runs": draw_runs(tables["summary"]), "depth": draw_depth(tables["layers"])}
 
 
-@house_style()
-def draw_runs(summary: pd.DataFrame) -> Figure:
-    """Draw every measure of every run, a row a run, trained heads beside their nulls.
+@whole_figure
+def draw_runs(summary: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
+    """Draw every measure of every run, a row per run, trained heads beside their nulls.
 
     Parameters
     ----------
@@ -45,10 +53,7 @@ def draw_runs(summary: pd.DataFrame) -> Figure:
     titles = []
     for axes, (measure, population) in zip(panels, measures, strict=False):
         rows = select(summary, measure=measure, population=population)
-        draw_conditions(axes, rows, runs, "run", reach=0.22, flat=True)
-        low, high = axes.get_xlim()
-        axes.set_xlim(min(low, 0), max(high, 0))
-        dress_rows(axes, [relabel(run) for run in runs], len(runs))
+        draw_rows(rows, runs, ax=axes)
         space = rows["space"].iloc[0]
         aside = "" if space == "functional" else f" ({space} space)"
         aside += "".join(population.partition(",")[1:])  # a kind of word pairs
@@ -58,9 +63,18 @@ def draw_runs(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-@house_style()
-def draw_depth(layers: pd.DataFrame) -> Figure:
-    """Draw each measure by depth, a colour a run; thin: the mismatched heads of the same run.
+@panel
+def draw_rows(rows: pd.DataFrame, runs: list[str], *, ax: Any = None) -> None:
+    """Draw one measure, a row per run: trained heads beside their nulls."""
+    draw_conditions(rows, runs, "run", reach=0.22, flat=True, ax=ax)
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(low, 0), max(high, 0))
+    dress_rows(ax, [relabel(run) for run in runs], len(runs))
+
+
+@whole_figure
+def draw_depth(layers: pd.DataFrame, **asked: Unpack[Asked]) -> Figure:
+    """Draw each measure by depth, a colour per run; thin: the mismatched heads of the same run.
 
     Parameters
     ----------
@@ -71,17 +85,23 @@ def draw_depth(layers: pd.DataFrame) -> Figure:
     measures = list(layers["measure"].unique())
     figure, panels = new_panels(2.4, len(measures))
     for axes, measure in zip(panels, measures, strict=False):
-        for number, run in enumerate(runs):
-            rows = select(layers, measure=measure, run=run)
-            line, colour = _LINES[number % len(_LINES)]
-            style: dict[str, Any] = {"color": colour, "linestyle": line}
-            axes.plot(rows["depth"], rows["value"], label=relabel(run), zorder=3, **style)
-            if "mismatched_heads_mean" in rows:
-                thin = style | {"linewidth": 0.5, "alpha": 0.7}
-                axes.plot(rows["depth"], rows["mismatched_heads_mean"], **thin)
-        axes.set_xlabel("depth, first to last layer")
+        draw_measure(layers, measure, runs, ax=axes)
     letter_panels(panels, [catalogue.find_measure(measure).symbol for measure in measures])
     other = Look(catalogue.find_condition("mismatched_heads").label, GREY, "")
     samples = [other.sample(linestyle="-", linewidth=0.5)]
     share_legend(figure, panels, ncols=3, samples=samples)
     return figure
+
+
+@panel
+def draw_measure(layers: pd.DataFrame, measure: str, runs: list[str], *, ax: Any = None) -> None:
+    """Draw one measure by depth, a line per run; thin: its mismatched heads."""
+    for number, run in enumerate(runs):
+        rows = select(layers, measure=measure, run=run)
+        line, colour = _LINES[number % len(_LINES)]
+        style: dict[str, Any] = {"color": colour, "linestyle": line}
+        ax.plot(rows["depth"], rows["value"], label=relabel(run), zorder=3, **style)
+        if "mismatched_heads_mean" in rows:
+            thin = style | {"linewidth": 0.5, "alpha": 0.7}
+            ax.plot(rows["depth"], rows["mismatched_heads_mean"], **thin)
+    ax.set_xlabel("depth, first to last layer")

@@ -50,7 +50,7 @@ def tabulate(
     Returns
     -------
     ``models``
-        A row a model: ``model, name, family, training, parameters, layers, sees`` (left, or both
+        A row per model: ``model, name, family, training, parameters, layers, sees`` (left, or both
         ways), ``precision`` (of the weights as they travelled), ``inputs`` (a hash of the words,
         templates, key stage and seed), ``pooled`` and ``reason`` (why it is not).
     ``numbers``

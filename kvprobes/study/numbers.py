@@ -1,4 +1,4 @@
-"""The numbers of a run that a study sets side by side, each with where it stands and its range."""
+"""The numbers of a run that a study sets side by side, each with where it is and its range."""
 
 from __future__ import annotations
 

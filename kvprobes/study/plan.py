@@ -96,7 +96,7 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """The hash of all that it says: what was fixed beforehand can be told by it."""
+        """The hash of all that it says: it shows what was fixed beforehand."""
         content = asdict(self)
         return hash_json({name: content[name] for name in PARTS})
 

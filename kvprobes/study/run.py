@@ -34,7 +34,7 @@ def run_study(study: Study, out: Path, *, say: Say) -> Path:
     TableError
         If no model could be run.
     KvprobesError
-        For whatever is wrong with the tables or the folder.
+        If anything is wrong with the tables or the folder.
     """
     target = ResultFolder(out)
     folders: dict[str, ResultFolder] = {}

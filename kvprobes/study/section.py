@@ -44,7 +44,7 @@ def describe(study: Study, tables: dict[str, pd.DataFrame], *, missing: int) -> 
                 "Every number of every model, with 95 % intervals; below them the mean over models "
                 "with its interval, and (grey) where a new model is expected. Squares: models that "
                 "read other words, which are not in the mean. Dashed: what nothing would give.",
-                "Forest plot: a panel a number, a row a model, the mean over models below.",
+                "Forest plot: a panel a number, a row per model, the mean over models below.",
             )
         },
         tables=tuple(_tabulate(study, tables)),

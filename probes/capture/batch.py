@@ -44,7 +44,7 @@ class BatchRunner:
         once. Without it the sequences of a batch may differ from their first token on. Models with
         layers that do not attend keep no cache that could be shared, and always run whole.
     reader
-        What reads them; one that reads more may stand in its place.
+        What reads them; one that reads more may be in its place.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class BatchRunner:
         UnsupportedModelError
             If the model fails.
         UsageError
-            If the memory does not suffice.
+            If the memory is not enough.
         """
         with failing_as_ours(
             f"Running {self.model.name} on {len(batch)} sentences",

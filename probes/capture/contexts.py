@@ -2,7 +2,7 @@
 
 An *event* is two words in one context and what attends to them. A pair of words is compared with
 the other events of its *stratum*, attended or not: events of the same template and places and, as
-far as there are enough, of like distance, position, number of tokens and frequency.
+far as there are enough, of similar distance, position, number of tokens and frequency.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ContextPairs:
     Attributes
     ----------
     table
-        A row an event, with an index that counts from 0. ``weight`` is 1 over the number of events
-        of the same two words, in whichever order: weighted so, each distinct pair counts once
-        however often it stands in the data.
+        A row per event, with an index that counts from 0. ``weight`` is 1 over the number of events
+        of the same two words, in either order: weighted so, each distinct pair counts once
+        however often it is in the data.
     left, right
         The occurrence rows of the two words.
     left_query, right_query
@@ -47,7 +47,7 @@ class ContextPairs:
         The number of each word in `words`.
     one_query
         Whether one token attends to both words in one sentence. In word pairs, where each word
-        stands in a sentence of its own, two do.
+        is in a sentence of its own, two do.
     """
 
     table: pd.DataFrame
@@ -93,7 +93,7 @@ class ContextPairs:
     def of_compounds(cls, store: Store) -> ContextPairs:
         """Read a capture of word pairs: every pair in every template is an event of two queries.
 
-        Both words stand in the same place of their sentences. A word that was lost in a template
+        Both words are in the same place of their sentences. A word that was lost in a template
         takes that event with it. Pairs of the same two occurrences are one event.
 
         Raises
@@ -160,7 +160,7 @@ class ContextPairs:
 
     @property
     def n_distinct(self) -> int:
-        """How many distinct pairs of words there are, in whichever order."""
+        """How many distinct pairs of words there are, in either order."""
         return int(np.unique(_sort_sides(self.left_word, self.right_word), axis=1).shape[1])
 
     def take(self, rows: Int[Tensor, " chosen"] | Bool[Tensor, " event"] | slice) -> ContextPairs:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 FEWEST_SHARING = 16
-"""A prefix runs by itself only where so many contexts share it: each needs batches of its own."""
+"""A prefix runs by itself only where this many contexts share it: each needs batches of its own."""
 
 WHOLE_CONTEXTS = 512
 """How many contexts are read token by token, unless told."""

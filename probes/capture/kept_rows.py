@@ -1,4 +1,4 @@
-"""Rows as a shard keeps them: less a mean, so that few bits tell what the rows differ by.
+"""Rows as a shard keeps them: less a mean, so few bits are enough for their differences.
 
 Two bytes a number (bfloat16) hold eight bits. Where one vector that all rows share is a hundred
 times as long as what they differ by, all eight go to the vector, and ranks of what is left are
@@ -38,7 +38,7 @@ def keep_rows(
 ) -> dict[str, Tensor]:
     """Return the tensors that stand for some rows in a shard, on the CPU.
 
-    In float32 the rows stand as they are. Otherwise ``mean.NAME`` holds the means [group, *shape]
+    In float32 the rows are as they are. Otherwise ``mean.NAME`` holds the means [group, *shape]
     and NAME the rows less those; see `read_rows`.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The words of a capture by number, and pairs of them: where each stands among its rows."""
+"""The words of a capture by number, and pairs of them: where each is among its rows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class CapturedWords:
     def whole_words(
         self, template_ids: Sequence[str] | None = None
     ) -> tuple[Int[Tensor, " whole"], Int[Tensor, "whole template"]]:
-        """Return the words that stand in every template: their numbers, and their rows.
+        """Return the words that are in every template: their numbers, and their rows.
 
         With `template_ids`, only these templates count, as those of one part of speech.
 
@@ -132,7 +132,7 @@ class LocatedPairs:
     captured
         The words and templates of the capture.
     table
-        A row a pair, with an index that counts from 0.
+        A row per pair, with an index that counts from 0.
     left, right
         The rows of each pair's words in every template; -1 where a word was lost.
     left_word, right_word
@@ -209,7 +209,7 @@ class LocatedPairs:
 
     @classmethod
     def draw(cls, captured: CapturedWords, *, count: int, seed: int) -> LocatedPairs:
-        """Draw random pairs of two different words that stand in every template.
+        """Draw random pairs of two different words that are in every template.
 
         Fewer than `count` where the draw brings the same two words again.
 
@@ -240,7 +240,7 @@ class LocatedPairs:
         """
         if len(numbers) < 2:
             raise TableError(
-                f"{len(numbers)} captured words stand in every template; random pairs need 2 or "
+                f"{len(numbers)} captured words are in every template; random pairs need 2 or "
                 "more. Give more pairs."
             )
         random = np.random.default_rng(seed)

@@ -42,7 +42,7 @@ class PairJob(ShardJob):
         return _count_tokens(self.sequences)
 
     def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
-        """Run the sequences; `advance` hears of the tokens of every batch."""
+        """Run the sequences; `advance` is called with the tokens of every batch."""
         runner = BatchRunner(
             model,
             site=self.site,

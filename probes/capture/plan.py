@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Take = Literal["last", "mean"]
 
 LOSS = ("template_id", "modifier", "head", "sentence", "reason")
-"""What is told of a sentence that could not be aligned."""
+"""What is said of a sentence that could not be aligned."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def lay_out_capture(
         If `take` is unknown.
     """
     require_take(take)
-    # Sequences that share a prefix stand together, the shortest first, so that a batch needs one
+    # Sequences that share a prefix are together, the shortest first, so that a batch needs one
     # prefix and hardly any padding. The order decides the row numbers, never a batch size.
     aligned = sorted(aligned, key=lambda item: _order(item, causal=causal))
     sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
@@ -137,7 +137,7 @@ def lay_out_capture(
 
 @dataclass(frozen=True)
 class AlignedSentence:
-    """A filled template, its tokens, and where among them the two words stand."""
+    """A filled template, its tokens, and where among them the two words are."""
 
     sentence: Sentence
     tokens: Tokens

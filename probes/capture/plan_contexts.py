@@ -44,7 +44,7 @@ def plan_coordination(
     of ``pairs`` also has ``pair_id``, ``order`` (``m1 first``, ``m2 first``), ``z_left`` and
     ``z_right`` (frequency, where known), and all other columns of `pairs`.
 
-    A pair given twice, in whichever order, is laid out once.
+    A pair given twice, in either order, is laid out once.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def check_settings(take: Take, whole_contexts: int) -> None:
 
 
 def describe_settings(take: Take, *, causal: bool) -> dict[str, object]:
-    """Return what a capture is told by a plan of contexts: it reads sizes as well."""
+    """Return what a capture needs of a plan of contexts: it reads sizes as well."""
     return {"take": take, "site": "decoder" if causal else "encoder", "sizes": True}
 
 

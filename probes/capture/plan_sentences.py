@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("sentence", "word", "start", "end", "query_start", "query_end")
 FEWEST_IN_GROUP = 20
-"""The mean of fewer occurrences holds too much of each of them to be taken off."""
+"""The mean of fewer occurrences holds too much of each of them to be removed."""
 
 POOLED, YOURS = "(pooled)", "your sentences"
 """The centring group of labels that are too rare, and what a user's sentences are called."""
@@ -55,7 +55,7 @@ def plan_sentences(
     *Centring*: what is subtracted is the mean over all occurrences of one label (``group``), over
     all sentences. Labels with fewer than `fewest` occurrences are pooled; should the pool be
     smaller than that, the rarest other label joins it. Without labels all occurrences are one
-    group. *Unbalanced counts*: each distinct pair of words counts once, whichever its order and
+    group. *Unbalanced counts*: each distinct pair of words counts once, in either order and
     however often it comes; its events weigh 1 over their number
     (`probes.capture.contexts.ContextPairs.weight`).
 
@@ -70,7 +70,7 @@ def plan_sentences(
     causal, take, prefix, whole_contexts, seed
         As in `probes.capture.plan_coordination`.
     source
-        What the sentences are called; it stands in the place of a template's name.
+        What the sentences are called; it is in the place of a template's name.
 
     Raises
     ------

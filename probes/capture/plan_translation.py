@@ -1,6 +1,6 @@
 """What to read in a translation: the words of the source, and the steps that translate them.
 
-Which token of the translation stands for a word is asked of the model's own cross-attention, not of
+The model's own cross-attention says which token of the translation stands for a word, not
 an aligner from outside. Some layers look at the word whose translation has just been read in,
 others at the one about to be written (in opus-mt-zh-en the first three and the last three), so a
 token is scored by either, whichever is more, averaged over layers.
@@ -90,7 +90,7 @@ def find_translated(translation: Translation, span: TokenSpan) -> tuple[int, flo
 
     The score of the token at position p is the cross-attention to the word's tokens at the step
     before, which writes it, or at its own, which reads it, whichever is more; the mean over layers.
-    Where all layers look from one step alone, which of the two it is cannot be told, and the token
+    Where all layers look from one step alone, it is unclear which of the two it is, and the token
     that is read there is taken.
     """
     looks = translation.attention[:, :, span.first : span.last + 1].sum(dim=2)

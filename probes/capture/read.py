@@ -31,7 +31,7 @@ class Enough(Exception):  # noqa: N818 - not an error: it ends a forward pass wh
 
 @dataclass
 class Reading:
-    """What one batch gave, a tensor a layer.
+    """What one batch gave, a tensor per layer.
 
     ``k`` [occurrence, kv_head, d_head], ``v`` [occurrence, kv_head, d_value], ``x`` [occurrence,
     d_input]; ``attention`` [query, head], the weight of the attended token; ``x_query`` [sample,
@@ -68,7 +68,7 @@ class Reader(Listener):
 
     @contextmanager
     def attached(self) -> Iterator[Reader]:
-        """Attach all hooks and the attention tap; remove them whatever happens."""
+        """Attach all hooks and the attention tap; remove them in every case."""
         with listening(self.model.hf, self.geometry, self):
             yield self
 

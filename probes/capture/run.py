@@ -27,7 +27,7 @@ from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
 
 SHARD_LENGTH = 1024
-"""Sequences a shard: a kill costs a few seconds of work."""
+"""Sequences per shard: a kill costs a few seconds of work."""
 
 DTYPES = ("bfloat16", "float16", "float32")
 
@@ -83,7 +83,7 @@ def capture(
 ) -> Store:
     """Capture k, v and x at every planned occurrence and what attends to it, into `folder`.
 
-    A capture that was interrupted goes on where it stood; one that is finished is reused; damaged
+    A capture that was interrupted resumes; one that is finished is reused; damaged
     shards are done again. Before anything runs, the model passes `check_faithfulness`.
 
     Parameters
@@ -135,7 +135,7 @@ def capture(
     }
     if edited is not None and not cluster.is_here:
         raise UsageError(
-            f"the model is edited ({edited.name}), which the workers of a cluster know nothing of. "
+            f"the model is edited ({edited.name}), and workers of a cluster do not have the edit. "
             "Capture in this process."
         )
     with holding(folder):

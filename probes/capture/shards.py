@@ -1,4 +1,4 @@
-"""Shards of a capture as a map: one job a shard, made by any process that can load the model."""
+"""Shards of a capture as a map: one job per shard, made by any process that can load the model."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class ShardJob(ABC):
 
     @abstractmethod
     def read(self, model: Model, advance: Advance) -> dict[str, Tensor]:
-        """Run the model and return the shard's tensors; `advance` hears of what is done."""
+        """Run the model and return the shard's tensors; `advance` gets what is done."""
 
 
 def make_shards(model: Model, jobs: Sequence[ShardJob], cluster: Cluster, *, unit: str) -> None:
     """Make the shards of one folder, with a progress bar, wherever the cluster has its workers.
 
-    In this process the bar moves with every batch; elsewhere, when a worker tells of a finished
+    In this process the bar moves with every batch; elsewhere, when a worker reports a finished
     shard. What workers left that were killed while they wrote is removed at the end.
 
     Parameters
@@ -82,7 +82,7 @@ def make_shard(
     Parameters
     ----------
     model
-        The job's model where it is at hand; a worker loads it by its reference.
+        The job's model where it is available; a worker loads it by its reference.
     """
     with _in_use:
         tensors = job.read(model or load_referred(job.model), advance)

@@ -25,7 +25,7 @@ from probes.models.tap import Attended
 
 @dataclass
 class SizedReading(Reading):
-    """A reading with two sizes for every query, a tensor a layer.
+    """A reading with two sizes for every query, a tensor per layer.
 
     ``written`` [query, head] is the norm of what each query head writes at the attending token,
     |W_O z| with z the values that it mixes there, without the bias of the output. ``stream``

@@ -60,7 +60,7 @@ class Store:
             raise _damaged(path, error) from error
 
     def shard_path(self, shard: int) -> Path:
-        """Where a shard's tensors stand."""
+        """Where a shard's tensors are."""
         return self.folder / "shards" / f"{shard:05d}.safetensors"
 
     def missing_shards(self) -> list[int]:
@@ -167,12 +167,12 @@ def create_store(
             raise StoreMismatchError(
                 f"{folder} holds a capture of other settings: "
                 f"{describe_differences(store.manifest['identity'], identity)}. "
-                "Give another folder with --out, or --overwrite to start anew."
+                "Give another folder with --out, or --overwrite to start again."
             )
         manifest = store.manifest
     else:
         manifest = {"identity": identity, "n_shards": n_shards, **context}
-    # These are small and always the same, so writing them anew also mends them.
+    # These are small and always the same, so writing them again also repairs them.
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)
     write_tensors(folder / CONSTANTS, constants)
@@ -221,7 +221,7 @@ def open_store(folder: Path) -> Store:
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} cannot be read ({error}). Delete the folder to start anew."
+            f"{path} cannot be read ({error}). Delete the folder to start again."
         ) from error
     if written != FORMAT:
         raise StoreMismatchError(
@@ -232,14 +232,14 @@ def open_store(folder: Path) -> Store:
         return Store(folder, unseal(manifest))
     except ValueError as error:
         raise StoreError(
-            f"{path} is damaged ({error}). Delete the folder to start anew, or give --overwrite."
+            f"{path} is damaged ({error}). Delete the folder to start again, or give --overwrite."
         ) from error
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(
         f"{path} is damaged or missing ({error}). Run `kvprobes capture` with the same settings "
-        "again: it mends what is damaged and keeps the rest."
+        "again: it repairs what is damaged and keeps the rest."
     )
 
 

@@ -2,7 +2,7 @@
 
 Two tokens of one window are a pair. Its *stratum*, the class in which its similarity is ranked, is
 made of the distance between the two, how frequent each token is in the text, and where in the
-window they stand. No model is needed to say so.
+window they are. No model is needed to say so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ENDINGS = (
     ("ing", "e"),
     ("ly", ""),
 )
-"""What may be taken off a word, and put in its place, to find it in the lexicon."""
+"""What may be removed from a word, and put in its place, to find it in the lexicon."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from probes.words.align import TokenSpan
 from probes.words.text_slices import cut_texts, hash_texts, list_texts
 
 MOST_SHARDS = 64
-"""Longer text has longer shards, so that what stands on the disk does not grow with it."""
+"""Longer text has longer shards, so that what is on the disk does not grow with it."""
 
 N_FIRST, N_EXAMINED = 8, 2
-"""The model is checked on so many of the first windows, and on the shortest and longest of them."""
+"""The model is checked on this many of the first windows, and on their shortest and longest."""
 
 
 def capture_text(
@@ -48,7 +48,7 @@ def capture_text(
     """Stream a text through a model and add x, q, k, v of every token up to moments.
 
     Memory does not grow with the text. Shards are cut from the text, so the same text gives the
-    same bytes on any number of workers; finished ones are kept whatever happens, and damaged ones
+    same bytes on any number of workers; finished ones are kept in every case, and damaged ones
     are made again. Every token that counts (no special one, and not the first of a window) attends
     to one that it can see, drawn evenly: queries are turned back by its position.
 
@@ -57,7 +57,7 @@ def capture_text(
     source
         A ``.txt``, ``.jsonl`` or ``.parquet`` file, or a folder of them.
     batch_size
-        Windows a batch; changes speed, and the last digits.
+        Windows per batch; changes speed, and the last digits.
     cluster
         Where the shards are made; all its workers must see `folder` and `source`, and load the
         model by its name.

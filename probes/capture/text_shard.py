@@ -97,7 +97,7 @@ def read_windows(
 
 
 def _describe(batch: list[Window], chosen: list[int]) -> dict[str, Tensor]:
-    """Say which token a row is, and where in the shard it stands among those that count."""
+    """Say which token a row is, and where in the shard it is among those that count."""
     ids = np.concatenate([window.ids[window.first :] for window in batch])
     places = np.concatenate([window.number + np.arange(window.n_counted) for window in batch])
     return {

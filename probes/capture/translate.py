@@ -21,7 +21,7 @@ from probes.progress import progress_bar
 from probes.sealed import read_sealed, write_sealed
 
 PART_LENGTH = 256
-"""Sentences a part: a kill costs a few seconds of work."""
+"""Sentences per part: a kill costs a few seconds of work."""
 
 Ids = tuple[int, ...]
 
@@ -52,9 +52,9 @@ def translate(
     Parameters
     ----------
     folder
-        Where finished parts are kept, so that a killed run goes on from them.
+        Where finished parts are kept, so that a killed run resumes from them.
     longest
-        At most so many tokens a translation.
+        At most this many tokens per translation.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _translate_part(
     identity = hash_json([model.weights_hash, model.origin.get("config_hash"), sources, longest])
     path = None if folder is None else folder / f"{number:05d}.json"
     if path is not None:
-        with suppress(OSError, ValueError):  # not there or damaged: it is made anew
+        with suppress(OSError, ValueError):  # not there or damaged: it is made again
             kept = read_sealed(path)
             if kept["identity"] == identity:
                 return [tuple(ids) for ids in kept["ids"]]

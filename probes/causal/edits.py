@@ -119,7 +119,7 @@ class Edit:
 
 @contextmanager
 def intervening(geometry: AttentionGeometry, edits: Edit | Sequence[Edit]) -> Iterator[None]:
-    """Let a model run with edited keys and values; every hook is removed whatever happens.
+    """Let a model run with edited keys and values; every hook is removed in every case.
 
     All edits of a layer see what it made before any of them. Where two edit the same vectors, the
     later one counts.
@@ -135,7 +135,7 @@ def intervening(geometry: AttentionGeometry, edits: Edit | Sequence[Edit]) -> It
         If a layer or kv head does not exist, a part is neither keys nor values, or a layer takes
         its keys and values from another one. While the model runs: if a change gives another shape.
     UnsupportedModelError
-        If keys and values cannot be told apart where they are made.
+        If keys and values cannot be distinguished where they are made.
     """
     edits = (edits,) if isinstance(edits, Edit) else tuple(edits)
     by_layer: dict[int, list[Edit]] = {}

@@ -87,7 +87,7 @@ def fit_map(
     moments
         Of vectors that hold both.
     source, target
-        Where in the vectors they stand.
+        Where in the vectors they are.
     rank
         How many directions of the source the map may use; None for all, 0 gives the mean.
     directions

@@ -53,7 +53,7 @@ def find_minimal_pairs(
     Returns
     -------
     found, losses
-        Sorted so that those of equal length and positions stand together; and the rest:
+        Sorted so that those of equal length and positions are together; and the rest:
         ``row, template_id, reason``.
 
     Raises

@@ -26,14 +26,14 @@ class Stopped(Exception):  # noqa: N818 - not an error: it ends a forward pass w
 
 
 class Blocks:
-    """The blocks that a site's layers lie in, in order; some may not attend.
+    """The blocks that a site's layers are in, in order; some may not attend.
 
     Parameters
     ----------
     hf
         The model.
     geometry
-        Of the site. Layer p lies in block ``number[p]``.
+        Of the site. Layer p is in block ``number[p]``.
     """
 
     def __init__(self, hf: nn.Module, geometry: AttentionGeometry) -> None:
@@ -46,7 +46,7 @@ class Blocks:
     def recording(self, upto: int | None = None) -> Iterator[list[Any]]:
         """Keep what every block gives, first to last; yields the list that is filled.
 
-        With `upto`, the pass ends by `Stopped` after so many blocks.
+        With `upto`, the pass ends by `Stopped` after this many blocks.
         """
         outputs: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Many interventions on one text: what lies below an edit runs once, and edits share a batch.
+"""Many interventions on one text: what is below an edit runs once, and edits share a batch.
 
 The unchanged model runs once and leaves the residual stream after every block. Interventions that
 begin in the same layer are stacked along the batch and run from that layer's block on.

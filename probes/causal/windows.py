@@ -19,7 +19,7 @@ SHORTEST = 8
 
 FIRST_EDITED = 1
 """Position of the first token that is fitted, edited and scored: the one before it, BOS or the
-text's first, attracts attention because it is the first, whatever its key and value say."""
+text's first, attracts attention because it is the first, not for its key and value."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def cut_windows(
     length
         Tokens a window; each begins with the special tokens that the tokenizer puts before a text.
     windows
-        At most so many a document.
+        At most this many per document.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Labels of classes and settings of probes, whatever type they come in."""
+"""Labels of classes and settings of probes, of any type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control tasks: random labels a probe can only learn by heart (Hewitt & Liang 2019)."""
+"""Control tasks: random labels a probe can only memorise (Hewitt & Liang 2019)."""
 
 from __future__ import annotations
 

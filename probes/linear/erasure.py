@@ -2,7 +2,7 @@
 
 LEACE (Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form"): among all
 affine maps after which x and the labels are uncorrelated (so that no linear classifier does better
-than always saying the commonest class), the one that moves x least in mean square. The
+than always saying the most frequent class), the one that moves x least in mean square. The
 package concept-erasure has it for one head; this is the same map batched over heads, and the tests
 compare the two.
 """
@@ -50,7 +50,7 @@ def fit_eraser(
     x: Float[Tensor, "*head occurrence d"],
     labels: Any,
 ) -> Eraser:
-    """Fit the least change of x after which nothing linear tells the labels.
+    """Fit the least change of x after which no linear probe can predict the labels.
 
     With W = cov(x)^(-1/2) and P the projector on the columns of W cov(x, z), it is
     r(x) = x - W^+ P W (x - mean) (theorem 4.3 of the paper).

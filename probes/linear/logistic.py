@@ -5,7 +5,7 @@ conjugate gradients, preconditioned by the bound of Boehning (1992) in the input
 in which all is computed, so that neither the scale nor the correlation of the inputs costs
 iterations. All label sets of a head share its inputs, and with them the two matrix products of an
 iteration; logits are linear in the weights, so the line search needs no product at all. Classes
-stand before occurrences in memory, where sums over the (few) classes are fast.
+are before occurrences in memory, where sums over the (few) classes are fast.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class LogisticFit:
     def logits(
         self, x: Float[Tensor, "*head occurrence d"]
     ) -> Float[Tensor, "*head task class occurrence"]:
-        """Return the log-probabilities, but for a constant of each occurrence."""
+        """Return the log-probabilities, except for a constant of each occurrence."""
         flat = self.weights.flatten(-3, -2) @ x.mT
         return torch.unflatten(flat, -2, self.intercept.shape[-2:]) + self.intercept[..., None]
 
 
 @dataclass(frozen=True)
 class _Point:
-    """Where the solver stands, the loss of each problem there, and what the problems are."""
+    """Where the solver is, the loss of each problem there, and what the problems are."""
 
     weights: Tensor
     logits: Tensor
@@ -110,8 +110,8 @@ class LogisticProblem:
         labels = labels.long()
         if int(labels.min()) < 0 or int(labels.max()) >= n_classes:
             raise UsageError(
-                f"The labels lie in {int(labels.min())}..{int(labels.max())}; with {n_classes} "
-                f"classes they must lie in 0..{n_classes - 1}."
+                f"The labels are in {int(labels.min())}..{int(labels.max())}; with {n_classes} "
+                f"classes they must be in 0..{n_classes - 1}."
             )
         self.head = x.shape[:-2]
         self.n_tasks, self.n_classes = labels.shape[0], n_classes

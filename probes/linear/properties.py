@@ -97,7 +97,7 @@ def label_occurrences(
         A column or an array, in the order of `occurrences`. Floating-point numbers are predicted as
         numbers, anything else as classes; missing values and "" are left out.
     min_words, max_classes
-        Classes of fewer words are left out, and of the rest all but the commonest.
+        Classes of fewer words are left out, and of the rest all but the most frequent.
 
     Raises
     ------

@@ -74,7 +74,7 @@ class TrainingSets:
 class HeldOutSets:
     """Sums over the sets that each training set is tested on, equally many for all.
 
-    ``scatter`` K'K and ``cross`` K'V of a training set's tests stand one under the other, so that
+    ``scatter`` K'K and ``cross`` K'V of a training set's tests are one under the other, so that
     one product with its weights serves all of them.
     """
 

@@ -1,4 +1,4 @@
-"""What was found when a model was loaded: one sentence a check, passed or not."""
+"""What was found when a model was loaded: one sentence per check, passed or not."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def prepare_bundled(bundled: BundledModel) -> Path:
     UsageError
         If the model has terms that have not been accepted.
     DownloadError, IntegrityError
-        If an archive cannot be had or is damaged.
+        If an archive is not available or is damaged.
     StoreError
         If the cache folder cannot be written.
     """
@@ -99,7 +99,7 @@ def _is_whole(bundled: BundledModel) -> bool:
         found = parse_json(place.read_bytes())
         size = (bundled.folder / WEIGHTS).stat().st_size
         if found.keys().isdisjoint({SEAL, "files"}) and found["n_bytes"] == size:
-            # Converted by a kvprobes that kept no hashes: it is believed as it stands, once.
+            # Converted by a kvprobes that kept no hashes: it is accepted as it is, once.
             write_manifest(bundled.folder, found)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StoreError):
         return False

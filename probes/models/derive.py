@@ -82,7 +82,7 @@ def derive_families(
         if fitting:
             guesses[name] = fitting
         else:
-            reasons[name] = "no modules of it could be told to make queries, keys and values"
+            reasons[name] = "no modules of it could be found that make queries, keys and values"
     found: dict[str, Family] = {}
     if not guesses:
         return found, reasons
@@ -198,7 +198,7 @@ def _explain(failed: list[str]) -> str:
     if "W_V x" in checks:
         return "its values as attended are not its values' projection"
     if "what W_O reads" in checks:
-        return "a gate or norm stands between its heads and W_O: W_O v is not what is written"
+        return "a gate or norm is between its heads and W_O: W_O v is not what is written"
     if "who is visible" in checks:
         return "its mask is neither that of the past nor of a window"
     return f"what it computes is not what was expected ({'; '.join(failed)})"

@@ -26,7 +26,7 @@ def failing_as_ours(doing: str, next_step: str) -> Iterator[None]:
     Raises
     ------
     UsageError
-        If the memory did not suffice.
+        If the memory was not enough.
     UnsupportedModelError
         For any other exception that is not ours already.
     """

@@ -23,7 +23,7 @@ CodeGen's four strips of q, v, k; multi-head latent attention."""
 
 @dataclass(frozen=True)
 class Family:
-    """Names inside an attention module; one that starts with a dot lies beside the module.
+    """Names inside an attention module; one that starts with a dot is beside the module.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ FAMILIES: dict[str, Family] = {
 
 _INSIDE = "it attends inside its own forward pass, where queries and keys cannot be read"
 _LATE_NORM = "it norms queries and keys after their rotation, which no key stage tells"
-_GATE = "a gate stands between its heads and W_O: W_O v is not what is written"
+_GATE = "a gate is between its heads and W_O: W_O v is not what is written"
 
 REFUSED: dict[str, str] = {
     "AlbertAttention": "one attention module serves all its layers, so heads are not a layer's own",
@@ -188,7 +188,7 @@ REFUSED: dict[str, str] = {
     "EsmAttention": "it scales its queries before it rotates them",
     "FalconAttention": f"{_INSIDE} (and transformer-lens reads two of its variants wrongly, "
     "without a word)",
-    "BitNetAttention": "a norm stands between its heads and W_O: W_O v is not what is written",
+    "BitNetAttention": "a norm is between its heads and W_O: W_O v is not what is written",
     "HunYuanDenseV1Attention": _LATE_NORM,
     "HunYuanMoEV1Attention": _LATE_NORM,
     "LEDEncoderSelfAttention": _INSIDE,

@@ -49,12 +49,12 @@ class AttentionGeometry:
 
     @property
     def n_heads(self) -> int:
-        """Query heads a layer."""
+        """Query heads per layer."""
         return int(self._common("n_heads"))
 
     @property
     def n_kv_heads(self) -> int:
-        """Key and value heads a layer."""
+        """Key and value heads per layer."""
         return int(self._common("n_kv_heads"))
 
     @property
@@ -137,7 +137,7 @@ class AttentionGeometry:
             if not bool(matrix.isfinite().all()):
                 raise NonFiniteError(
                     f"The {name} weights of layer {found.index} ({self.site}) hold NaN or infinite "
-                    "numbers; finite ones are needed. Load the model anew, in a wider precision."
+                    "numbers; finite ones are needed. Load the model again, in a wider precision."
                 )
         return {
             name: torch.linalg.svdvals(matrix.to(torch.float64)).float()

@@ -24,7 +24,7 @@ _TIMEOUT = 10.0  # seconds, for each question to the hub
 
 
 class HubProblem(Exception):  # noqa: N818 - not shown to users; load_model rewords it
-    """A name could not be had from the hub; the message is half a sentence that says why."""
+    """A name was not available from the hub; the message is half a sentence that says why."""
 
 
 def fetch_snapshot(name: str, revision: str | None) -> Path:

@@ -1,4 +1,4 @@
-"""Which model this is, as it stands in memory now."""
+"""Which model this is, as it is in memory now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OWN = ("transformers.", "accelerate.")
 
 
 class Identity:
-    """The hash of a model's weights, taken anew whenever they have changed in memory.
+    """The hash of a model's weights, computed again whenever they have changed in memory.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Identity:
     def now(self) -> str:
         """Return `hash_weights`; another hash where buffers, hooks or code differ from the class'.
 
-        What a hook or a parametrisation does is told by the model's output for fixed ids.
+        What a hook or a parametrisation does is given by the model's output for fixed ids.
         """
         weights = _sum_up(self._hf.named_parameters())
         if weights != self._weights:

@@ -1,4 +1,4 @@
-"""Single inputs in one padded batch, and where each of them stands in it."""
+"""Single inputs in one padded batch, and where each of them is in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Padded:
-    """A batch of rows; ``starts`` and ``lengths`` say where the tokens of each row stand.
+    """A batch of rows; ``starts`` and ``lengths`` say where the tokens of each row are.
 
     With an encoder-decoder, ``target_lengths`` are those of the decoder, padded on the right.
     """

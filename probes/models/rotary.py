@@ -32,7 +32,7 @@ class Rotation:
     module
         Gives cosines and sines; GPT-J's attention gives them as a table.
     layer_type
-        What the module is told of the layer, where local and global layers turn differently.
+        What the module gets to know of the layer, where local and global layers turn differently.
     neighbours
         Whether the module repeats each angle at once (Cohere) and not by halves (Llama).
     """

@@ -50,7 +50,7 @@ class Attended:
         Parameters
         ----------
         row, position
-            Where in ``query`` each of them stands.
+            Where in ``query`` each of them is.
         causal
             Whether a missing mask hides the future.
         """
@@ -99,9 +99,9 @@ class Attended:
         Parameters
         ----------
         row, position
-            Where in ``query`` each attending token stands.
+            Where in ``query`` each attending token is.
         attended
-            Where in the context the attended one stands.
+            Where in the context the attended one is.
         """
         queries = self.query[row, :, position].float()
         if self.softcap is None:
@@ -136,10 +136,10 @@ def attention_weights(
     softcap: float | None = None,
     sinks: Float[Tensor, " head"] | None = None,
 ) -> Float[Tensor, "query head context"]:
-    """Compute softmax(scaling q.k + allowed) for one attending token a row, kv heads unrepeated.
+    """Compute softmax(scaling q.k + allowed) for one attending token per row, kv heads unrepeated.
 
     With `softcap` c the scaled products z become c tanh(z / c) first; `sinks` adds one logit a head
-    to the softmax's sum. In float32 whatever the vectors are in.
+    to the softmax's sum. In float32, for vectors of any precision.
     """
     n_kv_heads = key.shape[1]
     grouped = torch.unflatten(query, 1, (n_kv_heads, query.shape[1] // n_kv_heads)).float()
@@ -154,7 +154,7 @@ def _soften(
     softcap: float | None,
     sinks: Float[Tensor, "*#one"] | None,
 ) -> Float[Tensor, "*row context"]:
-    """Turn scaled products into weights; `sinks` has one number a row, or broadcasts so."""
+    """Turn scaled products into weights; `sinks` has one number per row, or broadcasts so."""
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
     logits = logits + allowed
@@ -183,7 +183,7 @@ class Listener:
 
 @contextmanager
 def listening(hf: nn.Module, geometry: AttentionGeometry, listener: Listener) -> Iterator[None]:
-    """Let `listener` hear a site of a model; every hook is removed whatever happens.
+    """Let `listener` hear a site of a model; every hook is removed in every case.
 
     Raises
     ------
@@ -286,7 +286,7 @@ def _tapping_interface(hf: nn.Module) -> Iterator[None]:
 
 
 # Attention functions are registered globally and for good, so the function is one and the same, and
-# what each module's tap does stands here only while that module is tapped.
+# what each module's tap does is here only while that module is tapped.
 _taps: dict[int, Callable[[Attended], None]] = {}
 
 

@@ -56,7 +56,7 @@ def refuse_broken_files(folder: Path) -> None:
         if file.stat().st_size != _whole_size(file):
             raise UnsupportedModelError(
                 f"{file} is cut off or damaged: it holds {file.stat().st_size} bytes, and its head "
-                "tells of other ones. Fetch or copy it again."
+                "names other ones. Fetch or copy it again."
             )
     named = _name_weights(folder)
     pickled = sorted(name for name in named if not name.endswith(".safetensors"))
@@ -132,9 +132,9 @@ def read_config(folder: Path) -> PreTrainedConfig:
 def load_weights(
     folder: Path, config: PreTrainedConfig, **options: Any
 ) -> tuple[PreTrainedModel, list[Check]]:
-    """Load the weights that lie in a folder, and say what was found of them.
+    """Load the weights that are in a folder, and say what was found of them.
 
-    Adapters that lie beside a model are merged into its weights; that needs peft.
+    Adapters that are beside a model are merged into its weights; that needs peft.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:
     if inside:
         told = (
             f"its file holds {len(inside)} weights that its config denies and nobody reads: "
-            f"{_list(inside)}. Mend config.json (attention_bias, num_hidden_layers, "
+            f"{_list(inside)}. Correct config.json (attention_bias, num_hidden_layers, "
             "quantization_config), or save the model again without them."
         )
         yield Check("checkpoint", check, passed=False, told=told)
@@ -286,7 +286,7 @@ def _check_adapter(folder: Path, adapted: int) -> Check:
     if adapted:
         return Check("checkpoint", check, passed=True, told=f"{adapted} layers, by peft")
     told = (
-        f"{folder / ADAPTER} tells of adapter weights beside the model, and they were not applied. "
+        f"{folder / ADAPTER} names adapter weights beside the model, and they were not applied. "
         "Install peft (`pip install 'kvprobes[peft]'`), or move the adapter's files away."
     )
     return Check("checkpoint", check, passed=False, told=told)

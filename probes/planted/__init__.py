@@ -1,4 +1,4 @@
-"""Models whose answer is known: what stands in their keys and values was put there by hand."""
+"""Models whose answer is known: what is in their keys and values was put there by hand."""
 
 import lazy_loader as lazy
 

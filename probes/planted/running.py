@@ -3,7 +3,7 @@
 Nothing upstream of a head is changed, and the weights stay. In a planted head words have one of two
 classes. Their keys are the head's mean key, moved to one side or the other along the direction in
 which its queries differ most from nothing, so that the words of one class are attended to and their
-keys are alike; a little of each word's own key is left. Values are dealt anew among the words.
+keys are alike; a little of each word's own key is left. Values are shuffled among the words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from probes.models.model import Model
 
 CLASS_LOGIT = 3.0
-"""By so many nats a class is above or below the mean, root mean square over queries."""
+"""By this many nats a class is above or below the mean, root mean square over queries."""
 
 OWN_PART = 0.25
 """How much is left of what a word's key is apart from the mean."""
@@ -35,7 +35,7 @@ OWN_PART = 0.25
 
 @dataclass(frozen=True)
 class Plant:
-    """What stands in the planted heads of one layer, for each token that is planted.
+    """What is in the planted heads of one layer, for each token that is planted.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ def _average(
 
 @contextmanager
 def planting(model: Model, plants: Sequence[Plant]) -> Iterator[None]:
-    """Let a model run with plants wherever their tokens stand; hooks are removed whatever happens.
+    """Let a model run with plants wherever their tokens are; hooks are removed in every case.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def save_planted(design: Design, carriers: Iterable[str], folder: Path) -> Path:
     design
         What is planted in which words.
     carriers
-        Texts in which the words are to stand: their other words become tokens that hold nothing.
+        Texts in which the words are to be: their other words become tokens that hold nothing.
     folder
         Where it goes; a folder that is there is written over.
 

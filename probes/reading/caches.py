@@ -103,7 +103,7 @@ def from_past_key_values(
     Parameters
     ----------
     past_key_values
-        Of ``model(**inputs, use_cache=True)``: a ``Cache``, or a pair of tensors a layer ``[row,
+        Of ``model(**inputs, use_cache=True)``: a ``Cache``, or a pair of tensors per layer ``[row,
         kv_head, position, d_head]``.
     model, tokenizer
         The model that was run, and its tokenizer.
@@ -167,7 +167,7 @@ def from_projections(
     Raises
     ------
     UsageError
-        If there is not a tensor a layer, or they are of other sentences.
+        If there is not a tensor per layer, or they are of other sentences.
     FaithfulnessError
         If keys or values are not the model's.
     """

@@ -32,13 +32,13 @@ def compare(words: Words, left: str, right: str) -> pd.DataFrame:
     A row per layer, kv head and space: ``layer, kv_head, space, s_k, s_v, key_percentile,
     value_percentile, other_pairs, note``. ``s_k`` and ``s_v`` are cosines of the two keys and of
     the two values, means over groups. A percentile is the share, in %, of the other pairs that are
-    less alike, a tie counting half; 50 is the middle. Numbers are NaN where the words read do not
-    suffice, and ``note`` says why: centring needs 10 words, a percentile 20 other pairs.
+    less alike, a tie counting half; 50 is the middle. Numbers are NaN where there are too few
+    words, and ``note`` says why: centring needs 10 words, a percentile 20 other pairs.
 
     Raises
     ------
     UsageError
-        If a word was not read, does not stand in every group, or both are the same.
+        If a word was not read, is not in every group, or both are the same.
 
     Examples
     --------

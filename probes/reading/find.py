@@ -1,4 +1,4 @@
-"""Where words stand: from a template or from sentences to a table of occurrences."""
+"""Where words are: from a template or from sentences to a table of occurrences."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def find_words(sentences: Sentences, words: str | Iterable[str] | None = None) -
     sentences
         A template or several, with ``{word}`` where each word is put; or sentences, in which the
         words are looked for; or a table with ``sentence`` and ``word`` (with ``start`` and ``end``,
-        its characters, where a word stands more than once), and perhaps ``group``.
+        its characters, where a word occurs more than once), and, if there are groups, ``group``.
     words
         What to put into the templates, or to look for. Not with a table.
 
     Returns
     -------
-    ``word, group, sentence, start, end``, a row an occurrence. A template is a group; free
+    ``word, group, sentence, start, end``, a row per occurrence. A template is a group; free
     sentences are one.
 
     Raises
@@ -94,12 +94,12 @@ def _search(texts: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
     for text in dict.fromkeys(texts):
         found = [(word, SENTENCES, text, *span) for word in words for span in find_word(text, word)]
         if not found:
-            raise TableError(f"none of the {len(words)} words stands in {text!r} as a whole word.")
+            raise TableError(f"none of the {len(words)} words is in {text!r} as a whole word.")
         rows += sorted(found, key=lambda row: row[3])
     missing = set(words) - {row[0] for row in rows}
     if missing:
         raise TableError(
-            f"{min(missing)!r} stands in none of the {len(texts)} sentences as a whole word "
+            f"{min(missing)!r} is in none of the {len(texts)} sentences as a whole word "
             f"({len(missing)} such words). Check its spelling, capitals too, or leave it out."
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -109,7 +109,7 @@ def _read_table(table: pd.DataFrame) -> pd.DataFrame:
     require_columns("the table of sentences", table, ("sentence", "word"))
     table = table.reset_index(drop=True)
     if table.empty:
-        raise TableError("the table of sentences has no row: give a row an occurrence.")
+        raise TableError("the table of sentences has no row: give a row per occurrence.")
     if not {"start", "end"} <= set(table):
         places = [
             find_word(str(text), str(word))
@@ -118,7 +118,7 @@ def _read_table(table: pd.DataFrame) -> pd.DataFrame:
         for row, found in enumerate(places):
             if len(found) != 1:
                 raise TableError(
-                    f"row {row}: {table['word'][row]!r} stands {len(found)} times as a whole word "
+                    f"row {row}: {table['word'][row]!r} occurs {len(found)} times as a whole word "
                     f"in {table['sentence'][row]!r}, not once. Give the columns start and end."
                 )
         table = table.assign(
@@ -147,7 +147,7 @@ def find_tokens(
     table
         The occurrences that were found, with ``first_token, last_token``.
     tokens, spans
-        The tokens of each one's sentence, and where in them it stands.
+        The tokens of each one's sentence, and where in them it is.
     losses
         The others: ``word, sentence, reason``.
 

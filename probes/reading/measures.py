@@ -59,8 +59,8 @@ def measure(
         ``mismatched_heads``: the values of the layer's other heads, mean; ``shuffled_words``: the
         words' values given to other words, for measures of pairs.
     space
-        Where they are measured; without it the functional space if it can be had, else the centred
-        one, else the raw one.
+        Where they are measured; without it the functional space if it is available, else the
+        centred one, else the raw one.
     resamples, permutations, seed
         Of the intervals (words resampled), of ``shuffled_words``, and of every random choice.
 
@@ -75,7 +75,7 @@ def measure(
     Raises
     ------
     UsageError
-        If a measure, null or space is unknown or cannot be had, or a pair is of one word.
+        If a measure, null or space is unknown or is not available, or a pair is of one word.
     TableError
         If fewer than 20 distinct pairs are left, or a word of a pair was not read.
 
@@ -91,7 +91,7 @@ def measure(
     left, right = _number(pairs, names, seed)
     if len(left) < FEWEST_PAIRS:
         raise TableError(
-            f"{len(left)} distinct pairs of the {len(names)} words that stand in every group: "
+            f"{len(left)} distinct pairs of the {len(names)} words that are in every group: "
             f"ranks need {FEWEST_PAIRS} to mean anything. Read more words, or give more pairs."
         )
     distinct = DistinctWords(rows, left, right)
@@ -182,7 +182,7 @@ def _number(pairs: Pairs, names: Sequence[str], seed: int) -> tuple[Tensor, Tens
 
 
 def _tabulate(own: Measure, layers: Sequence[dict[str, Tensor]]) -> pd.DataFrame:
-    """Tabulate one measure: a row a head; the heads of all layers are one family."""
+    """Tabulate one measure: a row per head; the heads of all layers are one family."""
     sizes = [len(layer["value"]) if "value" in layer else 0 for layer in layers]
     if not sum(sizes):
         raise TableError(

@@ -37,13 +37,13 @@ def probe(
     words
         Of `read`.
     labels
-        Word -> label; or a label an occurrence, in the order of ``words.table``; or a column of
+        Word -> label; or a label per occurrence, in the order of ``words.table``; or a column of
         that table. Floats are predicted as numbers, anything else as classes; None, NaN and "" are
         left out.
     probe
         ``ridge`` or ``logistic``, the penalty chosen inside the training folds.
     folds
-        No word stands in two folds.
+        No word is in two folds.
     min_words
         Classes of fewer words are left out.
     resamples, seed
@@ -53,13 +53,14 @@ def probe(
     -------
     A row per layer, kv head and part (``keys``, ``values``, ``random_slice``: random directions of
     x, as wide as a key): ``layer, kv_head, part, score`` (``accuracy`` or ``r2``), ``value, ci_low,
-    ci_high, balanced`` (mean over classes), ``majority`` (always the commonest class), ``control``
-    (the same probe on random labels of the words) and ``selectivity`` (value less control).
+    ci_high, balanced`` (mean over classes), ``majority`` (always the most frequent class),
+    ``control`` (the same probe on random labels of the words) and ``selectivity`` (value less
+    control).
 
     Raises
     ------
     TableError
-        If there is not a label an occurrence, or too few words of two classes.
+        If there is not a label per occurrence, or too few words of two classes.
     UsageError
         If the probe is unknown.
 

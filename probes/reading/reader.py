@@ -71,10 +71,10 @@ def read(
     UsageError
         If the model is in train mode or has no tokenizer, or an argument is unknown.
     TableError
-        If a word stands in no sentence, or the attending word not once in each; or a sentence is
+        If a word is in no sentence, or the attending word not once in each; or a sentence is
         too long for the model.
     AlignmentError
-        If no word could be found among the tokens. Single ones stand in ``losses``.
+        If no word could be found among the tokens. Single ones are in ``losses``.
     UnsupportedModelError
         If the model cannot be read exactly.
 
@@ -162,7 +162,7 @@ def lay_out(
     Parameters
     ----------
     tokens, spans
-        Of every occurrence: its sentence, and where in it the word stands.
+        Of every occurrence: its sentence, and where in it the word is.
     causal
         Whether only later tokens see a word.
     attending
@@ -202,7 +202,7 @@ def find_attending(
     Raises
     ------
     TableError
-        If it does not stand once in every sentence, or a causal model's stands before a word.
+        If it does not occur once in every sentence, or a causal model's is before a word.
     """
     from probes.words.align import align
 
@@ -211,13 +211,13 @@ def find_attending(
         places = find_word(text.text, word)
         if len(places) != 1:
             raise TableError(
-                f"the attending word {word!r} stands {len(places)} times in {text.text!r}, not "
+                f"the attending word {word!r} occurs {len(places)} times in {text.text!r}, not "
                 "once. Leave attending out, or give sentences that hold it once."
             )
         last = align(text, places[0]).last
         if model.geometry.causal and last <= table["last_token"][row]:
             raise TableError(
-                f"{word!r} stands before {table['word'][row]!r} in {text.text!r}, and a causal "
+                f"{word!r} is before {table['word'][row]!r} in {text.text!r}, and a causal "
                 "model's query sees no later word. Put the attending word behind."
             )
         found.append(last)

@@ -1,4 +1,4 @@
-"""Words as a model reads them, in memory: a row an occurrence, keys and values by layer."""
+"""Words as a model reads them, in memory: a row per occurrence, keys and values by layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from probes.similarity.coordinates import centre
 from probes.similarity.spaces import to_space
 
 FEWEST_TO_CENTRE = 10
-"""The mean of fewer words holds too much of each of them to be taken off."""
+"""The mean of fewer words holds too much of each of them to be removed."""
 
 Layers = tuple[Tensor, ...]
 
@@ -32,9 +32,9 @@ class Words:
     Attributes
     ----------
     table
-        A row an occurrence: ``word, group, sentence, start, end, first_token, last_token``. What is
-        taken off when vectors are centred is the mean over the occurrences of one ``group``: of one
-        template, or of all sentences where these are free.
+        A row per occurrence: ``word, group, sentence, start, end, first_token, last_token``. What
+        is subtracted when vectors are centred is the mean over the occurrences of one ``group``: of
+        one template, or of all sentences where these are free.
     k, v
         By layer, ``[occurrence, kv_head, d_head]``, float32.
     x
@@ -99,7 +99,7 @@ class Words:
         return tuple(space for space in SPACES if self.find_obstacle(space) is None)
 
     def find_obstacle(self, space: str) -> str | None:
-        """Say why a space cannot be had; None if it can.
+        """Say why a space is not available; None if it can.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Words:
         fewest = int(self.table.groupby("group")["word"].nunique().min())
         if fewest < FEWEST_TO_CENTRE:
             return (
-                f"{fewest} different words stand in one group, and centring needs "
+                f"{fewest} different words are in one group, and centring needs "
                 f"{FEWEST_TO_CENTRE}: read more words"
             )
         if space == "functional" and not self.key_metric:
@@ -145,7 +145,7 @@ class Words:
         if not 0 <= layer < self.n_layers:
             raise UsageError(f"there is no layer {layer}: layers are 0 to {self.n_layers - 1}.")
         if (obstacle := self.find_obstacle(space)) is not None:
-            raise UsageError(f"the {space} space cannot be had: {obstacle}.")
+            raise UsageError(f"the {space} space is not available: {obstacle}.")
         heads = vectors[layer].transpose(0, 1).contiguous()
         if space == "raw":
             return heads
@@ -154,13 +154,13 @@ class Words:
         return to_space(heads, space, metric=metrics[layer], templates=self.groups)
 
     def locate(self) -> tuple[tuple[str, ...], Int[Tensor, "word group"]]:
-        """Return the words that stand in every group, and where `gather` puts them."""
+        """Return the words that are in every group, and where `gather` puts them."""
         names = self._places[0]
         rows = torch.arange(len(names) * self._n_groups).reshape(len(names), self._n_groups)
         return names, rows
 
     def gather(self, vectors: Float[Tensor, "head occurrence d"]) -> Float[Tensor, "head row d"]:
-        """Give every word of `locate` one row a group: the mean over its occurrences there."""
+        """Give every word of `locate` one row per group: the mean over its occurrences there."""
         names, kept, place = self._places
         n_rows = len(names) * self._n_groups
         sums = vectors.new_zeros(len(vectors), n_rows, vectors.shape[-1], dtype=torch.float64)

@@ -23,7 +23,7 @@ class PrincipalAngles:
     cosines
         Cosines of the principal angles, falling; NaN beyond the narrower rank.
     mean_squared_cosine
-        1 when the narrower row space lies within the wider, 0 when they are orthogonal.
+        1 when the narrower row space is within the wider, 0 when they are orthogonal.
     chance, chance_sd
         Mean and standard deviation of it over pairs of uniformly random subspaces of the same
         dimensions.

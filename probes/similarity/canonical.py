@@ -51,7 +51,7 @@ def canonical_correlations(
     ------
     UsageError
         If shapes disagree, or there are not more occurrences than d_key + d_value: some
-        correlations would be 1 whatever the data.
+        correlations would be 1 for any data.
     NonFiniteError
         If a key or value is NaN or infinite.
 
@@ -99,7 +99,7 @@ def held_out_canonical_correlations(
     Returns
     -------
     Float[Tensor, "*head axis"]
-        float64, in [-1, 1], in the order of the fitted correlations, hence nearly falling; NaN
+        float64, in [-1, 1], in the order of the fitted correlations, so nearly falling; NaN
         where the narrower rank, in some fold, has no more axes.
 
     Raises
@@ -174,7 +174,7 @@ def _require_more_occurrences(n_occurrences: int, keys: Tensor, values: Tensor) 
         raise UsageError(
             f"{n_occurrences} occurrences are too few to correlate {keys.shape[-1]} dimensions of "
             f"keys with {values.shape[-1]} of values: more than {needed} are needed, or some "
-            "correlations are 1 whatever the data. Capture more words."
+            "correlations are 1 for any data. Capture more words."
         )
 
 
@@ -228,7 +228,7 @@ MEASURES = (
         identical=1.0,
         independent=lambda sizes: 1 / sizes.count,
         source="Hotelling 1936; Raghu et al. 2017",
-        # Of fewer occurrences the axes could not be told from chance.
+        # Of fewer occurrences the axes could not be distinguished from chance.
         enough=lambda sizes: sizes.count > 2 * (sizes.d_key + sizes.d_value),
     ),
 )

@@ -26,7 +26,7 @@ def template_reliability(
 ) -> Float[Tensor, "*head"] | Float[Tensor, "resample *head"]:
     """Mean Spearman correlation of a pair figure in two different templates.
 
-    The reliability of *one* template: what share of the order of the pairs would come again in
+    The reliability of *one* template: what share of the order of the pairs would occur again in
     another sentence. That of the mean of T templates, which the tables' similarities are, is
     :func:`probes.stats.spearman_brown` of it.
 
@@ -108,5 +108,5 @@ def _require_templates(figures: Tensor) -> None:
     if figures.ndim < 2 or figures.shape[0] < 2:
         raise UsageError(
             f"The figures have shape {tuple(figures.shape)}; expected [template, *head, pair] with "
-            "at least 2 templates, since what templates share cannot be told from one."
+            "at least 2 templates, since what templates share cannot be distinguished from one."
         )

@@ -31,7 +31,7 @@ def debiased_cka(
     numerator when they are independent (so it is negative half of the time). Unchanged by
     rotations, shifts and a factor of either; *not* by linear maps, for directions count by their
     variance. Symmetric in keys and values. Needs the fourth moments: the co-moments that
-    tieability can be had from do not suffice (:func:`linear_cka_from_moments` is the plain one).
+    give tieability are not enough (:func:`linear_cka_from_moments` is the plain one).
 
     Parameters
     ----------

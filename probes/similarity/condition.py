@@ -1,7 +1,7 @@
 """The record of a condition under which keys and values are compared: as trained, or a null.
 
 A null is a condition in which something that training may have brought about is broken, and
-everything else is kept. Each stands in a file with the function that makes it, in a tuple
+everything else is kept. Each is in a file with the function that makes it, in a tuple
 ``CONDITIONS``; the catalogue lists the files.
 """
 

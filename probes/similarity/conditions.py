@@ -1,6 +1,6 @@
 """Compare keys and values of word pairs in a capture: as trained, and under each null.
 
-One pass over the layers, with one layer a core in memory. The conditions are ``trained``,
+One pass over the layers, with one layer per core in memory. The conditions are ``trained``,
 ``mismatched_heads``, ``random_heads`` and, for tieability only, ``random_slice``; see the
 catalogue.
 """
@@ -64,9 +64,9 @@ class Measurements:
     """All layers of a capture, compared.
 
     ``pairs``: (space, condition) -> comparison, [layer, head, pair]; ``tied``: condition -> a
-    result a layer, functional space; ``dimension``: (space, condition, part) -> effective dimension
-    [layer, head]; ``common``: (condition, part) -> `common_share` [layer, head]. A part is ``key``
-    or ``value``.
+    result per layer, functional space; ``dimension``: (space, condition, part) -> effective
+    dimension [layer, head]; ``common``: (condition, part) -> `common_share` [layer, head]. A part
+    is ``key`` or ``value``.
     """
 
     pairs: dict[tuple[str, str], PairComparison]
@@ -92,7 +92,7 @@ def measure_conditions(
     draws
         Random heads for each trained kv head.
     on_layer
-        Hears of every layer that is done.
+        Called after every layer.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def common_share(
     """Compute how much of the vectors is one vector that all words of a template share.
 
     Mean squared length of what centring takes off, over the mean squared length: 0 for centred
-    vectors, 1 for equal ones. The raw cosine of two words is about this much whatever they mean.
+    vectors, 1 for equal ones. The raw cosine of two words is about this much with any meaning.
     """
     total = vectors.double().square().sum((-1, -2))
     left = centre(vectors, templates).double().square().sum((-1, -2))

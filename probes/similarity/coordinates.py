@@ -4,7 +4,7 @@ A space of keys (or values) is a metric A, and ``x -> A^(1/2) x`` turns its geom
 Euclidean one. With A = S = E[q q'] / d_head a squared distance of keys is the mean squared gap in
 attention logits; with A = W_O W_O' (rows of ``v @ W_O``) a distance of values is the distance of
 what the head writes. Under a change of basis that leaves the model's function unchanged (keys
-k -> k M, queries by M^-T, hence S -> M^-1 S M^-T) the coordinates only rotate, so no measure of
+k -> k M, queries by M^-T, so S -> M^-1 S M^-T) the coordinates only rotate, so no measure of
 this package moves.
 """
 

@@ -43,16 +43,16 @@ def dissociation_ratio(
 
     DR(p) = P(s_V in its lower half | s_K in its top p) / 0.5. With weights w of total W the top p
     is the set of most similar keys with mass p W, the lower half the set of least similar values
-    with mass W / 2. A pair belongs to a set wholly or not at all, but for the pairs *tied* at its
-    boundary: each belongs to it by the one fraction that makes the set's mass exact. So
+    with mass W / 2. A pair belongs to a set wholly or not at all, except for the pairs *tied* at
+    its boundary: each belongs to it by the one fraction that makes the set's mass exact. So
 
         DR = sum_i w_i top_i lower_i / (p W / 2),
 
     an integer weight says exactly what that many copies of the pair would say, and the order of
     the pairs is irrelevant.
 
-    1 when values know nothing of keys (and exactly 1 when all s_K, or all s_V, are equal), 0 when
-    similar keys always mean similar values (s_V = s_K, p <= 1/2), 2 when they always mean
+    1 when values know nothing about keys (and exactly 1 when all s_K, or all s_V, are equal), 0
+    when similar keys always mean similar values (s_V = s_K, p <= 1/2), 2 when they always mean
     dissimilar ones (s_V = -s_K). Unchanged by strictly increasing maps of s_K and of s_V, by the
     order of pairs and by a factor on the weights.
 
@@ -86,7 +86,7 @@ def dissociation_ratio(
 
     def prepare(key: Tensor, value: Tensor) -> FromWeights:
         by_key, by_value = sort_rows(key, descending=True), sort_rows(value, descending=False)
-        # The pair at each position of the keys' order stands in which tie of the values' order?
+        # For each position of the keys' order: the tie of the values' order that its pair is in.
         tie = torch.empty_like(by_value.first).scatter_(1, by_value.order, by_value.first)
         tie = tie.gather(1, by_key.order)
 
@@ -168,7 +168,7 @@ def _describe(top: float) -> Measure:
         meaning=(
             "DR(p) = P(s_V below its median | s_K among its highest p) / 0.5. An association of "
             "ranks. Take the pairs whose keys are most alike; how many have values less alike than "
-            "the middle pair? 1: as many as chance gives, values know nothing of keys. 0: none, "
+            "the middle pair? 1: as many as chance gives, values know nothing about keys. 0: none, "
             "similar keys always mean similar values. Half of DR is the share itself."
         ),
         function=partial(dissociation_ratio, top=top),

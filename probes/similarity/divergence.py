@@ -31,7 +31,7 @@ def divergence_curve(
     s_K; a pair (or a tie of pairs, whose members share everything evenly) that a bin's edge cuts
     counts in both bins by its parts. Integer weights therefore say exactly what copies would say.
 
-    Flat at the overall mean of 1 - s_V when values know nothing of keys, or all s_K are equal;
+    Flat at the overall mean of 1 - s_V when values know nothing about keys, or all s_K are equal;
     rising when similar keys mean similar values. The mean over bins is always the overall mean.
     Unchanged by strictly increasing maps of s_K, by the order of pairs and by a factor on the
     weights; linear in s_V.
@@ -95,7 +95,7 @@ MEASURES = (
         heading="Divergence curve",
         meaning=(
             "The mean of 1 \N{MINUS SIGN} s_V at each rank of s_K: flat where values know nothing "
-            "of keys, rising where similar keys mean similar values."
+            "about keys, rising where similar keys mean similar values."
         ),
         function=divergence_curve,
         takes=Takes.PAIR_SIMILARITIES,

@@ -55,7 +55,7 @@ class Takes(Enum):
     PAIR_DISTANCES = "d_K and d_V"
     COORDINATES = "keys and values as coordinates in a space"
     HELD_OUT = "keys and values as coordinates, and which word each is of"
-    WORDS = "keys and values as coordinates, one row a word"
+    WORDS = "keys and values as coordinates, one row per word"
     NEIGHBOURHOODS = "the nearest words of every word, by its keys and by its values"
     WEIGHTS = "W_K and W_V"
     ATTENTION = "s_K and the attention to both words"
@@ -124,19 +124,19 @@ class Sizes:
 
 
 def always(value: float) -> Callable[[Sizes], float]:
-    """Make the chance value of a measure for which it is the same whatever the sizes."""
+    """Make the chance value of a measure for which it is the same for all sizes."""
     return lambda _: value
 
 
 @dataclass(frozen=True)
 class Dealt:
-    """A measure of pairs split in two, for words whose values are dealt anew to the keys.
+    """A measure of pairs split in two, for words whose values are given at random to the keys.
 
     Attributes
     ----------
     prepare
-        Takes one head's key figures ``[pair]`` and returns the function of the dealt values, which
-        gives the measure of every sample: what the keys alone decide is done once.
+        Takes one head's key figures ``[pair]`` and returns the function of the shuffled values,
+        which gives the measure of every sample: what the keys alone decide is done once.
     levels
         Whether the values' distances come as `distance_levels`, which are ranked faster.
     """
@@ -160,7 +160,7 @@ class Measure:
     direction
         1 where more means that keys and values are more alike, -1 less alike, 0 neither.
     heading, meaning
-        What it measures, in a sentence or two for a reader, and under which heading that stands;
+        What it measures, in a sentence or two for a reader, and under which heading that is;
         measures of one heading are explained once.
     function
         Takes what `takes` names and returns the value of every head; all else has the value that
@@ -174,10 +174,10 @@ class Measure:
         Its value when values are the keys (for ATTENTION, when the attention to both words orders
         the pairs as s_K does); None where that depends on the data.
     independent
-        Its value by chance, in expectation, when keys and values know nothing of each other; None
-        where it has none.
+        Its value by chance, in expectation, when keys and values know nothing about each other;
+        None where it has none.
     source
-        Paper, or where its definition stands.
+        Paper, or where its definition is.
     axes
         What it returns for a head: nothing more than a number unless axes are named.
     pair_weights
@@ -186,14 +186,14 @@ class Measure:
         The same from ranks that all heads and measures share: takes the keys and the values of one
         head each and gives its value in every resample. Without it, ``weights`` are used.
     dealt
-        The same for dealt values, where that is faster than calling `function`.
+        The same for shuffled values, where that is faster than calling `function`.
     interval
         The ends of its interval from an estimate and the number of pairs, where the usual one says
         too little.
     beside_nulls
         Whether the question ``nulls`` asks it, if it is a number that two sides (`Side`) give.
     enough
-        Whether an input of these sizes can tell it from chance; otherwise it is left out.
+        Whether an input of these sizes can distinguish it from chance; otherwise it is left out.
     """
 
     name: str

@@ -50,7 +50,7 @@ def pair_cosines(
         If a coordinate is NaN or infinite.
     """
     _check(coordinates, left, right)
-    # Once an occurrence, not once a pair; half precision would tell equal directions apart.
+    # Once per occurrence, not once per pair; half precision would tell equal directions apart.
     directions = _direction(coordinates.to(computing_dtype(coordinates.dtype)))
     nothing = tolerance(directions.dtype)
 

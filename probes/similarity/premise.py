@@ -47,8 +47,8 @@ def premise_lift(
     :func:`probes.similarity.dissociation.dissociation_ratio`: an integer weight says exactly what
     that many copies of the pair would say.
 
-    1 in expectation when attention knows nothing of key similarity (and exactly 1 when all s_K are
-    equal); 1 / p when all pairs attended alike are in the top; 0 when none is. Unchanged by
+    1 in expectation when attention knows nothing about key similarity (and exactly 1 when all s_K
+    are equal); 1 / p when all pairs attended alike are in the top; 0 when none is. Unchanged by
     strictly increasing maps of s_K, and of the attention of each query head; by the order of pairs
     and of query heads; by exchanging the words of every pair; by a factor on the weights.
 
@@ -150,7 +150,7 @@ class Ranking:
     Attributes
     ----------
     order
-        Which entry stands at each position.
+        Which entry is at each position.
     place
         The position of each entry.
     first, last
@@ -264,7 +264,7 @@ MEASURES = tuple(
         meaning=(
             "P(s_K among its highest p | the query attends to both words) / p: how much more often "
             "keys are similar where both words draw the attention of the query than among all "
-            "pairs. 1: attention says nothing of the similarity of keys."
+            "pairs. 1: attention says nothing about the similarity of keys."
         ),
         function=partial(_measure_one, top=top),
         takes=Takes.ATTENTION,

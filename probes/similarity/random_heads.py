@@ -1,7 +1,7 @@
 """Random heads: random W_Q, W_K, W_V and W_O of the trained shapes on the trained x.
 
 They are drawn in one way for all questions, from a stream for each seed, layer and kind, so that a
-null has one value wherever it stands.
+null has one value wherever it is.
 """
 
 from __future__ import annotations
@@ -163,10 +163,10 @@ def draw_weights(
     generator: torch.Generator,
     singular: Float[Tensor, "head singular"] | None = None,
 ) -> Float[Tensor, "head d d_input"]:
-    """Draw one weight matrix a head, float64; see `RandomKind`.
+    """Draw one weight matrix per head, float64; see `RandomKind`.
 
     Gaussian entries have variance 1 / d_input. Orthonormal rows come from the QR decomposition of a
-    Gaussian matrix with the signs of R's diagonal taken off (Mezzadri 2007). Where d exceeds
+    Gaussian matrix with the signs of R's diagonal removed (Mezzadri 2007). Where d exceeds
     d_input, the columns are orthonormal instead.
     """
     gaussian = _draw_gaussian(generator, n_heads, d, d_input)
@@ -200,7 +200,7 @@ def random_slice(
     width: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "n_slices occurrence width"]:
-    """Project x on random Gaussian directions: as many numbers as a key holds, chosen blindly."""
+    """Project x on random Gaussian directions: as many numbers as a key holds, chosen at random."""
     weights = torch.randn(n_slices, width, x.shape[1], generator=generator, dtype=torch.float64)
     return torch.einsum("om,sdm->sod", x, (weights / x.shape[1] ** 0.5).to(x.dtype))
 
@@ -257,7 +257,7 @@ CONDITIONS = (
         "#CC79A7",
         "D",
         keeps="the trained input of the layer, and the trained values",
-        breaks="the keys: as many random directions of the input stand in their place",
+        breaks="the keys: as many random directions of the input are in their place",
         meaning=(
             "For tieability: as many random directions of the input of the layer as a key has "
             "numbers, in the place of the keys. Keys that give less than this know less of the "

@@ -41,12 +41,12 @@ class RankedPairs:
 
     @cached_property
     def lower_half(self) -> Float[Tensor, "pair resample"]:
-        """The part of each pair that lies in the lower half: 1, 0, or between at the median."""
+        """The part of each pair that is in the lower half: 1, 0, or between at the median."""
         below = self._cumulate().sub_(self.weights).neg_().add_(self.total / 2)
         return below.div_(self.weights.clamp_min(1e-30)).clamp_(0, 1)
 
     def top(self, share: float) -> Float[Tensor, "pair resample"]:
-        """Return the weight of each pair that lies in the top share."""
+        """Return the weight of each pair that is in the top share."""
         if share not in self._tops:
             inside = (self._mass - (1 - share) * self.total).clamp_(min=0)
             self._tops[share] = torch.minimum(inside, self.weights, out=inside)

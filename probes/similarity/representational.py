@@ -53,7 +53,7 @@ def representational_similarity(
     -------
     Float[Tensor, "*head"] or Float[Tensor, "resample *head"]
         float64, in [-1, 1]; with a leading axis if weights are given. NaN where all (weighted)
-        distances of a head are equal but for rounding: there is no order to agree with.
+        distances of a head are equal except for rounding: there is no order to agree with.
 
     Raises
     ------

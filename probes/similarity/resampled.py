@@ -1,7 +1,7 @@
 """The pair measures in every resample at once, for all combinations of a layer's heads.
 
-A measure on its own sorts and ranks anew for every pair of heads. Here each head's ranks are made
-once a resample (`RankedPairs`) and shared: by all measures that have a form on ranks, and by a
+A measure on its own sorts and ranks again for every pair of heads. Here each head's ranks are made
+once per resample (`RankedPairs`) and shared: by all measures that have a form on ranks, and by a
 head's own values and the other heads' (the mismatched null). Both ways give the same numbers
 wherever no two pairs tie; with ties, as in duplicated pairs, they differ by no more than the weight
 of the tie. A measure without such a form is called with ``weights``.

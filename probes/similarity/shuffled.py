@@ -1,4 +1,4 @@
-"""Dealt pairs: every pair measure with the words' values dealt anew to the words' keys.
+"""Shuffled pairs: every pair measure with the words' values given at random to the words' keys.
 
 Under a permutation of words the keys of a pair stay, so whatever a measure needs of them (the top
 share, the ranks) is prepared once; what is left is a partition or a sort of the values a
@@ -30,7 +30,7 @@ _ROWS = 64  # of a word matrix, at a time: what fits the cache
 
 
 class DealtPairs:
-    """The values' figures of one head's pairs in many samples of dealt words, [sample, pair]."""
+    """The values' figures of one head's pairs in many samples of shuffled words, [sample, pair]."""
 
     def __init__(self, figures: Tensor) -> None:
         self.figures = figures
@@ -51,7 +51,7 @@ class DealtPairs:
 
 
 Deal = Callable[[DealtPairs], Tensor]
-"""A measure of one head's dealt values, a number a sample."""
+"""A measure of one head's shuffled values, a number per sample."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def shuffle_pairs(
         The words of the pairs, and the pairs.
     permutations
         From :func:`probes.stats.permute_words`; the same for every layer, or max-T over all heads
-        is not to be had.
+        is not available.
     measures
         What to measure: measures of pairs.
 
@@ -208,7 +208,7 @@ CONDITIONS = (
         "v",
         keeps="the keys of all words, and the values of all words",
         breaks="which value belongs to which word",
-        meaning="The values of the words are dealt anew to the keys of the words.",
+        meaning="The values of the words are given at random to the keys of the words.",
         deal=_shuffle,
     ),
     Condition(
@@ -219,7 +219,7 @@ CONDITIONS = (
         keeps="the same, and frequency, number of tokens and part of speech of the words",
         breaks="which value belongs to which word among words alike in these",
         meaning=(
-            "The same, only among words of like frequency, one number of tokens and one part of "
+            "The same, only among words of similar frequency, one number of tokens and one part of "
             "speech."
         ),
         deal=_shuffle_matched,

@@ -79,7 +79,8 @@ class Side:
     def take(self, takes: Takes) -> Any:
         """Return what a measure takes of one side.
 
-        Side by side, the inner products of a word's rows are summed over templates: one row a word.
+        Side by side, the inner products of a word's rows are summed over templates: one row per
+        word.
         """
         match takes:
             case Takes.PAIR_SIMILARITIES:
@@ -103,7 +104,7 @@ def measure_sides(
 ) -> dict[str, Float[Tensor, " head"]]:
     """Measure every head's keys against its values, by every measure that sides give; float64.
 
-    A measure is left out where there are not enough occurrences to tell it from chance.
+    A measure is left out where there are not enough occurrences to distinguish it from chance.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def to_space(
 ) -> Float[Tensor, "*head occurrence d_head"]:
     """Give the vectors' coordinates in a space; Euclidean geometry there is that space's geometry.
 
-    The mean is taken within each template, because only words of the same sentence frame stand in
+    The mean is taken within each template, because only words of the same sentence frame are in
     for each other before the same query.
 
     Raises

@@ -23,7 +23,7 @@ from probes.similarity.spaces import HeadMetrics
 def head_moments(layer: LayerMoments, *, shift: int = 0) -> CrossMoments:
     """Return keys and values of each kv head; with `shift`, the values of a later head (cyclic).
 
-    Head h's keys stand beside the values of head ``(h + shift) % n_kv_heads``: any shift but 0 is
+    Head h's keys are beside the values of head ``(h + shift) % n_kv_heads``: any shift but 0 is
     the null of mismatched heads.
     """
     n_heads = len(layer.mean["k"])

@@ -1,7 +1,7 @@
 """Similarity of every two words in one head: what any pair of words would measure.
 
 The figures are those of `compare_pairs`, means over templates; a word x word matrix costs a matrix
-product a template, and every pairing of the words can then be read from it.
+product per template, and every pairing of the words can then be read from it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def word_cosines(
     Returns
     -------
     Float[Tensor, "word word"]
-        Same dtype, in [-1, 1] but for rounding. NaN for a word whose vector is zero.
+        Same dtype, in [-1, 1] except for rounding. NaN for a word whose vector is zero.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def word_distances(
 ) -> Float[Tensor, "word word"]:
     """Compute the Euclidean distance of every two words, mean over templates.
 
-    By matrix products, hence with an error of about 1e-3 of the vectors' lengths (float32) where
+    By matrix products, so with an error of about 1e-3 of the vectors' lengths (float32) where
     two words all but coincide.
 
     Parameters and errors are those of :func:`word_cosines`.

@@ -53,7 +53,7 @@ def require_indices(name: str, indices: Tensor, size: int) -> None:
     if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= size):
         raise UsageError(
             f"{name} holds indices from {int(indices.min())} to {int(indices.max())}; they must "
-            f"lie in 0..{size - 1}. Check which table they count."
+            f"be in 0..{size - 1}. Check which table they count."
         )
 
 
@@ -67,6 +67,6 @@ def hold_inside(x: Float[Tensor, "*figure"], low: float, high: float) -> Float[T
     """
     slack = _ROUNDING * (high - low) if high - low < math.inf else 0.0
     if bool(((x < low - slack) | (x > high + slack)).any()):
-        raise UsageError(f"A figure lies outside its range, {low} to {high}; check the range.")
+        raise UsageError(f"A figure is outside its range, {low} to {high}; check the range.")
     held: Tensor = x.clamp(low, high)
     return held

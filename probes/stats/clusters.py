@@ -1,8 +1,8 @@
-"""Intervals for ratios of sums whose units hang together: words, topics of words, documents.
+"""Intervals for ratios of sums whose units depend on each other: words, topics of words, documents.
 
 A figure is a ratio of sums over units (events, pairs of words, documents), or made of such ratios.
 What counts is how it changes when a unit counts a little more, the unit's *influence*; a figure's
-variance is the sum of products of influences over all pairs of units that hang together:
+variance is the sum of products of influences over all pairs of units that depend on each other:
 
     V = sum over clusters (sum of influences in it)^2 - sum over pairs of clusters (the same)^2
 
@@ -10,10 +10,10 @@ where a unit belongs to one cluster (a document) or two (the two words of a pair
 the second sum takes off what units with the same two clusters would count twice. For words this is
 the dyadic-robust variance of Fafchamps & Gubert 2007 and Aronow, Samii & Assenova 2015, the limit
 of the resamples of :mod:`probes.stats.bootstrap`; here it costs no resampling, and topics, within
-which words hang together, are a second, wider level: the largest variance counts. A cluster's sum
-is divided by one minus its share of the denominator, as a jackknife does (MacKinnon, Nielsen & Webb
-2023, "Leverage, influence, and the jackknife in clustered regression models"), and quantiles are
-those of t with the degrees of freedom that the clusters' weights leave
+which words depend on each other, are a second, wider level: the largest variance counts. A
+cluster's sum is divided by one minus its share of the denominator, as a jackknife does (MacKinnon,
+Nielsen & Webb 2023, "Leverage, influence, and the jackknife in clustered regression models"), and
+quantiles are those of t with the degrees of freedom that the clusters' weights leave
 (:mod:`probes.stats.degrees`). Coverage on the real graph of pairs, with topics, hubs and selected
 pairs: benchmarks/coverage.py and docs/inference.md.
 """
@@ -33,10 +33,10 @@ from probes.stats.checks import hold_inside, require_fraction, require_same_shap
 from probes.stats.degrees import count_degrees, count_degrees_of_documents
 
 _SLACK = 0.25
-"""A wider level can only add to a variance, but its few clusters tell it with an error. Never to
+"""A wider level can only add to a variance, but its few clusters estimate it badly. Never to
 take less would keep all errors upwards, and intervals would hold the truth too often."""
 
-_WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing of others
+_WHOLE = 1 - 1e-6  # a cluster with this share of all says nothing about others
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class RatioEstimate:
 
 @dataclass(frozen=True)
 class Level:
-    """One way in which units hang together: each is in one cluster, or in two.
+    """One way in which units depend on each other: each is in one cluster, or in two.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class Level:
 
     @classmethod
     def of(cls, first: Int[Tensor, " unit"], second: Int[Tensor, " unit"]) -> Level:
-        """Keep the clusters that occur, numbered anew."""
+        """Keep the clusters that occur, numbered again."""
         _, number = torch.unique(torch.cat([first, second]), return_inverse=True)
         left, right = number.chunk(2)
         return cls(left, right, int(number.max()) + 1)
@@ -166,7 +166,7 @@ class Level:
         return sums.index_add_(-1, self.second, other)
 
     def add_up_cells(self, parts: Float[Tensor, "*figure unit"]) -> Float[Tensor, "*figure cell"]:
-        """Add up units by the two clusters that they are in, in whichever order."""
+        """Add up units by the two clusters that they are in, in either order."""
         low = torch.minimum(self.first, self.second)
         code = low * self.count + torch.maximum(self.first, self.second)
         _, cell = torch.unique(code, return_inverse=True)
@@ -180,7 +180,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Clusters:
-    """How the units of a figure hang together, from the narrowest level to the widest."""
+    """How the units of a figure depend on each other, from the narrowest level to the widest."""
 
     levels: tuple[Level, ...]
 
@@ -206,7 +206,7 @@ class Clusters:
         *,
         topic: Int[Tensor, " word"] | None = None,
     ) -> Clusters:
-        """Let pairs hang together that share a word or, wider, a topic.
+        """Let pairs that share a word or, wider, a topic depend on each other.
 
         Parameters
         ----------
@@ -269,8 +269,9 @@ class Clusters:
         """Return an interval that stays inside the possible range.
 
         It is symmetric on the scale log((x - low) / (high - x)), or log(x - low) where there is no
-        upper end. A figure that stands at an end of its range has no spread to go by: its interval
-        reaches as far as a share of none among so many units could (the rule of three, made exact).
+        upper end. A figure that is at an end of its range has no spread to go by: its interval
+        reaches as far as a share of none among this many units could (the rule of three, made
+        exact).
 
         Parameters
         ----------
@@ -314,7 +315,7 @@ class Clusters:
         low: float = -torch.inf,
         high: float = torch.inf,
     ) -> Float[Tensor, "*figure"]:
-        """Return how far a figure lies from `null`, in normal deviates; 0 where nothing is known.
+        """Return how far a figure is from `null`, in normal deviates; 0 where nothing is known.
 
         On the scale of `interval`, so that it leaves `null` outside just where the deviate is
         larger than 1.96. For p-values, and for `max_t` beside `draw`.
@@ -337,7 +338,7 @@ class Clusters:
     def draw(
         self, estimate: RatioEstimate, *, resamples: int, seed: int
     ) -> Float[Tensor, "resample *figure"]:
-        """Draw normal deviates that hang together as the figures do: a null for `max_t`.
+        """Draw normal deviates that depend on each other as the figures do: a null for `max_t`.
 
         Each cluster of the widest level counts by a normal number, the same for all figures
         (a multiplier bootstrap: Chernozhukov, Chetverikov & Kato 2013).

@@ -22,7 +22,7 @@ def word_folds(
     folds: int,
     seed: int,
 ) -> Int[Tensor, "occurrence *member"]:
-    """Fold of each occurrence: words dealt out in random order, so that folds hold equally many.
+    """Fold of each occurrence: words assigned in random order, so that folds hold equally many.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ class Splits:
     def given(cls, split: Sequence[str]) -> Splits:
         """Fit on ``train``, choose the penalty on ``dev``, score on ``test``, as a treebank does.
 
-        Words may stand on both sides, as they do in treebanks; control tasks say how much of a
+        Words may be on both sides, as they do in treebanks; control tasks say how much of a
         score that explains. Other names are left out.
 
         Parameters

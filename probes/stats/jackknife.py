@@ -12,7 +12,7 @@ def jackknife_interval(
 ) -> tuple[Float[np.ndarray, "*figure"], Float[np.ndarray, "*figure"]]:
     """Give the 95 % interval of a figure: Student's t with one degree of freedom less than blocks.
 
-    The standard error is sqrt((n - 1) / n sum (figure without b - mean of these)^2). Blocks stand
+    The standard error is sqrt((n - 1) / n sum (figure without b - mean of these)^2). Blocks are
     for independent pieces of the data (seeds, stretches of a text); of the mean of all blocks it is
     the usual t interval, exactly.
 

@@ -45,7 +45,7 @@ class NullComparison:
     p_max_t: Float[Tensor, "*head"]
 
     def columns(self) -> dict[str, Float[Tensor, " head"]]:
-        """Flatten every figure: the columns of a tidy table with a row a head."""
+        """Flatten every figure: the columns of a tidy table with a row per head."""
         return {field.name: getattr(self, field.name).reshape(-1) for field in fields(self)}
 
 
@@ -60,7 +60,7 @@ def compare_with_null(
     Parameters
     ----------
     observed
-        One figure a head, any axes.
+        One figure per head, any axes.
     null_samples
         The figures under the null. One row must be one draw of the null for *all* heads (the same
         permutation of the words), or max-T cannot use how heads depend on each other.
@@ -70,7 +70,7 @@ def compare_with_null(
     Returns
     -------
     NullComparison
-        `p_max_t` is never below `p`, and `p_bh` only by rounding. Unchanged, but for value, mean
+        `p_max_t` is never below `p`, and `p_bh` only by rounding. Unchanged, except for value, mean
         and spread, by ``a x + b`` with a > 0.
 
     Raises
@@ -126,6 +126,6 @@ def _adjust_by_max_t(
         together = torch.cat([observed[None], null_samples]).double().flatten(1)[:, usable]
         standardised = (together - together.mean(0)) / together.std(0)
         found = max_t(standardised[0], standardised[1:], alternative=alternative)
-        # Twice a one-sided p of a skewed null can lie above max-T's, which compares sizes.
+        # Twice a one-sided p of a skewed null can be above max-T's, which compares sizes.
         adjusted[usable] = torch.maximum(found, p.reshape(-1)[usable])
     return adjusted.reshape(p.shape)

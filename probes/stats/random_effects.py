@@ -8,7 +8,7 @@ model's number is expected, measured with an error like these. `statsmodels` fit
 The usual prediction interval of random effects, mean ± t(models - 2) sqrt(spread² + s²), is one of
 the true value. It covers 83 to 91 % where the spread is about as large as the errors, since the
 spread is then often estimated as 0. The one here has no such gap: measured values of models are
-exchangeable, so that of the next lies within t(models - 1) standard deviations of their mean.
+exchangeable, so that of the next is within t(models - 1) standard deviations of their mean.
 """
 
 from __future__ import annotations

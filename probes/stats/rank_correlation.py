@@ -1,7 +1,7 @@
 """Spearman correlations of many figures with a few scores, plain and given other variables.
 
 Unlike `probes.similarity.representational_similarity`, which compares figure with figure, one small
-set of scores and covariates is ranked once a resample and shared by all heads.
+set of scores and covariates is ranked once per resample and shared by all heads.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def rank_correlations(
 
     ``plain`` is Spearman's correlation: that of midranks. ``partial`` is the correlation of what
     linear regression on the covariates' midranks leaves of the two midranks (equal to ``plain``
-    without covariates). All ranks are taken anew in every resample: an integer weight says exactly
-    what that many copies of the pair would say.
+    without covariates). All ranks are computed again in every resample: an integer weight says
+    exactly what that many copies of the pair would say.
 
     1 for a strictly increasing relation, -1 for a decreasing one, 0 in expectation for independent
     ones; ``partial`` is about 0 where figure and score have in common only what the covariates
@@ -53,7 +53,7 @@ def rank_correlations(
     Parameters
     ----------
     figures
-        Similarities of the pairs, one row a head.
+        Similarities of the pairs, one row per head.
     scores
         What to correlate them with.
     given
@@ -61,11 +61,11 @@ def rank_correlations(
     weights
         Non-negative weights of the pairs in each resample (`pair_weights`).
     on_block
-        Hears of every 32 resamples that are done.
+        Called after every 32 resamples.
 
     Returns
     -------
-    float64, in [-1, 1]. NaN where a figure or score does not vary, or is told by the covariates.
+    float64, in [-1, 1]. NaN where a figure or score does not vary, or is given by the covariates.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class Ordering:
     Attributes
     ----------
     order
-        Which observation stands at each position.
+        Which observation is at each position.
     first, last
         First and last position of the tie that this position belongs to.
     tied
@@ -63,7 +63,7 @@ class Boundary:
 
 
 def sort_rows(values: Float[Tensor, "row pair"], *, descending: bool) -> Ordering:
-    """Sort every row and find its ties: values that are equal but for rounding."""
+    """Sort every row and find its ties: values that are equal except for rounding."""
     ordered, order = values.sort(dim=1, descending=descending)
     position = torch.arange(values.shape[1]).expand_as(order)
     new = starts_of_ties(ordered)
@@ -196,7 +196,7 @@ def check_weights(weights: Float[Tensor, "resample pair"] | None, pairs: int) ->
     Raises
     ------
     UsageError
-        If there are not `pairs` weights a resample, or they are negative or all zero.
+        If there are not `pairs` weights per resample, or they are negative or all zero.
     NonFiniteError
         If a weight is NaN or infinite.
     """

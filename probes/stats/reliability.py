@@ -1,4 +1,4 @@
-"""How much of a measurement would come again, and what that lets two measurements share."""
+"""How much of a measurement would occur again, and what that lets two measurements share."""
 
 from __future__ import annotations
 

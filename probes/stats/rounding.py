@@ -74,7 +74,7 @@ def rounding_variance(
 
 
 def starts_of_ties(ordered: Float[Tensor, "*row pair"]) -> Bool[Tensor, "*row pair"]:
-    """Mark the first of every run of sorted numbers that are equal but for rounding.
+    """Mark the first of every run of sorted numbers that are equal except for rounding.
 
     Numbers in half precision have been rounded already, so only equal ones are tied.
 

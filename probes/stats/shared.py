@@ -2,7 +2,7 @@
 
 Two sites of a model, or two models, are measured on the same words; a difference between them is
 far more certain than if each had words of its own. Here words are known by name, so that a word
-counts equally often in every capture, whatever its number is there and whichever others were lost.
+counts equally often in every capture, under any number and whichever others were lost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SharedResamples:
     word_counts, pair_counts
         How often each comes up in every resample.
     words, pairs
-        The column of each; a pair's words stand in alphabetical order.
+        The column of each; a pair's words are in alphabetical order.
     """
 
     word_counts: Float[Tensor, "resample word"]

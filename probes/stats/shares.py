@@ -59,7 +59,7 @@ def share_interval(
     require_finite("the variances", variance)
     p, spread = share.double(), variance.double()
     if bool(((p < 0) | (p > 1)).any()):
-        raise UsageError("A share lies outside [0, 1]; divide a dissociation ratio by 2.")
+        raise UsageError("A share is outside [0, 1]; divide a dissociation ratio by 2.")
     if bool((spread < 0).any()):
         raise UsageError("A variance is negative; give dyadic_variance of the share's samples.")
     if size < 1:

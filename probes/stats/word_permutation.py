@@ -1,8 +1,8 @@
-"""Shuffled pairs: the words' values are dealt anew to the words' keys.
+"""Shuffled pairs: the words' values are given at random to the words' keys.
 
 Pairs share words, so pairs cannot be shuffled: what a word's value has in common with all others
 would be lost. Words can: every permutation of them gives a table of pairs that is as likely as the
-observed one if values know nothing of keys (Mantel 1967; the quadratic assignment procedure of
+observed one if values know nothing about keys (Mantel 1967; the quadratic assignment procedure of
 Hubert & Schultz 1976). Permuted within strata (words of one frequency, token count or part of
 speech), the null keeps what the strata say and asks whether values know more: *matched word pairs*.
 """
@@ -109,7 +109,7 @@ def permuted_places(
     left_word: Int[Tensor, "pair"],
     right_word: Int[Tensor, "pair"],
 ) -> Int32[Tensor, "permutation pair"]:
-    """Return where each pair's figure stands in a matrix ``[word, word]`` laid out in one row.
+    """Return where each pair's figure is in a matrix ``[word, word]`` laid out in one row.
 
     Under every permutation it is the figure of the two words whose values the pair gets, which
     differ if the pair's words do. The same for every head and figure, so that it can be found once.

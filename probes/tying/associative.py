@@ -1,8 +1,8 @@
 """Associative memory as a task: what is matched and what is returned differ, or are the same.
 
 Both tasks show items and then cues; at every cue, the answer must be given. Answers are never
-shown, so they cannot be had by elimination; only cues are scored, and chance is known. One layer of
-attention is enough: a head matches the cue and hands the answer on.
+shown, so they cannot be found by elimination; only cues are scored, and chance is known. One layer
+of attention is enough: a head matches the cue and hands the answer on.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from probes.tying.drawn import DrawnTask
 class HeteroAssociative(DrawnTask):
     """Items are pairs, each one token; a cue names the key of one, its value must be given.
 
-    Every sequence draws other keys, in another order, with values drawn anew, so a head that
+    Every sequence draws other keys, in another order, with values drawn again, so a head that
     answers must match one thing, the key, and return another, the value, of which the key says
-    nothing. Whoever returns the value of any item of the context is right with probability
+    nothing. A model that returns the value of any item of the context is right with probability
     1 / items + (1 - 1 / items) / values.
     """
 
@@ -65,12 +65,12 @@ class HeteroAssociative(DrawnTask):
 
 @dataclass(frozen=True)
 class AutoAssociative(DrawnTask):
-    """Items stand on a ring; a cue is within `reach` steps of one, and that item must be given.
+    """Items are on a ring; a cue is within `reach` steps of one, and that item must be given.
 
     Completion of a pattern, as in a Hopfield memory: the item that matches the cue best is itself
     the answer, so what is matched and what is returned coincide. Items of one sequence are more
-    than twice `reach` apart, so only one is right. Whoever names any token near the cue is right
-    with probability 1 / (2 reach + 1), whoever names any item with 1 / items.
+    than twice `reach` apart, so only one is right. A model that names any token near the cue is
+    right with probability 1 / (2 reach + 1), a model that names any item with 1 / items.
     """
 
     items: int = 8

@@ -33,7 +33,7 @@ class Progress:
     step
         Steps done.
     log
-        One row an evaluation; numbers that follow from the settings alone.
+        One row per evaluation; numbers that follow from the settings alone.
     seconds, processor_seconds
         Spent on the steps up to the last checkpoint and their evaluation.
     """
@@ -73,11 +73,11 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: Transformer, optimiser: torch.optim.Optimizer, *, identity: str
 ) -> Progress | None:
-    """Put weights and optimiser back where a run stood.
+    """Put weights and optimiser back where a run was.
 
     Returns
     -------
-    None if the checkpoint is damaged: then nothing is changed, and the run begins anew.
+    None if the checkpoint is damaged: then nothing is changed, and the run starts again.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def count_cache(shape: ModelShape) -> dict[str, int]:
     Returns
     -------
     dict
-        ``self``: numbers a token of the decoder; ``cross``: numbers a token of the source.
+        ``self``: numbers per token of the decoder; ``cross``: numbers per token of the source.
     """
     d_key_value = shape.n_kv_heads * shape.d_head
     kept = {"own": 2 * d_key_value, "half": d_key_value + d_key_value // 2}
@@ -126,7 +126,7 @@ def _count_attentions(shape: ModelShape) -> int:
 
 
 def _split_projections(shape: ModelShape) -> tuple[int, int]:
-    """Return operations a token attended to (keys, values), and a token that attends."""
+    """Return operations per token attended to (keys, values), and a token that attends."""
     one = _count_attention(shape)
     queries = one["keys"] if shape.kind.query_is_key else one["queries"]
     per_head = shape.kind.value != "diagonal"

@@ -53,8 +53,8 @@ class TaskSettings:
     name
         ``text``, or a task of `TASKS`.
     source, length, tokens
-        Of text: as `load_corpus` takes it; tokens a window; ``bytes``, or the name of a model whose
-        tokenizer is used.
+        Of text: as `load_corpus` takes it; tokens per window; ``bytes``, or the name of a model
+        whose tokenizer is used.
     options
         Of another task: its arguments, as pairs.
     """
@@ -163,13 +163,13 @@ class RunFolder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything the trained model follows from, but for the machine and the versions."""
+        """Everything the trained model follows from, except for the machine and the versions."""
         identity = {"format": FORMAT, "data": self.data_hash, "settings": asdict(self.settings)}
         return json.loads(json.dumps(identity))  # type: ignore[no-any-return]
 
     @property
     def path(self) -> Path:
-        """Where the run stands."""
+        """Where the run is."""
         return self.root / f"{self.settings.name}-{hash_json(self.identity)[:10]}"
 
     @property
@@ -183,7 +183,7 @@ class RunFolder:
 
 
 def find_run(root: Path, settings: RunSettings) -> RunFolder:
-    """Return where a run stands, or would."""
+    """Return where a run is, or would be."""
     return RunFolder(root, settings, make_task(settings.task)[1])
 
 
@@ -204,7 +204,7 @@ def run_once(
     Raises
     ------
     KvprobesError
-        For whatever is wrong with the settings, the data or the folder, or if another process
+        If anything is wrong with the settings, the data or the folder, or if another process
         trains this model there.
     """
     folder = find_run(root, settings)

@@ -42,7 +42,7 @@ def fit_scaling(
     """Fit one power law with a floor to all variants at once, by least squares.
 
     Floor, scale and exponent are shared; a variant's curve is the first one's, shifted along the
-    axis of parameters. So the factor is the same at every loss, and can be had without
+    axis of parameters. So the factor is the same at every loss, and can be computed without
     extrapolating either curve.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Scoring a model on what it has not seen: nats a token, and how often it is right."""
+"""Scoring a model on what it has not seen: nats per token, and how often it is right."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Score:
     accuracy: float
 
     def bits_per_byte(self, bytes_per_token: float) -> float:
-        """Convert nats a token to bits a byte of text."""
+        """Convert nats per token to bits per byte of text."""
         return self.nats / math.log(2) / bytes_per_token
 
 

@@ -22,7 +22,7 @@ class SeedSummary:
     low, high
         The 95 % t interval; NaN with one seed.
     p_equivalent
-        p of the two one-sided t tests that the number lies within the margin; NaN without a margin
+        p of the two one-sided t tests that the number is within the margin; NaN without a margin
         or with one seed.
     p_different
         p of the two-sided t test against 0.
@@ -48,7 +48,7 @@ class SeedSummary:
 def summarise_seeds(
     numbers: Float[np.ndarray, " seed"], *, margin: float | None = None
 ) -> SeedSummary:
-    """Summarise one number a seed, taken as normal around its mean.
+    """Summarise one number per seed, taken as normal around its mean.
 
     With three to five seeds normal quantiles would be far too short; here they are Student's. A
     number that does not differ from 0 may be anything; one for which both one-sided tests against

@@ -89,7 +89,7 @@ class Finished:
 def run_sweep(
     root: Path, experiments: Sequence[Experiment], *, workers: int = 1, device: str = "cpu"
 ) -> list[Finished]:
-    """Train every run of the experiments, or go on where a sweep stood.
+    """Train every run of the experiments; an interrupted sweep resumes.
 
     A run that two experiments share is trained once. First every cell's grid is trained with seed
     0, then the other seeds at the rate chosen, seed by seed, so that a sweep that is stopped early
@@ -98,7 +98,7 @@ def run_sweep(
     Parameters
     ----------
     root
-        Where the runs' folders stand.
+        Where the runs' folders are.
     workers
         Processes, each on one core; with one, everything happens in this process.
 

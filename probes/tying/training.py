@@ -1,7 +1,7 @@
 """Training one model: AdamW, warm-up and cosine, one batch a step that follows from the step alone.
 
 On one thread of one processor two runs of the same settings give the same bytes, and so does a run
-that was killed and goes on from its last checkpoint.
+that was killed and resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class TrainingSettings:
         return self.learning_rate * (self.final + (1 - self.final) * cosine)
 
     def is_evaluated(self, done: int) -> bool:
-        """Whether the model is scored after so many steps."""
+        """Whether the model is scored after this many steps."""
         marks = {
             round(self.steps * mark / self.evaluations) for mark in range(1, self.evaluations + 1)
         }
@@ -99,18 +99,18 @@ def train(
     Parameters
     ----------
     model
-        With its initial weights. Where a whole checkpoint stands, they are replaced by those there.
+        With its initial weights. Where a whole checkpoint is, they are replaced by those there.
     checkpoint
         A file in which the run is kept at every evaluation; None keeps nothing.
     identity
         What a checkpoint must carry to be gone on from.
     on_step
-        Hears of every step that is done, and once of those that a checkpoint had done.
+        Called after every step, and once for those that a checkpoint holds.
 
     Returns
     -------
     Progress
-        The log, one row an evaluation, and the time spent, also that before a kill.
+        The log, one row per evaluation, and the time spent, also that before a kill.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def take_step(
     batch: Batch,
     settings: TrainingSettings,
 ) -> torch.Tensor:
-    """Take one step; returns the mean loss of the batch, in nats a scored token.
+    """Take one step; returns the mean loss of the batch, in nats per scored token.
 
     Parameters
     ----------

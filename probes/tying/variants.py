@@ -38,7 +38,7 @@ class Variant:
     gives_back: bool = False
 
     def count_kv_heads(self, n_heads: int) -> int:
-        """Return the number of key and value heads for so many query heads."""
+        """Return the number of key and value heads for this many query heads."""
         return {"all": n_heads, "half": max(1, n_heads // 2), "one": 1}[self.kv_heads]
 
 

@@ -1,4 +1,4 @@
-"""Words: pairs and their tables, carrier sentences, and where their words stand among tokens."""
+"""Words: pairs and their tables, carrier sentences, and where their words are among tokens."""
 
 import lazy_loader as lazy
 

@@ -112,7 +112,7 @@ def align(tokens: Tokens, span: tuple[int, int]) -> TokenSpan:
     word = tokens.text[start:end]
     if not 0 <= start < end <= len(tokens.text):
         raise AlignmentError(
-            f"the span {span} lies outside the text of {len(tokens.text)} characters"
+            f"the span {span} is outside the text of {len(tokens.text)} characters"
         )
     if len(tokens.ids) > tokens.most:
         raise AlignmentError(

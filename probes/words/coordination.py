@@ -1,7 +1,7 @@
 """Carrier sentences in which a head noun follows two modifiers: "the neural or the social network".
 
 The head is the query: it attends to both modifiers in the same sentence. Each pair of modifiers is
-put into a template in both orders, so that each word stands in each place as often.
+put into a template in both orders, so that each word is in each place equally often.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def choose_coordinations(
     pairs
         With ``head``, ``m1``, ``m2``, and perhaps ``pair_id``, ``relatedness``, ``z_m1``, ``z_m2``.
     count
-        At most so many are drawn; a small table has fewer.
+        At most this many are drawn; a small table has fewer.
     include
         Pairs that are wanted whatever chance says, such as the founding pair; they come first and
         do not count.
@@ -60,7 +60,7 @@ def choose_coordinations(
     -------
     ``pair_id, head, m1, m2, source, relatedness, z_m1, z_m2``. Relatedness is empty and frequency
     (log10 of occurrences per 10^9 words) missing where neither the tables nor the lexicon know it.
-    No two modifiers come twice, in whichever order and with whichever head.
+    No two modifiers come twice, in either order, with any head.
 
     Raises
     ------

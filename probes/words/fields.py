@@ -1,6 +1,6 @@
 """Carrier sentences: reading their tables, filling their fields, and what may touch a field.
 
-A field stands in braces: ``{modifier}``. Words may touch a field, or each other, only in scripts
+A field is in braces: ``{modifier}``. Words may touch a field, or each other, only in scripts
 that put no space between words.
 """
 
@@ -100,7 +100,7 @@ def find_field_fault(text: str, known: Sequence[str], needed: Sequence[str]) -> 
     Parameters
     ----------
     known
-        The fields that may stand in it.
+        The fields that may be in it.
     needed
         Those that must, once each.
     """

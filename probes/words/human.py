@@ -41,7 +41,7 @@ def read_human_scores(
     """Read a table of word pairs with human scores.
 
     Cells are separated by tabs, commas, semicolons or spaces, whichever the first row has; a cell
-    that holds such a sign stands in double quotes. Lines that begin with "#" are passed over. With
+    that holds such a sign is in double quotes. Lines that begin with "#" are passed over. With
     a header (a first row whose third cell is no number) columns are found by name: ``word1`` (or
     ``w1``), ``word2``, ``score`` (or ``SimLex999``, ``Human (mean)``, ``mean``, ``rating``,
     ``similarity``, ``relatedness``), and ``pos`` and ``language`` if they are there. Without, the
@@ -49,7 +49,7 @@ def read_human_scores(
 
     Nothing is guessed. The part of speech is what the column ``pos`` says (n, v, a, or in full), or
     the suffixes if every word has one (``sun-n``); everything else is unknown ("x"), and such words
-    stand in sentences for words of any kind. The words must be English, since the sentences are:
+    are in sentences for words of any kind. The words must be English, since the sentences are:
     another language, or letters that are not Latin, are refused.
 
     Parameters
@@ -57,7 +57,7 @@ def read_human_scores(
     say
         Hears what the file does not say: of how many pairs the part of speech, and the language.
     skip
-        Leaves out rows with faults, and hears of them; without it they are refused.
+        Leaves out rows with faults, and gets them; without it they are refused.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def read_human_scores(
     if unknown:
         say(
             f"{path} does not say the part of speech of {unknown} of its {len(merged)} pairs: they "
-            "stand in sentences for words of any kind. A column pos with n, v or a would tell."
+            "are in sentences for words of any kind. A column pos with n, v or a would say it."
         )
     if not (frame["language"] != "").any():
         say(f"{path} does not say its language: its words are put into English sentences.")
@@ -178,7 +178,7 @@ def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
         for column, word in (("word1", w1), ("word2", w2)):
             fault = find_fault(word)
             if fault is None and not all(map(_is_latin, word)):
-                fault = "has letters that are not Latin, and would stand in English sentences"
+                fault = "has letters that are not Latin, and the sentences are English"
             if fault:
                 yield Problem(row, column, word, fault)
         if not _is_number(score):

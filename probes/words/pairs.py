@@ -52,11 +52,11 @@ def load_pairs(
         `pair_id` is made up where it is absent; all others are kept, as text unless the shipped
         tables have them as numbers. `human_similarity` is a number as well.
     limit
-        At most so many pairs, drawn with `seed`; the founding pair (network: neural, social; in
+        At most this many pairs, drawn with `seed`; the founding pair (network: neural, social; in
         Chinese 网络: 神经, 社交) is always among them where the table has it. The table's order is
         kept.
     skip
-        Leaves out rows with faults, and hears of them; see `probes.words.tables.read_table`.
+        Leaves out rows with faults, and gets them; see `probes.words.tables.read_table`.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def load_pairs(
     TableError
         If the table cannot be read or breaks the schema: words of letters of any script (with
         hyphens, apostrophes and single inner spaces; composed and decomposed letters are the
-        same), two different modifiers, no pair and no `pair_id` twice. Up to ten faults are told at
-        once, each with its row.
+        same), two different modifiers, no pair and no `pair_id` twice. Up to ten faults are
+        reported at once, each with its row.
     UsageError
         If `limit` is not a positive whole number.
     """
@@ -93,7 +93,7 @@ def hash_pairs(frame: pd.DataFrame) -> str:
 
 
 def is_founding(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Say which pairs of a table are the founding pair, in whichever order its modifiers stand."""
+    """Say which pairs of a table are the founding pair, in either order its modifiers are."""
     founding = {(head, frozenset(modifiers)) for head, *modifiers in FOUNDING_PAIRS}
     words = zip(frame["head"], frame["m1"], frame["m2"], strict=True)
     return np.array([(head, frozenset((m1, m2))) in founding for head, m1, m2 in words], dtype=bool)
@@ -105,7 +105,7 @@ def compose(word: Any) -> Any:
 
 
 def find_fault(word: object) -> str | None:
-    """Return why `word` cannot stand in a sentence as one unit, or None if it can."""
+    """Return why `word` cannot be in a sentence as one unit, or None if it can."""
     if not isinstance(word, str):
         return f"is a {type(word).__name__}, not text"
     if not word:

@@ -29,7 +29,7 @@ def load_relations(
         "relations", a path or a frame, with the columns ``relation``, ``pos`` (n, v or a), ``w1``,
         ``w2``; ``unrelated_control_for_w2`` is added, empty, where it is absent.
     limit
-        At most so many pairs of each relation, drawn with `seed`; the table's order is kept.
+        At most this many pairs of each relation, drawn with `seed`; the table's order is kept.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def load_relations(
 def sample_groups(
     frame: pd.DataFrame, groups: pd.Series[str], *, limit: int, seed: int
 ) -> pd.DataFrame:
-    """Keep at most `limit` rows of each group, drawn with `seed`, in the order they stand in."""
+    """Keep at most `limit` rows of each group, drawn with `seed`, in the order they are in."""
     order = np.random.default_rng(seed).permutation(len(frame))
     place = groups.iloc[order].groupby(groups.iloc[order]).cumcount()
     kept = np.sort(order[(place < limit).to_numpy()])

@@ -45,7 +45,7 @@ def load_sentences(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         line), or a frame. Columns:
 
         - ``sentence``: the whole text; rows of the same text belong together.
-        - ``word``, or ``start`` and ``end``: what is marked, as it stands in the text, or its
+        - ``word``, or ``start`` and ``end``: what is marked, as it is in the text, or its
           characters (counted from 0, the end excluded). A word that occurs once needs no
           characters.
         - ``label`` (may be absent): what the occurrence is, such as a sense or a class. Occurrences
@@ -65,10 +65,10 @@ def load_sentences(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If the table cannot be read or breaks the schema: a word must stand in its sentence, once or
+        If the table cannot be read or breaks the schema: a word must be in its sentence, once or
         with its characters, as a whole word; no word may be marked twice, have two labels, or be
-        its own query; two words or more belong together. Up to ten faults are told at once, each
-        with its row.
+        its own query; two words or more belong together. Up to ten faults are reported at once,
+        each with its row.
     """
     name, frame = name_source(source), _read(source)
     require_columns(name, frame, ("sentence",))
@@ -111,7 +111,7 @@ def mark_treebank(words: pd.DataFrame, *, before_head: bool = True) -> pd.DataFr
     words
         Of `probes.words.treebank.read_treebank`.
     before_head
-        Keep only words that stand before their head, since a causal model's head sees no others.
+        Keep only words that are before their head, since a causal model's head sees no others.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def mark_treebank(words: pd.DataFrame, *, before_head: bool = True) -> pd.DataFr
 
 
 def find_word(text: str, word: str) -> list[Span]:
-    """Return the characters of every place where `word` stands in `text` as a whole word.
+    """Return the characters of every place where `word` is in `text` as a whole word.
 
     Letters and digits beside it make it part of another one, except in scripts that put no space
     between words.
@@ -245,7 +245,7 @@ def _find_span(text: str, word: str, start: float, end: float) -> tuple[Span | N
             )
         there = text[slice(*span)]
         if word and compose(there) != compose(word):
-            return None, f"is not what stands at the characters {span[0]} to {span[1]}: {there!r}"
+            return None, f"is not what is at the characters {span[0]} to {span[1]}: {there!r}"
         if there != there.strip():
             return None, f"has characters that begin or end with white space: {there!r}"
         return span, ""
@@ -256,7 +256,7 @@ def _find_span(text: str, word: str, start: float, end: float) -> tuple[Span | N
         inside = "only inside another word of" if word in text else "not in"
         return None, f"is {inside} its sentence, {_shorten(text)!r}"
     if len(places) > 1:
-        return None, f"is {len(places)} times in its sentence: give start and end, such as " + (
+        return None, f"occurs {len(places)} times in its sentence: give start and end, such as " + (
             " or ".join(f"{a} and {b}" for a, b in places[:2])
         )
     return places[0], ""

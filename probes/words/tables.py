@@ -16,7 +16,7 @@ from probes.errors import TableError, UsageError
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
 MARKER = "compound_pairs.tsv"  # a folder without it is somebody else's `data`
-SHOWN = 10  # problems told in one error
+SHOWN = 10  # problems reported in one error
 
 
 Skip = Callable[[str], None]
@@ -72,7 +72,7 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table from a TSV, CSV or parquet file, or take a DataFrame.
 
-    Cells of text are kept as they stand, so that words such as "null", "nan" and "true" survive;
+    Cells of text are kept as they are, so that words such as "null", "nan" and "true" survive;
     tabs separate and quotes are plain characters in TSV, quotes quote in CSV. Missing cells of text
     columns become "". Row *i* of the result is row *i* + 2 of the file (the header is row 1).
 
@@ -83,7 +83,7 @@ def read_table(
     numeric
         Names of columns to convert to float64 where they are present; an empty cell becomes NaN.
     skip
-        Leaves out rows that are ragged or hold no number where one must be, and hears of them; the
+        Leaves out rows that are ragged or hold no number where one must be, and gets them; the
         index of the others stays. Without it they are refused.
 
     Raises
@@ -189,13 +189,13 @@ def require_columns(name: str, frame: pd.DataFrame, needed: Sequence[str]) -> No
 
 
 def raise_problems(name: str, problems: Iterable[Problem]) -> None:
-    """Raise one TableError that tells the first problems by row; return if there are none."""
+    """Raise one TableError that names the first problems by row; return if there are none."""
     found = sorted(problems, key=lambda problem: problem.row)
     if found:
         count = f"{len(found)} problem{'s' * (len(found) > 1)}"
         raise TableError(
             f"{name} has {count} (row 1 is the header):\n{_list_problems(found, SHOWN)}\n"
-            "Mend the table."
+            "Correct the table."
         )
 
 
@@ -219,7 +219,7 @@ def leave_out(
         )
     kept = frame[~frame.index.isin(rows)]
     if rows and kept.empty:
-        raise TableError(f"{name} has no row without a fault. Mend the table.")
+        raise TableError(f"{name} has no row without a fault. Correct the table.")
     return kept
 
 

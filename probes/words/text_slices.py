@@ -28,7 +28,7 @@ _FARTHEST = 4096  # bytes in which a space is looked for; scripts without spaces
 class TextSlice:
     """A part of one file: bytes `start` to `end` of txt and jsonl, rows of parquet.
 
-    What begins inside belongs to it: a passage of a line of jsonl, or for plain text a word.
+    What begins inside belongs to it: a passage of a line of jsonl, or a word of plain text.
     """
 
     path: str
@@ -69,7 +69,7 @@ def cut_texts(
     Parameters
     ----------
     size
-        Least bytes of text a shard; more where there would be over `most` shards.
+        Least bytes of text per shard; more where there would be over `most` shards.
     column
         Which column of parquet files holds the text.
 

@@ -16,7 +16,7 @@ HELD_OUT_EVERY = 3
 """Of documents that come without a split, every third is held out."""
 
 DOCUMENT_LENGTH = 2000
-"""A single file is cut, between paragraphs, into documents of at least so many characters."""
+"""A single file is cut, between paragraphs, into documents of at least this many characters."""
 
 
 @dataclass(frozen=True)

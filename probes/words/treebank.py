@@ -42,7 +42,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         ``sentence`` (from 0), ``sentence_id``, ``text``, ``word_number`` (from 1), ``word``, its
         ``start`` and ``end`` characters in `text`, ``lemma``, ``upos``, ``deprel`` (without
         subtype), ``head_number`` (0 for the root), ``head_word``, ``head_distance`` (in words,
-        above 0 if the head stands after the word; missing for the root), ``split``, and ``lost``:
+        above 0 if the head is after the word; missing for the root), ``split``, and ``lost``:
         why a word has no characters (``start`` and ``end`` are -1), else "". Words inside a
         contraction ("du" = "de" + "le") have no characters of their own and are left out, as are
         punctuation marks.
@@ -68,7 +68,7 @@ def read_treebank(path: str | Path, *, split: str = "") -> pd.DataFrame:
         if numbers != list(range(1, len(numbers) + 1)):
             raise TableError(
                 f"{path}: the words of sentence {number + 1} are not numbered 1, 2 and on, but "
-                f"{', '.join(map(str, numbers[:20]))}. Mend the file."
+                f"{', '.join(map(str, numbers[:20]))}. Correct the file."
             )
         text, spans, lost = _find_spans(sentence)
         forms = {token["id"]: token["form"] for token in sentence}
@@ -131,11 +131,11 @@ def read_treebank_splits(folder: str | Path) -> pd.DataFrame:
 def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]], dict[int, str]]:
     """Return the text, the characters of the words in it, and why other words have none.
 
-    A word stands where the words and ``SpaceAfter`` put it. Where the text differs from that, the
+    A word is where the words and ``SpaceAfter`` put it. Where the text differs from that, the
     two are aligned character by character, and a word counts as found if all of it is there, in
     one piece, and not inside of a longer word.
     """
-    surface = []  # (id, form, space after?) of what stands in the text
+    surface = []  # (id, form, space after?) of what is in the text
     inside: set[int] = set()
     for token in sentence:
         if isinstance(token["id"], tuple) and token["id"][1] == "-":
@@ -164,7 +164,7 @@ def _find_spans(sentence: Any) -> tuple[str, dict[int, tuple[int, int]], dict[in
             or found[0] < 0
             or not _is_whole(text, found, before=moved[start - 1 : start], after=moved[end:][:1])
         ):
-            lost[key] = "it does not stand in the text of its sentence"
+            lost[key] = "it is not in the text of its sentence"
         else:
             spans[key] = found
     return text, spans, lost

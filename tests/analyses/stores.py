@@ -35,7 +35,7 @@ def write_store(
 ) -> Store:
     """Write a whole capture.
 
-    `words` has a row an occurrence: ``word, template_id``, and ``head`` where a compound's head
+    `words` has a row per occurrence: ``word, template_id``, and ``head`` where a compound's head
     noun attends; `keys` and `values` are [occurrence, layer, kv_head, d].
     """
     random = np.random.default_rng(seed)

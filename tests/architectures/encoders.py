@@ -20,8 +20,8 @@ def encoder(
 ) -> Architecture:
     """Return the entry of an encoder whose classes begin with a prefix.
 
-    Most have their norms after the blocks, which makes tokens alike: hence the small gain outside
-    queries and keys.
+    Most have their norms after the blocks, which makes tokens alike; this explains the small gain
+    outside queries and keys.
     """
     settings = UNGROUPED | settings
     classes = f"{prefix}Config", f"{prefix}{model}"

@@ -20,7 +20,7 @@ BART = {
     "decoder_start_token_id": 1,
     "forced_eos_token_id": None,
 }
-# Scores are not divided by the square root of d_kv: hence the smaller gain.
+# Scores are not divided by the square root of d_kv; this explains the smaller gain.
 T5 = {
     "d_model": 24,
     "d_kv": 6,

@@ -138,7 +138,7 @@ def test_noise_in_batches_only(name, told):
 
 
 def test_a_model_that_ignores_its_cache():
-    """Positions that start anew after a shared prefix."""
+    """Positions that start again after a shared prefix."""
     model = tiny_model("gpt2")
 
     def restart(_module, args, kwargs):

@@ -45,7 +45,7 @@ for line in sys.stdin:
 
 
 class Captures:
-    """Starts captures of over 20 shards, each in a process that need not load torch anew."""
+    """Starts captures of over 20 shards, each in a process that need not load torch again."""
 
     def __init__(self, text: Path) -> None:
         self.parent = subprocess.Popen(

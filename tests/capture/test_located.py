@@ -1,4 +1,4 @@
-"""Where words and pairs stand in a capture, against loops over its tables."""
+"""Where words and pairs are in a capture, against loops over its tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stores(draw):
     """Some words before some heads in some templates, and pairs of words before a head."""
     everything = [(t, w, h) for t in TEMPLATE_IDS for w in WORDS for h in ("hat", "pen")]
     kept = draw(st.lists(st.sampled_from(everything), min_size=1, unique=True))
-    # The first query of each template says in which order the templates stand.
+    # The first query of each template says in which order the templates are.
     rows = [(t, "zoo", "hat") for t in TEMPLATE_IDS] + kept
     sides = st.sampled_from([*WORDS, "zoo", "never"])
     pairs = draw(st.lists(st.tuples(st.sampled_from(("hat", "pen")), sides, sides), min_size=1))
@@ -206,7 +206,7 @@ def test_random_pairs_are_of_two_whole_words_and_follow_the_seed(many):
     both = LocatedPairs.draw_from(captured, *some, count=20, seed=0)
     assert {*both.left_name, *both.right_name} == {"w00", "w01"}
     assert len(both) == 1
-    with pytest.raises(TableError, match="1 captured words stand in every template"):
+    with pytest.raises(TableError, match="1 captured words are in every template"):
         LocatedPairs.draw_from(captured, some[0][:1], some[1][:1], count=5, seed=0)
 
 

@@ -69,7 +69,7 @@ def test_causal_sequences_end_at_the_head_and_share_what_precedes_the_modifier()
     plan = plan_capture(TOKENIZER, PAIRS, TEMPLATES)
     for sequence, query in zip(plan.sequences, plan.queries.itertuples(), strict=True):
         text = query.sentence
-        # The word as it stands after "modifier", so that "the" in "the dog" is never meant.
+        # The word as it is after "modifier", so that "the" in "the dog" is never meant.
         end = text.index(query.head, text.index(query.modifier)) + len(query.head)
         assert sequence.ids == tuple(ids_of(text[:end]))
         assert sequence.ids == tuple(ids_of(text)[: len(sequence.ids)])

@@ -108,7 +108,7 @@ def test_every_pair_stands_in_every_template_in_both_orders(causal):
         fill_coordination(text, first, second, head).text
         for _, text, head, first, second in expected
     }
-    # Matched in position: each word of a pair stands in each place as often.
+    # Matched in position: each word of a pair is in each place equally often.
     first = plan.pairs[plan.pairs["order"] == "m1 first"].set_index(["pair_id", "template_id"])
     second = plan.pairs[plan.pairs["order"] == "m2 first"].set_index(["pair_id", "template_id"])
     pd.testing.assert_series_equal(

@@ -182,7 +182,7 @@ def test_query_moment_averages_over_queries_and_places(model, plan, wholes):
 
 
 def test_batches_and_prefixes_do_not_matter(model, plan):
-    """Padded or alone, the prefix shared or run anew."""
+    """Padded or alone, the prefix shared or run again."""
     reference = read_all(model, plan, batch_size=1, share_prefix=False, key_stage="normed")
     for options in ({"batch_size": 9}, {"batch_size": 9, "share_prefix": False}, {"batch_size": 1}):
         read = read_all(model, plan, key_stage="normed", **options)

@@ -283,7 +283,7 @@ def test_nan_activations_are_refused(model, plan, tmp_path, monkeypatch):
     done = [path.stem for path in (tmp_path / "nan" / "shards").glob("*.safetensors")]
     assert 0 < len(done) < 5
     whole, found = hash_folder(store.folder), hash_folder(tmp_path / "nan")
-    # The hook makes it another model, whose identity stands in the JSON files.
+    # The hook makes it another model, whose identity is in the JSON files.
     numbers = {name: sha for name, sha in found.items() if not name.endswith(".json")}
     assert numbers.items() <= whole.items()
 

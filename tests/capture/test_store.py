@@ -13,7 +13,7 @@ from probes.capture import create_store, open_store
 from probes.capture.store import describe_differences
 from probes.errors import StoreError, StoreMismatchError
 
-SAME = r"Run `kvprobes capture` with the same settings again: it mends what is damaged"
+SAME = r"Run `kvprobes capture` with the same settings again: it repairs what is damaged"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.tiny import KNOWN_WORDS
 
 
 def write_texts(folder: Path, *, words: int = 400, seed: int = 0) -> Path:
-    """Write a plain text, a jsonl and a parquet file of so many words each; returns the folder."""
+    """Write a text, a jsonl and a parquet file of this many words each; returns the folder."""
     draw = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     text = " ".join(draw.choices(KNOWN_WORDS, k=words))

@@ -13,7 +13,10 @@ from matplotlib.text import Text
 
 import kvprobes as kv
 from analyses.shared.style import WIDTHS
+from kvprobes.report.page import write_report
+from kvprobes.results import ResultFolder
 from probes.errors import TableError, UsageError
+from tests.kvprobes.runs import hash_results
 from tests.tiny import tiny_model
 
 
@@ -59,7 +62,7 @@ def test_maps_without_axes_are_figures_of_their_own(table):
 
 
 def test_an_unclear_map_is_refused_with_what_to_choose(table):
-    with pytest.raises(TableError, match=r"several rows a head. Choose one of .*space \(raw, cen"):
+    with pytest.raises(TableError, match=r"several rows per head. Choose one .*space \(raw, "):
         kv.draw_heads(table, "s_k")
     with pytest.raises(TableError, match=r"s_k has no number in these rows \(.*10"):
         kv.draw_heads(table, "s_k", space="functional")
@@ -123,6 +126,23 @@ def test_what_is_unknown_is_refused(folder):
     ):
         with pytest.raises(UsageError, match=message):
             kv.redraw([folder], **wrong)
+
+
+def test_labels_and_formats_leave_the_figures_of_the_report_alone(folder, tmp_path):
+    report = kv.open(folder).report.read_bytes()
+    before = hash_results(folder)
+    (labelled,) = kv.redraw([folder], labels={"trained": "ours"}, formats=["pdf"])
+    assert labelled == folder / "figures-own" / "weights.angles.pdf"
+    assert labelled.read_bytes() != (folder / "figures" / labelled.name).read_bytes()
+    (elsewhere,) = kv.redraw([folder], width=3.0, out=tmp_path, formats=["pdf"])
+    assert elsewhere == tmp_path / "weights.angles.pdf"
+    kv.redraw([folder], formats=["pdf", "svg"])  # the same again, and one more format
+    after = hash_results(folder)
+    assert {name: after[name] for name in before} == before
+    write_report(ResultFolder(folder))
+    assert kv.open(folder).report.read_bytes() == report
+    with pytest.raises(UsageError, match="figures of 2 folders have the same names"):
+        kv.redraw([folder, folder], out=tmp_path)
 
 
 def test_the_same_tables_give_the_same_vector_files(folder):

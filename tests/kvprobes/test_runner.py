@@ -1,4 +1,4 @@
-"""One runner for every question, also for one that stands elsewhere: a folder and a line."""
+"""One runner for every question, also for one that is elsewhere: a folder and a line."""
 
 from __future__ import annotations
 

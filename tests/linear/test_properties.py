@@ -81,7 +81,7 @@ def test_identity_is_tested_in_other_templates():
 
 
 def write_words_before_a_head(folder, occurrences, pairs):
-    """A store whose words stand before heads; what keys and values are does not matter."""
+    """A store whose words are before heads; what keys and values are does not matter."""
     none = np.zeros((len(occurrences), N_LAYERS, N_KV_HEADS, 1))
     templates = pd.DataFrame({"template_id": occurrences["template_id"].unique()})
     return write_store(

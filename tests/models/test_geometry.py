@@ -214,7 +214,7 @@ def clip(self, hidden_states, **options):
 
 @pytest.mark.parametrize(
     ("gates", "said"),
-    [(True, "keys as attended are not"), (False, "a gate or norm stands between")],
+    [(True, "keys as attended are not"), (False, "a gate or norm is between")],
 )
 def test_a_class_that_computes_otherwise_is_refused_with_the_reason(gates, said):
     hf = make_strange(tiny_model().hf, forward=clip, gates=gates)

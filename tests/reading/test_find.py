@@ -38,15 +38,15 @@ def test_a_table_says_where_its_words_stand():
     found = find_words(table)
     assert found["start"].tolist() == [12, 4]
     assert found["label"].tolist() == ["x", "y"]
-    with pytest.raises(TableError, match=r"stands 2 times as a whole word.*start and end"):
+    with pytest.raises(TableError, match=r"occurs 2 times as a whole word.*start and end"):
         find_words(table[["sentence", "word"]])
 
 
 @pytest.mark.parametrize(
     ("sentences", "words", "error", "message"),
     [
-        ("The fox", ["dog"], TableError, "none of the 1 words stands in 'The fox'"),
-        (["The fox", "A dog"], ["fox", "dog", "cat"], TableError, "'cat' stands in none of the 2"),
+        ("The fox", ["dog"], TableError, "none of the 1 words is in 'The fox'"),
+        (["The fox", "A dog"], ["fox", "dog", "cat"], TableError, "'cat' is in none of the 2"),
         ("The {word} and {word}", ["fox"], TableError, "not exactly one"),
         ("The {word} {head}", ["fox"], TableError, "unknown field"),
         ("The fox", None, UsageError, "texts that are not empty, and there is none"),

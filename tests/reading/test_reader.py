@@ -139,9 +139,9 @@ def test_what_cannot_be_read_is_refused_with_the_line_to_write():
     model = tiny_model("llama")
     with pytest.raises(TableError, match=r"knows 128 positions.*Give shorter"):
         read(model, " ".join(["The black fox"] * 80), ["fox"])
-    with pytest.raises(TableError, match=r"'dog' stands before 'red'.*Put the attending word"):
+    with pytest.raises(TableError, match=r"'dog' is before 'red'.*Put the attending word"):
         read(model, "A dog is red of cat", ["red"], attending="dog")
-    with pytest.raises(TableError, match=r"stands 0 times.*Leave attending out"):
+    with pytest.raises(TableError, match=r"occurs 0 times.*Leave attending out"):
         read(model, "A dog is red of cat", ["red"], attending="tree")
     with pytest.raises(UsageError, match=r"without its tokenizer. Write load_model"):
         read(model.hf, SENTENCES, WORDS)
@@ -154,5 +154,5 @@ def test_a_word_that_nothing_follows_has_no_functional_space():
     words = read(model, "The dog is {word}", ["black", "small", *"abcdefghij"])
     assert isinstance(words, Words)
     assert words.list_spaces() == ("raw", "centred")
-    with pytest.raises(UsageError, match=r"functional space cannot be had: no query"):
+    with pytest.raises(UsageError, match=r"functional space is not available: no query"):
         words.keys(0, "functional")

@@ -44,7 +44,7 @@ def test_words_that_stand_in_every_group_have_a_row_a_group_which_is_a_mean():
     frame = pd.concat([frame, frame[:1].assign(start=18, end=23)], ignore_index=True)
     words = read(tiny_model(), frame)
     names, rows = words.locate()
-    assert names == ("black",)  # "red" stands in one group only
+    assert names == ("black",)  # "red" is in one group only
     assert rows.tolist() == [[0, 1]]
     gathered = words.gather(words.keys(0))
     by_hand = torch.stack([words.k[0][[0, 3]].mean(0), words.k[0][1]], 1)
@@ -54,7 +54,7 @@ def test_words_that_stand_in_every_group_have_a_row_a_group_which_is_a_mean():
 def test_what_is_missing_is_said():
     words = read(tiny_model(), SENTENCES, WORDS)
     assert words.list_spaces() == ("raw",)
-    with pytest.raises(UsageError, match=r"3 different words stand in one group.*needs 10"):
+    with pytest.raises(UsageError, match=r"3 different words are in one group.*needs 10"):
         words.keys(0, "centred")
     with pytest.raises(UsageError, match=r"no layer 2: layers are 0 to 1"):
         words.values(2)

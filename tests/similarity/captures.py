@@ -1,4 +1,4 @@
-"""Real captures of tiny random models, for the tests of everything that stands on one."""
+"""Real captures of tiny random models, for the tests of everything that uses one."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_chance_is_that_of_random_subspaces(d_key, d_value, d_input):
 
 def test_constructed_cases():
     eye = torch.eye(8, dtype=torch.float32)
-    same = principal_angles(eye[None, :3], eye[None, :5])  # the narrower lies within
+    same = principal_angles(eye[None, :3], eye[None, :5])  # the narrower is within
     assert same.mean_squared_cosine.tolist() == pytest.approx([1])
     apart = principal_angles(eye[None, :3], eye[None, 3:8])
     assert apart.mean_squared_cosine.tolist() == pytest.approx([0])

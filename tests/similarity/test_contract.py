@@ -117,7 +117,7 @@ def test_identical(measure):
 
 @by_name
 def test_independent(measure):
-    """The mean over many draws lies within its standard error of what is declared."""
+    """The mean over many draws is within its standard error of what is declared."""
     if measure.independent is None:
         pytest.skip("its value by chance depends on the data")
     generator = torch.Generator().manual_seed(2)

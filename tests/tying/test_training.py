@@ -111,7 +111,7 @@ def test_a_run_that_stops_goes_on_to_the_same_bytes(tmp_path, at):
         train(make_model(), TASK, SETTINGS, checkpoint=tmp_path / "a", on_step=stop)
     heard: list[int] = []
     kept = at // 3 * 3
-    resumed = make_model(seed=5 if kept else 0)  # weights are replaced where a checkpoint stands
+    resumed = make_model(seed=5 if kept else 0)  # weights are replaced where a checkpoint is
     progress = train(resumed, TASK, SETTINGS, checkpoint=tmp_path / "a", on_step=heard.append)
     assert equal(whole, resumed)
     assert repr(progress.log) == repr(expected)

@@ -16,7 +16,7 @@ TEXTS = json.loads((DATA / "PROVENANCE.json").read_text())["texts"]
 
 
 def blocked() -> tuple[set[str], set[str]]:
-    """Read the blocklist anew: the words blocked everywhere, and those before people."""
+    """Read the blocklist again: the words blocked everywhere, and those before people."""
     everywhere: set[str] = set()
     people: set[str] = set()
     for line in (DATA / "builder" / "blocklist.txt").read_text().splitlines():

@@ -80,9 +80,9 @@ def fault(*changed, **more):
         (fault({"word": "do", "start": None, "end": None}), "only inside another word of its"),
         (
             fault({"start": None, "end": None}),
-            "'art' is 2 times in its sentence: give start and end, such as 4 and 7 or 27 and 30",
+            "'art' occurs 2 times in its sentence: give start and end, such as 4 and 7 or 27",
         ),
-        (fault({"start": 26}), "is not what stands at the characters 26 to 30: ' art'"),
+        (fault({"start": 26}), "is not what is at the characters 26 to 30: ' art'"),
         (fault({"word": "", "start": 26}), "begin or end with white space: ' art'"),
         (fault({"word": "", "end": None}), "has only one of start and end"),
         (
@@ -94,9 +94,9 @@ def fault(*changed, **more):
         (fault({"word": "", "start": None, "end": None}), "row 7, column word: '' is empty"),
         (fault({"start": 4, "end": 7}), "repeats row 6"),
         (fault({"sentence": FOXES[:-1], "word": "fox", "start": 6, "end": 9}), "one marked word"),
-        (fault({"query": "fox"}, {"query": "the"}), "'the' is 3 times in its sentence"),
+        (fault({"query": "fox"}, {"query": "the"}), "'the' occurs 3 times in its sentence"),
         (fault({"query": "fox"}, {"query": "fish"}), "row 7, column query: 'fish' is not in"),
-        (fault({"query": "fox"}, {"query": "fox"}, {"query": "art"}), "'art' is 2 times"),
+        (fault({"query": "fox"}, {"query": "fox"}, {"query": "art"}), "'art' occurs 2 times"),
         (fault({}, {"query_start": 27, "query_end": 30}), "is the marked word itself"),
         (fault({"sentence": "  "}), "belongs to an empty sentence"),
         (pd.DataFrame(ROWS).drop(columns="sentence"), "lacks the column sentence"),

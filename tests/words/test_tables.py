@@ -1,4 +1,4 @@
-"""Tables are read as they stand, and every fault is named."""
+"""Tables are read as they are, and every fault is named."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ def unpack_members(archive: Path, members: Sequence[str], folder: Path) -> list[
     """Copy the named files out of an archive into `folder`, and return their paths in that order.
 
     Every file gets its bare name: an archive never chooses where something is written, and what is
-    not named is not read. ``outer.zip!inner`` names a file of a zip that lies in the archive; the
+    not named is not read. ``outer.zip!inner`` names a file of a zip that is in the archive; the
     zip is copied out once.
 
     Parameters

@@ -24,7 +24,7 @@ def convert_llama(files: Sequence[Path], folder: Path) -> PreTrainedModel:
     ----------
     files
         The ONNX file first; ``config.json``, ``generation_config.json`` and the tokenizer's files
-        lie beside it.
+        are beside it.
     folder
         The folder to make; it must not exist.
     """

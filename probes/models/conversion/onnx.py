@@ -33,7 +33,7 @@ def read_onnx_weights(file: Path) -> dict[str, Tensor]:
     Raises
     ------
     UnsupportedModelError
-        If weights lie in another file: only what was hashed with the archive is read.
+        If weights are in another file: only what was hashed with the archive is read.
     """
     graph = onnx.load(str(file), load_external_data=False).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}

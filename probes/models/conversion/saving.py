@@ -39,7 +39,7 @@ def fill_model(hf: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_tokenizer_files(folder: Path) -> Any:
-    """Load the fast tokenizer whose files lie in a folder; nothing that comes with it is run."""
+    """Load the fast tokenizer whose files are in a folder; nothing that comes with it is run."""
     return AutoTokenizer.from_pretrained(
         folder, use_fast=True, trust_remote_code=False, local_files_only=True
     )

@@ -1,6 +1,6 @@
 """Under which conditions keys and values are compared: as trained, and every null.
 
-Each null stands in a file, and `FILES` names the files; tables, figures, report, docs and tests go
+Each null is in a file, and `FILES` names the files; tables, figures, report, docs and tests go
 through this list. To add a null, write its file with a tuple ``CONDITIONS`` of
 `probes.similarity.condition.Condition`, and name it here.
 """

@@ -22,7 +22,7 @@ class Description:
     label
         In plain words.
     heading, meaning
-        What it is, in a sentence for a reader, and under which heading that stands.
+        What it is, in a sentence for a reader, and under which heading that is.
     decimals
         How exactly it is told.
     """
@@ -70,7 +70,7 @@ _DESCRIPTIONS.register(
         "dissociation",
         "dissociation",
         "Dissociation of a pair",
-        "How many percentile points its s_K stands above its s_V among all word pairs, mean over "
+        "How many percentile points its s_K is above its s_V among all word pairs, mean over "
         "heads.",
         decimals=1,
     )

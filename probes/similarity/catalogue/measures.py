@@ -1,4 +1,4 @@
-"""All measures of keys against values: each stands in its own file, and `FILES` names the files.
+"""All measures of keys against values: each is in its own file, and `FILES` names the files.
 
 Tables, resamples, nulls, figures, report, docs and tests go through this list. To add a measure,
 write its file with a tuple ``MEASURES`` of `probes.similarity.measure.Measure`, and name it here.

@@ -15,7 +15,7 @@ SPACES: dict[Space, str] = {
 
 WORD_PAIRS, RANDOM_PAIRS, OCCURRENCES = "word pairs", "random pairs", "occurrences"
 POPULATIONS: dict[str, str] = {
-    WORD_PAIRS: "the pairs of the table: two words that stand before the same head word",
+    WORD_PAIRS: "the pairs of the table: two words that are before the same head word",
     RANDOM_PAIRS: "random pairs of the captured words",
     OCCURRENCES: "all captured words, not in pairs",
 }
@@ -30,7 +30,7 @@ TOPS = (0.01, 0.05, 0.10)
 """The shares p of the pairs with the most similar keys."""
 
 EXCESS = "excess_tieability_vs_"
-"""Before the name of a null: how far tieability lies above it."""
+"""Before the name of a null: how far tieability is above it."""
 
 ATTENDED = 0.25
 """The share of the attention weights that counts as high."""

@@ -42,7 +42,7 @@ class Registry(Generic[Entry]):
                 self.register(entry)
 
     def register(self, entry: Entry) -> Entry:
-        """Add a record; it then stands in every table, figure and text.
+        """Add a record; it then is in every table, figure and text.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 
 A choice is a weight on every pair, [head, pair]: whether (sentences), or by how many queries
 (running text), the pair is attended to together. Everything that is measured is a mean over pairs
-in these weights, so any choice can stand in for any other.
+in these weights, so any choice can replace any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SINK_WEIGHT = 0.3
 """A position with more than this share of a head's mean query is a sink."""
 
 SINK_QUERIES = 16
-"""A position is a sink only where so many queries see it; fewer may all mean it."""
+"""A position is a sink only where this many queries see it; fewer may all mean it."""
 
 
 def choose_in_sentences(
@@ -136,7 +136,7 @@ def find_sinks(
     most: float = SINK_WEIGHT,
     fewest: int = SINK_QUERIES,
 ) -> Bool[Tensor, "head token"]:
-    """Find the positions that get a head's attention whatever the query.
+    """Find the positions that get a head's attention for every query.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def count_together(
         The two tokens of each pair.
     dealt
         Another query for each (`deal_within`): one token is then attended to by a query and the
-        other by the one dealt to it.
+        other by the one given to it.
     """
     first = attended.float()
     second = first if dealt is None else first.index_select(1, dealt)

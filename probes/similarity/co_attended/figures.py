@@ -80,7 +80,7 @@ class PairFigures:
         left: Int[Tensor, " pair"],
         right: Int[Tensor, " pair"],
     ) -> PairFigures:
-        """Do the same where pairs are most of all there could be: one product a head, no gather."""
+        """Do the same where most possible pairs are asked for: one product per head, no gather."""
         figures = []
         for vectors in (keys, values):
             products = vectors @ vectors.mT
@@ -102,7 +102,7 @@ class PairFigures:
         Raises
         ------
         UsageError
-            If there is not one stratum a pair.
+            If there is not one stratum per pair.
         NonFiniteError
             If a figure is NaN or infinite.
         """

@@ -1,4 +1,4 @@
-"""Random heads that attend: how much of the keys' likeness comes of attending by q.k at all.
+"""Random heads that attend: how much of the keys' similarity comes of attending by q.k at all.
 
 Attention is a product of query and key, so even a random head has alike keys where it attends. One
 layer's random heads have the trained shapes and singular values, read the trained x, and go through
@@ -32,7 +32,7 @@ class RandomLayer:
         What q.k is multiplied by.
     how
         The trained layer, whose norms and rotation are used; None where there are none, or where
-        only a capture is at hand.
+        only a capture is available.
     """
 
     query: Float[Tensor, "head d_head d_model"]
@@ -131,7 +131,7 @@ class RandomLayer:
         Parameters
         ----------
         position
-            Where the tokens stand, if the layer rotates.
+            Where the tokens are, if the layer rotates.
         """
         if self.how is not None and position is not None:
             k = self.how.rotate(k, position)

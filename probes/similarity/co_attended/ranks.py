@@ -23,7 +23,7 @@ from probes.stats.rounding import UNITS
 
 @dataclass(frozen=True)
 class StratumRanks:
-    """Where each figure stands among the figures of its stratum, in each row.
+    """Where each figure is among the figures of its stratum, in each row.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ class StratumRanks:
         Parameters
         ----------
         figures
-            One figure a pair, in every row.
+            One figure per pair, in every row.
         strata
             The stratum of each pair: numbers from 0.
 
         Raises
         ------
         UsageError
-            If there is no pair, or not one stratum a pair, or a negative one.
+            If there is no pair, or not one stratum per pair, or a negative one.
         NonFiniteError
             If a figure is NaN or infinite.
         """

@@ -19,7 +19,7 @@ from probes.similarity.co_attended.figures import GAPS, STATISTICS, TOPS, Ranked
 from probes.similarity.co_attended.ranks import StratumRanks, stratum_means
 
 _NEAR = 0.1
-"""Pairs within this share of the median tell how many are chosen there."""
+"""Pairs within this share of the median say how many are chosen there."""
 
 
 def reference_parts(

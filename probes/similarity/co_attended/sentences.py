@@ -63,7 +63,7 @@ class LayerContributions:
     Attributes
     ----------
     contributions
-        A unit a distinct pair of words.
+        A unit per distinct pair of words.
     attention
         How much attention each head gives to the two words.
     written_square, stream_square
@@ -200,9 +200,9 @@ class WholeContexts:
     rows
         The occurrence of every token that an event's query sees; -1 behind the last.
     position
-        Where the query stands.
+        Where the query is.
     left, right
-        Where the two words stand.
+        Where the two words are.
     """
 
     event: Int[Tensor, " whole"]

@@ -1,4 +1,4 @@
-"""How large the gap between two keys or two values is: ranks say nothing of that."""
+"""How large the gap between two keys or two values is: ranks say nothing about that."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probes.errors import UsageError
 def express_key_gap(mean_square: Float[Tensor, "*more"]) -> Float[Tensor, "*more"]:
     """Return the root mean square, over queries and pairs, of the gap in logits, in nats.
 
-    Below about .1 two keys are one to the model, whatever their rank: attention weights then differ
+    Below about .1 two keys are one to the model, at any rank: attention weights then differ
     by a tenth.
 
     Parameters

@@ -59,7 +59,7 @@ def contribute_documents(
 ) -> Iterator[DocumentPart]:
     """Pass over documents for what their queries attend to; yield each when it is done.
 
-    A document's part does not depend on which others are asked for (but for the last digits).
+    A document's part does not depend on which others are asked for (except for the last digits).
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def contribute_documents(
     spaces
         From `read_spaces`, of all documents.
     batch_size
-        Windows a batch; changes speed, and the last digits.
+        Windows per batch; changes speed, and the last digits.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def join_documents(
     population: TokenPopulation = "all tokens",
     rule: Rule = "two largest",
 ) -> Contributions:
-    """Put the documents' contributions of one layer behind each other: a unit a document.
+    """Put the documents' contributions of one layer behind each other: a unit per document.
 
     Raises
     ------

@@ -89,7 +89,7 @@ def read_spaces(
     random
         Draw random heads too, and read theirs.
     batch_size
-        Windows a batch; changes speed, and the last digits.
+        Windows per batch; changes speed, and the last digits.
     seed
         Of the positions by which queries are turned back, and of the random heads.
 
@@ -107,7 +107,7 @@ def read_spaces(
     reader = _SpaceReader(model, key_stage=key_stage, layers=layers)
     runner = TextRunner(reader, shard=0, seed=seed)
     placed, number = [], 0
-    for window in windows:  # numbered anew, so that each token draws its own position
+    for window in windows:  # numbered again, so that each token draws its own position
         placed.append(Window(window.ids, window.first, number))
         number += window.n_counted
     with reader.attached():

@@ -50,7 +50,7 @@ def contribute_window(
     first
         The first token that counts, as a query too.
     seed
-        Of the shuffled attention: each query is dealt another of the same third of the window.
+        Of the shuffled attention: each query is given another of the same third of the window.
     random
         Whether these are random heads: their choice is then called ``random_heads``, and there is
         no other.

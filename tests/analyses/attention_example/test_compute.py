@@ -201,7 +201,7 @@ def test_summary_is_the_mean_over_heads(tables):
             ("pattern_share", pattern),
         ):
             assert rows.loc[measure, "value"] == pytest.approx(values.mean(), abs=1e-6)
-        # The ranks of all pairs average to the middle, so the others do but for the example.
+        # The ranks of all pairs average to the middle, so the others do except for the example.
         n = rows.loc["key_percentile", "others"]
         example = rows.loc["key_percentile", "value"]
         assert rows.loc["key_percentile", "expected"] == pytest.approx(50 - (example - 50) / n)

@@ -170,5 +170,5 @@ def test_the_ratio_within_each_kind_of_pairs_is_that_of_its_pairs_alone(store, t
     expected = dissociation_ratio(alone.s_k, alone.s_v, top=0.05).mean()
     assert trained["value"] == pytest.approx(float(expected))
     assert trained["ci_low"] <= trained["value"] <= trained["ci_high"]
-    assert tables["kinds"].empty  # the table of these pairs says nothing of it
+    assert tables["kinds"].empty  # the table of these pairs says nothing about it
     assert find_kinds({"kinds": kinds})["related"].value == trained["value"]

@@ -160,8 +160,8 @@ def test_without_any_null(summary):
     kept = summary[summary["condition"] == "trained"]
     kept = kept[~kept["measure"].str.startswith("excess")]
     sentences = answer(kept, {})
-    assert "No null stands beside" in sentences[1]
-    assert sentences[2].endswith("no null stands beside it.")
+    assert "No null is beside" in sentences[1]
+    assert sentences[2].endswith("no null is beside it.")
     assert "there is no null" in verdict(kept, {})
 
 
@@ -239,7 +239,7 @@ def test_the_section_judges_answers_and_warns():
     tables, section = describe()
     summary = tables["summary"]
     assert section.verdict == verdict(summary, find_kinds(tables))
-    assert "“supported” if all of it lies at 0.75 or above" in section.rule
+    assert "“supported” if all of it is at 0.75 or above" in section.rule
     assert section.answer == answer(summary, find_kinds(tables))
     assert section.caveats[: len(warn(summary))] == tuple(warn(summary))
     assert set(section.captions) == {"headline", "curve", "maps", "spaces"}

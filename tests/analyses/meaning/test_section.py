@@ -61,7 +61,8 @@ def test_meaning_is_said_to_be_where_it_is():
         "Values lead keys by more than in random heads for GloVe cosine of compounds (0.050, 0.040 "
         "to 0.060). Values lead keys by less than in random heads for human scores of mine "
         "(\N{MINUS SIGN}0.050, \N{MINUS SIGN}0.060 to \N{MINUS SIGN}0.040). The lead of values "
-        "over keys cannot be told from that in random heads for path similarity of related nouns."
+        "over keys cannot be distinguished from that in random heads for path similarity of "
+        "related nouns."
     )
     assert heads == (
         "Number of heads whose values are clearly closer to meaning, and of heads whose keys are, "

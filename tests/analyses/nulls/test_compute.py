@@ -1,4 +1,4 @@
-"""Every measure beside every null, on a tiny model whose figures can be had by hand."""
+"""Every measure beside every null, on a tiny model whose figures can be computed by hand."""
 
 from __future__ import annotations
 

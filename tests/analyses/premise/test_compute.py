@@ -85,7 +85,12 @@ def test_means_and_differences_are_over_heads(tables):
     ("lift", "gap", "start", "end"),
     [
         ((1.5, 1.2, 1.8), (0.2, 0.1, 0.3), "The premise holds", "more than for the keys of"),
-        ((1.1, 0.9, 1.3), (0.0, -0.1, 0.1), "The premise cannot be told", "no differently from"),
+        (
+            (1.1, 0.9, 1.3),
+            (0.0, -0.1, 0.1),
+            "The premise cannot be distinguished",
+            "no differently from",
+        ),
         ((0.6, 0.5, 0.7), (-0.2, -0.3, -0.1), "The opposite of the premise", "less than for the"),
     ],
 )

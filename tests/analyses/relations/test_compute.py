@@ -209,7 +209,7 @@ def test_resamples_are_copies_of_the_words():
             if (weight * bottom.numpy()).sum():
                 expected = (weight * figure[1].numpy()).sum() / (weight * bottom.numpy()).sum()
                 assert float(ratio.by_word[resample, 1]) == pytest.approx(expected, abs=1e-6)
-    # A word has one count, wherever it stands.
+    # A word has one count, wherever it is.
     related, control = (bootstrap.weights[side][0] for side in ("related", "control"))
     swapped = table["w2"].map(dict(zip(table["control"], range(4), strict=True)))
     assert not torch.equal(related, control)

@@ -75,8 +75,8 @@ def test_a_relation_that_dissociates_is_said_to():
     assert training == (
         "Trained heads dissociate antonyms (5.0, 4.0 to 6.0) more than random heads on the same "
         "input. Trained heads dissociate synonyms (\N{MINUS SIGN}4.0, \N{MINUS SIGN}5.0 to "
-        "\N{MINUS SIGN}3.0) less than random heads on the same input. Trained heads cannot be told "
-        "from random heads on the same input for meronyms and modifiers of one head."
+        "\N{MINUS SIGN}3.0) less than random heads on the same input. Trained heads cannot be "
+        "distinguished from random heads on the same input for meronyms and modifiers of one head."
     )
     assert heads == (
         "After correction over all relations and heads, 1 of 6 heads dissociate some relation more "
@@ -89,7 +89,7 @@ def test_no_dissociation_is_said_as_plainly():
     first, claim, _, heads = answer(
         {"synonym": (25, -8, 0), "shared head, unrelated": (-3, -0.3, 0)}
     )
-    assert first.startswith("Of 2 relations, none stand clearly above their controls. The largest")
+    assert first.startswith("Of 2 relations, none are clearly above their controls. The largest")
     assert "that of unrelated modifiers of one head: the percentile" in first
     assert "by \N{MINUS SIGN}0.3 points" in first
     assert claim.startswith(
@@ -113,7 +113,7 @@ def test_what_turns_round_in_the_centred_space_is_said_to():
 
 def test_a_first_place_that_is_shared_is_said_to_be():
     first = answer({"synonym": (25, -8, 0), "antonym": (20, -7, 0), "meronym": (20, -20, 0)})[0]
-    assert first.endswith("It cannot be told from that of synonyms.")
+    assert first.endswith("It cannot be distinguished from that of synonyms.")
 
 
 def test_captions_name_what_was_resampled_and_the_nulls():

@@ -52,7 +52,7 @@ def read_segments(axes):
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_points_stand_where_the_table_says_with_their_intervals(axes, flat):
-    draw_points(axes, [3, 5], make_rows((1, 0.5, 2), (4, 3, 4.5)), BLUE, flat=flat)
+    draw_points([3, 5], make_rows((1, 0.5, 2), (4, 3, 4.5)), BLUE, flat=flat, ax=axes)
     expected = [[[3, 0.5], [3, 2]], [[5, 3], [5, 4.5]]]
     if flat:
         expected = [[[y, x] for x, y in ends] for ends in expected]
@@ -61,21 +61,21 @@ def test_points_stand_where_the_table_says_with_their_intervals(axes, flat):
 
 
 def test_a_point_without_an_interval_is_a_point_alone(axes):
-    draw_points(axes, [0, 1], make_rows((1, np.nan, np.nan), (2, 1, 3)), BLUE)
+    draw_points([0, 1], make_rows((1, np.nan, np.nan), (2, 1, 3)), BLUE, ax=axes)
     bare, whole = read_segments(axes)
     assert bare == [[0, 1], [0, 1]]
     assert whole == [[1, 1], [1, 3]]
 
 
 def test_an_end_that_passes_its_value_by_rounding_is_no_error(axes):
-    draw_points(axes, [0], make_rows((1, 1 + 1e-12, 2)), BLUE)
+    draw_points([0], make_rows((1, 1 + 1e-12, 2)), BLUE, ax=axes)
     assert read_segments(axes) == [[[0, 1], [0, 2]]]
 
 
 @pytest.mark.parametrize("rows", [make_rows(), make_rows((np.nan, np.nan, np.nan))])
 def test_without_numbers_neither_points_nor_lines_nor_a_legend(axes, rows):
-    draw_points(axes, range(len(rows)), rows, BLUE)
-    draw_line(axes, range(len(rows)), rows, BLUE)
+    draw_points(range(len(rows)), rows, BLUE, ax=axes)
+    draw_line(range(len(rows)), rows, BLUE, ax=axes)
     assert not axes.containers
     assert not axes.lines
     assert axes.get_legend_handles_labels() == ([], [])
@@ -83,13 +83,13 @@ def test_without_numbers_neither_points_nor_lines_nor_a_legend(axes, rows):
 
 def test_one_row_of_a_table_is_drawn_like_a_table(axes):
     row = make_rows((1, 0, 2)).assign(nats=7.0, nats_low=6.0, nats_high=9.0).iloc[0]
-    draw_points(axes, 0, row, BLUE, columns=("nats", "nats_low", "nats_high"))
+    draw_points(0, row, BLUE, columns=("nats", "nats_low", "nats_high"), ax=axes)
     assert read_segments(axes) == [[[0, 6], [0, 9]]]
 
 
 def test_a_line_has_a_band_where_its_table_has_intervals(axes):
-    draw_line(axes, [0, 1], make_rows((1, 0, 2), (2, 1, 3)), BLUE)
-    draw_line(axes, [0, 1], make_rows((5, 0, 0), (6, 0, 0)), BLUE, columns=["value"])
+    draw_line([0, 1], make_rows((1, 0, 2), (2, 1, 3)), BLUE, ax=axes)
+    draw_line([0, 1], make_rows((5, 0, 0), (6, 0, 0)), BLUE, columns=["value"], ax=axes)
     assert [list(line.get_ydata()) for line in axes.lines] == [[1, 2], [5, 6]]
     (band,) = axes.collections
     assert band.get_paths()[0].get_extents().bounds == (0, 0, 1, 3)
@@ -104,7 +104,7 @@ def make_heads(n_layers, n_heads, **columns):
 @pytest.mark.parametrize("beside_map", [False, True])
 def test_by_layer_dots_are_heads_and_lines_are_their_means(axes, n_layers, n_heads, beside_map):
     heads = make_heads(n_layers, n_heads, mismatched_heads_mean=0.5, random_heads_mean=np.nan)
-    draw_by_layer(axes, heads, beside_map=beside_map)
+    draw_by_layer(heads, beside_map=beside_map, ax=axes)
     (dots,) = axes.collections
     assert len(dots.get_offsets()) == n_layers * n_heads
     trained, mismatched = axes.lines  # random heads were not measured
@@ -134,7 +134,7 @@ def test_a_new_null_is_drawn_in_its_own_colour_behind_the_others(axes):
             }
         )
         assert read_conditions(rows) == ["trained", "toy_heads"]
-        draw_conditions(axes, rows, ["here"], "place", reach=0.2)
+        draw_conditions(rows, ["here"], "place", reach=0.2, ax=axes)
     finally:
         unregister_condition("toy_heads")
     trained, toy = (container.lines[0] for container in axes.containers)
@@ -166,8 +166,8 @@ def test_a_legend_names_everything_once():
     with house_style():
         figure, panels = new_panels(2.0, 2)
         for axes in panels:
-            draw_points(axes, [0], make_rows((1, 0, 2)), BLUE)
-            draw_points(axes, [0], make_rows((1, 0, 2)), BLUE.open("open"))
+            draw_points([0], make_rows((1, 0, 2)), BLUE, ax=axes)
+            draw_points([0], make_rows((1, 0, 2)), BLUE.open("open"), ax=axes)
         share_legend(figure, panels, ncols=2, samples=[BLUE.named("more").sample()])
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.get_texts()] == ["blue", "open", "more"]

@@ -45,7 +45,7 @@ def test_a_map_has_every_head_at_its_place_and_whole_numbers_at_its_axes(n_layer
     heads = make_heads(n_layers, n_heads)
     with house_style():
         figure, (axes,) = new_panels(2.5, 1)
-        image = draw_map(axes, heads, scale_around_zero(heads["value"]), dots=heads.head(1))
+        image = draw_map(heads, scale_around_zero(heads["value"]), dots=heads.head(1), ax=axes)
         add_bar(image, axes, "value")
         figure.draw_without_rendering()
     (mesh,) = axes.findobj(QuadMesh)
@@ -67,7 +67,7 @@ def test_heads_without_a_number_stay_white_and_keep_the_others_in_place():
     heads.loc[heads["layer"] == 0, "value"] = np.nan
     with house_style():
         _, (axes,) = new_panels(2.0, 1)
-        draw_map(axes, heads, Normalize(-1, 1))
+        draw_map(heads, Normalize(-1, 1), ax=axes)
     (mesh,) = axes.findobj(QuadMesh)
     shown = np.ma.getmaskarray(mesh.get_array())
     assert shown[0].all()
@@ -82,7 +82,7 @@ def test_heads_without_a_number_stay_white_and_keep_the_others_in_place():
 def test_without_a_number_there_is_no_error(heads):
     with house_style():
         figure, (axes,) = new_panels(2.0, 1)
-        image = draw_map(axes, heads, scale_from_zero(heads["value"]))
+        image = draw_map(heads, scale_from_zero(heads["value"]), ax=axes)
         add_bar(image, axes, "value")
         figure.draw_without_rendering()
 

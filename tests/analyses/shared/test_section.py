@@ -36,7 +36,7 @@ def list_imports(path):
 
 @pytest.mark.parametrize(("own", "other"), [("section", "figures"), ("figures", "section")])
 def test_text_imports_no_figures_and_figures_no_text(own, other):
-    """What both name stands in the question's tables, or in the catalogue."""
+    """What both name is in the question's tables, or in the catalogue."""
     paths = list(Path(analyses.__file__).parent.rglob(f"{own}.py"))
     assert len(paths) > 10
     for path in paths:

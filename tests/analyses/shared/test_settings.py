@@ -26,7 +26,7 @@ class ToySettings:
     sizes: tuple[int, ...] = setting((1, 2), "Which sizes.", at_least=1)
     names: tuple[str, ...] | None = setting(None, "Which names; none: all.")
     parts: tuple[Literal["keys", "values"], ...] = setting(("keys",), "Which parts.")
-    limit: int | None = setting(None, "At most so many.")
+    limit: int | None = setting(None, "At most this many.")
     some_word: str = setting("fox", "A word.")
 
 

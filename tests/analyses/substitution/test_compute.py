@@ -94,7 +94,7 @@ def test_tables_have_every_place_and_kind(tables):
 
 
 def test_rises_are_those_of_plain_runs(given, tables):
-    """Mean ablation of one layer, and its rise, computed anew from the logits."""
+    """Mean ablation of one layer, and its rise, computed again from the logits."""
     model = given.model
     train, test = cut_text(given, SETTINGS)
     seen = {}

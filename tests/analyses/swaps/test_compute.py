@@ -124,7 +124,7 @@ def test_pairs_that_are_not_minimal_are_told(tables):
 
 
 def test_the_founding_pair_has_a_table_of_its_own(tables):
-    """Here its words have different numbers of letters, that is of tokens; then others stand in."""
+    """Here its words have different numbers of letters (tokens); then others replace them."""
     assert tables["example"].empty
     renamed = tables["pairs"].copy()
     mine = renamed["pair_id"] == "p5"
@@ -202,7 +202,12 @@ def test_figures_are_drawn_from_the_tables_alone(tables):
     [
         (0.1, 0.3, "Values carry more, as the", "Values carry more in the word pairs than in"),
         (-0.3, -0.1, "Keys carry more, against", "Values carry less in the word pairs than in"),
-        (-0.1, 0.1, "cannot be told", "do not clearly differ in that from matched random pairs"),
+        (
+            -0.1,
+            0.1,
+            "It is undetermined",
+            "do not clearly differ in that from matched random pairs",
+        ),
     ],
 )
 def test_the_answer_follows_the_intervals(tables, low, high, verdict, difference):

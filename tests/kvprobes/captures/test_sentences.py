@@ -83,8 +83,8 @@ def test_own_sentences_give_the_four_answers(finished):
     pairs = store.table("pairs")[["left_word", "right_word"]].to_numpy()
     assert counts[SENTENCES] == len(set(map(frozenset, pairs))) < len(pairs)
     page = finished.report_path.read_text(encoding="utf-8")
-    assert "Your sentences: co-attended pairs stand at percentile" in page
-    assert "the mean over all occurrences of their label is taken off" in page
+    assert "Your sentences: co-attended pairs are at percentile" in page
+    assert "the mean over all occurrences of their label is subtracted" in page
     assert "Each distinct pair of words counts once" in page
     assert f"there are {counts[SENTENCES]} distinct pairs of words, and 50 are needed" in page
     assert f"{counts[SENTENCES]} pairs" in page  # and not so many events

@@ -1,4 +1,4 @@
-"""The untrained model's capture stands beside the trained one, if it is of the same sentences."""
+"""The untrained model's capture is beside the trained one, if it is of the same sentences."""
 
 from __future__ import annotations
 

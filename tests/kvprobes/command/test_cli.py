@@ -205,7 +205,7 @@ ON_CLUSTER = ["--scheduler", "dask", "--workers", "3"]
 def test_a_run_gives_its_captures_to_the_cluster(
     finished, model_folder, given_out, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("kvprobes.runner.answer", lambda *_, **__: None)  # answers are as ever
+    monkeypatch.setattr("kvprobes.runner.answer", lambda *_, **__: None)  # answers are as always
     out = tmp_path / "tiny"
     shutil.copytree(finished[1], out)
     before = hash_results(out)

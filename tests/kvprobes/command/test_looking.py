@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import kvprobes as kv
@@ -20,6 +21,38 @@ def call(*words: str, code: int = 0) -> str:
 
 def test_version():
     assert call("--version").strip() == version("kvprobes")
+
+
+def list_commands(group, name="kvprobes"):
+    """Yield every command that can be called, with the options that it takes."""
+    for word in group.list_commands(None):
+        command = group.get_command(None, word)
+        if hasattr(command, "list_commands"):
+            yield from list_commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}", {option for own in command.params for option in own.opts}
+
+
+def test_every_command_can_be_quiet_or_verbose():
+    commands = dict(list_commands(get_command(app)))
+    assert {"kvprobes run", "kvprobes cache", "kvprobes analyse premise"} <= set(commands)
+    for options in commands.values():
+        assert {"--quiet", "--verbose"} <= options
+
+
+def test_quiet_prints_results_alone_and_verbose_more(tmp_path):
+    kv.answer("weights", kv.Session(tmp_path, model=tiny_model("llama")), draw=False)
+    words = ["report", "--out", str(tmp_path)]
+    runner, told = CliRunner(), {}
+    for how in ("--quiet", "--verbose"):
+        told[how] = runner.invoke(app, ["analyse", "premise", "--out", str(tmp_path / how), how])
+        assert told[how].exit_code == 1
+        assert "Error: " in told[how].stderr
+    assert "Traceback" in told["--verbose"].stderr
+    assert "Traceback" not in told["--quiet"].stderr
+    quiet = runner.invoke(app, [*words, "--quiet"])
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+    assert "report.html" in quiet.stdout
 
 
 def test_figures_are_drawn_again(tmp_path):

@@ -1,13 +1,13 @@
 import math
 
 from analyses.shared.section import HeadMap, Scatter
-from kvprobes.report.interactive import UNKNOWN, draw_map, draw_scatter
+from kvprobes.report.interactive import UNKNOWN, lay_out_map, lay_out_scatter
 
 ROWS = ((0, 0, 40.0, "a"), (0, 1, 50.0, "b"), (1, 0, 60.0, "c"), (1, 1, math.nan, "d"))
 
 
 def test_a_map_has_a_cell_a_head_in_rows_of_layers():
-    drawing = draw_map(HeadMap("title", ROWS[::-1], middle=50.0))
+    drawing = lay_out_map(HeadMap("title", ROWS[::-1], middle=50.0))
     assert [shape.told for shape in drawing.shapes] == ["a", "b", "c", "d"]
     a, b, c, d = drawing.shapes
     assert a.y == b.y < c.y == d.y
@@ -17,7 +17,7 @@ def test_a_map_has_a_cell_a_head_in_rows_of_layers():
 
 
 def test_colours_differ_on_the_two_sides_of_the_middle_and_alike_in_strength():
-    drawing = draw_map(HeadMap("title", ROWS, middle=50.0))
+    drawing = lay_out_map(HeadMap("title", ROWS, middle=50.0))
     red = [int(shape.fill[1:3], 16) for shape in drawing.shapes]
     blue = [int(shape.fill[5:7], 16) for shape in drawing.shapes]
     assert blue[0] > red[0]  # below
@@ -27,13 +27,13 @@ def test_colours_differ_on_the_two_sides_of_the_middle_and_alike_in_strength():
 
 
 def test_a_map_without_a_middle_starts_at_nothing():
-    drawing = draw_map(HeadMap("title", ((0, 0, 0.2, "a"), (0, 1, 0.4, "b"))))
+    drawing = lay_out_map(HeadMap("title", ((0, 0, 0.2, "a"), (0, 1, 0.4, "b"))))
     assert [told for told, _ in drawing.legend] == ["0", "0.4"]
 
 
 def test_points_stand_where_their_numbers_say():
     points = ((0.0, 0.0, "low"), (100.0, 100.0, "high"), (math.nan, 1.0, "lost"))
-    drawing = draw_scatter(Scatter("title", "x", "y", points))
+    drawing = lay_out_scatter(Scatter("title", "x", "y", points))
     low, high = drawing.shapes
     assert low.x < high.x
     assert low.y > high.y  # y of a page counts downwards
@@ -41,6 +41,6 @@ def test_points_stand_where_their_numbers_say():
 
 
 def test_an_empty_scatter_and_equal_points_can_be_drawn():
-    assert draw_scatter(Scatter("title", "x", "y", ())).shapes == ()
-    same = draw_scatter(Scatter("title", "x", "y", ((1.0, 2.0, "a"), (1.0, 2.0, "b")))).shapes
+    assert lay_out_scatter(Scatter("title", "x", "y", ())).shapes == ()
+    same = lay_out_scatter(Scatter("title", "x", "y", ((1.0, 2.0, "a"), (1.0, 2.0, "b")))).shapes
     assert same[0].x == same[1].x

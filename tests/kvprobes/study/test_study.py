@@ -92,7 +92,7 @@ def finish(folder: ResultFolder, keys: float, *, causal=True, seed=0) -> ResultF
 
 @pytest.fixture(autouse=True)
 def plain_manifests(request, monkeypatch):
-    """Read the manifests that `finish` writes: no whole captures stand behind them."""
+    """Read the manifests that `finish` writes: no whole captures are behind them."""
     if request.function is not test_real_models_go_through:
 
         def read(folder):

@@ -1,4 +1,4 @@
-"""A question that stands outside the package: a folder like this, and one line in `NAMES`."""
+"""A question that is outside the package: a folder like this, and one line in `NAMES`."""
 
 from __future__ import annotations
 

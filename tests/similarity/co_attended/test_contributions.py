@@ -118,7 +118,7 @@ def test_what_the_reference_owes_is_nothing_in_sum():
 
 
 def test_influence_is_the_derivative_of_the_percentile_with_its_ranks():
-    """Weigh one pair more, rank all pairs anew with weights, and see how the mean moves."""
+    """Weigh one pair more, rank all pairs again with weights, and see how the mean moves."""
     ranked, choice = draw_ranked(pairs=60, strata=2)
     found = contribute(
         ranked,

@@ -78,7 +78,7 @@ def test_own_percentiles_equal_a_loop(model, store, events, layer):
     for name, metric in (("k", metrics.key), ("v", metrics.value)):
         vectors = store.read(name, 1).transpose(0, 1)
         placed = to_space(vectors, "functional", metric=metric, templates=events.group)
-        # The product's own cosines: two that are equal but for rounding tie here as there.
+        # The product's own cosines: two that are equal except for rounding tie here as there.
         figures[name] = pair_cosines(placed, events.left, events.right)
     attention = store.read("attention", 1)
     found, geometry = layer.contributions, model.geometry
