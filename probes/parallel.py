@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import torch
@@ -19,14 +19,22 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def one_core_operations() -> Iterator[None]:
-    """Let each torch operation run on one core while the block runs."""
+def cores_an_operation(count: int) -> Iterator[None]:
+    """Let each torch operation run on so many cores while the block runs."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def one_core_operations() -> AbstractContextManager[None]:
+    """Let each torch operation run on one core while the block runs, or the function it decorates.
+
+    A sum over several threads is added up in another order, which changes its last digits.
+    """
+    return cores_an_operation(1)
 
 
 def map_threads(

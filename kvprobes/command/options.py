@@ -91,7 +91,9 @@ Attn = Annotated[
         rich_help_panel=LOADING,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences a batch; changes speed only.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Sequences a batch; changes speed, and the last digits.")
+]
 Seed = Annotated[int, typer.Option(help="Of every random choice.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use at most so many pairs, or sentences of your own.")
