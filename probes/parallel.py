@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -29,12 +29,14 @@ def cores_an_operation(count: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def one_core_operations() -> AbstractContextManager[None]:
+@contextmanager
+def one_core_operations() -> Iterator[None]:
     """Let each torch operation run on one core while the block runs, or the function it decorates.
 
     A sum over several threads is added up in another order, which changes its last digits.
     """
-    return cores_an_operation(1)
+    with cores_an_operation(1):
+        yield
 
 
 def map_threads(

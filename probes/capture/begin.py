@@ -12,6 +12,7 @@ import torch
 
 from probes.capture.store import Store, clear_store, create_store
 from probes.cluster import Cluster
+from probes.models.cache import note_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,8 @@ def begin_capture(
         If the folder cannot be written, or holds a capture of other settings.
     """
     pace = Pace.of(batch_size, cluster)
+    if "path" in model.origin:
+        note_folder(model.weights_hash, model.origin["path"])
     if overwrite:
         clear_store(folder)
     store = create_store(
@@ -105,7 +108,7 @@ def begin_capture(
         n_shards=n_shards,
         context={
             "model": model.name,
-            "origin": model.origin,
+            "origin": {name: told for name, told in model.origin.items() if name != "path"},
             "geometry": geometry.describe(),
             "versions": {name: version(name) for name in PACKAGES},
             "pace": asdict(pace),

@@ -21,7 +21,7 @@ from probes.capture.store import TABLES, Store
 from probes.capture.worker import ModelReference, refer_to
 from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import UsageError
-from probes.files import hash_json
+from probes.files import hash_json, hash_list
 from probes.locks import holding
 from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
@@ -130,7 +130,7 @@ def capture(
         "seed": settings.seed,
         "take": plan.settings["take"],
         "site": plan.settings["site"],
-        "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
+        "sequences": hash_list(astuple(sequence) for sequence in plan.sequences),
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
         **({"sizes": True} if plan.settings.get("sizes") else {}),

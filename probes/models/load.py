@@ -111,7 +111,7 @@ def load_model(
     if device_map is None:
         with failing_as_ours(f"Moving {name} to {device}", "Give another --device."):
             hf = hf.to(place)
-    model = _assemble(hf, tokenizer, name, origin, (*of_tokenizer, *checks))
+    model = _assemble(hf, tokenizer, name_model(name), origin, (*of_tokenizer, *checks))
     if bundled is not None:
         model = replace(model, source_prefix=bundled.source_prefix)
     if check:
@@ -169,6 +169,12 @@ def _check_device(device: str) -> torch.device:
             "device that this torch build has."
         ) from error
     return place
+
+
+def name_model(name: str) -> str:
+    """Return what results call a model: its name, of a folder the last part of its path."""
+    is_path = find_bundled(name) is None and Path(name).expanduser().is_dir()
+    return (Path(name).expanduser().resolve().name or name) if is_path else name
 
 
 def _is_folder(name: str) -> bool:
