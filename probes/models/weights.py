@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -102,10 +101,10 @@ def _whole_size(file: Path) -> int:
     try:
         with file.open("rb") as stream:
             n_head = int.from_bytes(stream.read(8), "little")
-            head = json.loads(stream.read(n_head) if n_head < file.stat().st_size else b"")
+            head = parse_json(stream.read(n_head) if n_head < file.stat().st_size else b"")
         ends = [entry["data_offsets"][1] for name, entry in head.items() if name[:2] != "__"]
         return 8 + n_head + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return -1
 
 
