@@ -31,6 +31,7 @@ from probes.models.weights import (
     load_weights,
     read_config,
     refuse_absent,
+    refuse_absurd,
     refuse_broken_files,
 )
 
@@ -102,6 +103,7 @@ def load_model(
     with warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")
         refuse_broken_files(folder)
+        refuse_absurd(folder)
         config = read_config(folder)
         hf, checks = load_weights(
             folder, config, dtype=dtype, device_map=device_map, attn_implementation=attn
