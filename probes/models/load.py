@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import warnings
 from dataclasses import replace
@@ -143,6 +144,11 @@ def _assemble(
     refuse_slow(tokenizer, name)
     refuse_absent(hf)
     hf.eval()
+    # A tokenizer may not say how much the model takes; sentences that are longer are left out.
+    most = getattr(hf.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(most, int) and 0 < most < tokenizer.model_max_length:
+        tokenizer = copy.copy(tokenizer)  # the user's own says what it said
+        tokenizer.model_max_length = most
     return Model(
         name=name,
         hf=hf,
