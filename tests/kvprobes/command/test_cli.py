@@ -529,4 +529,6 @@ def test_capture_of_running_text(model_folder, tmp_path):
     assert manifest["identity"]["window"] == 32
     assert manifest["n_shards"] == 3
     assert "tokens in 3 shards" in result.stderr
+    few = "makes 3 shards of 1,000 bytes or more, and `kvprobes analyse running_text` needs 4"
+    assert 0 <= result.stderr.find(few) < result.stderr.index("Loading")
     assert "Reusing the finished capture" in runner.invoke(app, command).stderr
