@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyses.shared.given import Given, Need
 from kvprobes.captures.options import CaptureOptions, Loading
 from kvprobes.results import ResultFolder
-from probes.errors import StoreError, StoreMismatchError, TableError
+from probes.errors import StoreError, StoreMismatchError, TableError, UsageError
 from probes.models.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -123,12 +123,12 @@ class Session:
             If it cannot be loaded or read exactly.
         """
         from kvprobes.captures.find import read_capture_manifest
-        from probes.models.load import load_model
+        from probes.models.load import load_model, name_model
 
         if self._model is None:
             captured = read_capture_manifest(self.folder)
-            name = str(self._model_name or captured.get("model") or DEFAULT_MODEL)
-            same = name == captured.get("model")
+            name = self._model_name or _find_captured(captured)
+            same = name_model(name) == captured.get("model")
             loading = self.loading.after(captured) if same else self.loading
             self.say(f"Loading {name}")
             self._model = load_model(name, device=self.device, **loading.spell_out())
@@ -243,3 +243,19 @@ class Session:
             return self.folder.read_tables(question)
         except StoreError:
             return None
+
+
+def _find_captured(manifest: Mapping[str, Any]) -> str:
+    """Return what loads the model of a capture's manifest; the default one if it is empty."""
+    from probes.models.cache import read_folders
+
+    name = str(manifest.get("model", DEFAULT_MODEL))
+    if manifest.get("origin", {}).get("source") != "folder":
+        return name
+    folder = read_folders().get(manifest["identity"]["weights"])
+    if folder is None:
+        raise UsageError(
+            f"the capture is of a model in a folder named {name!r}, and where that stands on this "
+            "machine is not known. Give it with --model."
+        )
+    return folder

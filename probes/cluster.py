@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -14,6 +15,7 @@ from concurrent.futures import (
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from probes.errors import ClusterError, KvprobesError, UsageError
@@ -23,6 +25,7 @@ Result = TypeVar("Result")
 
 _LOOK = 2.0  # seconds between looks whether the cluster is still there
 _REACH = 10  # seconds in which a scheduler must answer
+_JOIN = 120  # seconds in which a running scheduler must have a worker
 
 SLURM_MEMORY, SLURM_MINUTES = 16, 24 * 60
 """GB and minutes that a SLURM job asks for; ``SBATCH_*`` variables set what else it needs."""
@@ -190,11 +193,20 @@ def _open_dask(scheduler: str, workers: int) -> Iterator[Cluster]:
                 )
             )
         try:
+            if address is scheduler:
+                _reach(scheduler)
             client = stack.enter_context(package.Client(address, timeout=_REACH))
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
-                f"no Dask scheduler answers at {scheduler}: {error}. Check that it runs and that "
-                "this machine may reach it."
+                f"no Dask scheduler answers at {scheduler}: {error or 'it is silent'}. Check that "
+                "it runs and that this machine may reach it."
+            ) from error
+        try:
+            client.wait_for_workers(1, timeout=_JOIN)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the Dask scheduler at {scheduler} has had no worker for {_JOIN} seconds. Start "
+                f"one (`dask worker {scheduler}`) and run the same command again."
             ) from error
         executor = client.get_executor(pure=False)
 
@@ -202,6 +214,35 @@ def _open_dask(scheduler: str, workers: int) -> Iterator[Cluster]:
             return client.status == "running" and not client.scheduler_comm.comm.closed()
 
         yield Cluster(executor, in_flight=1 << 20, is_alive=is_alive)
+
+
+def _reach(scheduler: str) -> None:
+    """Connect to a scheduler and let go; distributed has no limit of time for one that is silent.
+
+    Raises
+    ------
+    OSError, TimeoutError, ValueError
+        If it does not answer in time, or not as a scheduler does.
+    """
+    import distributed
+
+    package: Any = distributed
+
+    async def greet() -> None:
+        options = package.Security().get_connection_args("client")
+        comm = await package.comm.connect(scheduler, timeout=_REACH, **options)
+        await comm.close()
+
+    answer: Future[None] = Future()
+
+    def wait_for_answer() -> None:
+        try:
+            answer.set_result(asyncio.run(greet()))
+        except Exception as error:  # noqa: BLE001 - it is raised again by answer.result()
+            answer.set_exception(error)
+
+    Thread(target=wait_for_answer, daemon=True).start()
+    answer.result(timeout=_REACH)
 
 
 @contextmanager
@@ -247,17 +288,19 @@ class _SlurmExecutor(Executor):
 
 
 def _wait_for(job: Any) -> Any:
-    import submitit
+    from submitit.core.utils import FailedJobError, UncompletedJobError
 
     try:
         error = job.exception()
-    except submitit.core.utils.UncompletedJobError as lost:
-        raise ClusterError(
-            f"job {job.job_id} ended without a result: {lost}. Finished parts are kept; see its "
-            f"log {job.paths.stderr} and run the same command again."
-        ) from lost
-    if isinstance(error, submitit.core.utils.FailedJobError):
+    except UncompletedJobError as lost:
+        error = lost  # some are raised, and others returned
+    if isinstance(error, FailedJobError):
         raise ClusterError(f"job {job.job_id} failed: {error}")
+    if isinstance(error, UncompletedJobError):
+        raise ClusterError(
+            f"job {job.job_id} ended without a result: {error}. Finished parts are kept; see its "
+            f"log {job.paths.stderr} and run the same command again."
+        ) from error
     if error is not None:
         raise error
     return job.result()

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,8 +144,21 @@ def parse_json(text: str | bytes) -> Any:
 
 def hash_json(content: Any) -> str:
     """Return the hex sha256 of `content` as canonical JSON (sorted keys, no spaces)."""
+    return hashlib.sha256(_spell_canonical(content)).hexdigest()
+
+
+def hash_list(items: Iterable[Any]) -> str:
+    """Return `hash_json` of a list of the items, of which only one is spelled at a time."""
+    digest = hashlib.sha256(b"[")
+    for number, item in enumerate(items):
+        digest.update(b"," * (number > 0) + _spell_canonical(item))
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _spell_canonical(content: Any) -> bytes:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
+    return text.encode(errors="backslashreplace")
 
 
 def _sync_folder(folder: Path) -> None:

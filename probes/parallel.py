@@ -19,14 +19,24 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def one_core_operations() -> Iterator[None]:
-    """Let each torch operation run on one core while the block runs."""
+def cores_an_operation(count: int) -> Iterator[None]:
+    """Let each torch operation run on so many cores while the block runs."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_core_operations() -> Iterator[None]:
+    """Let each torch operation run on one core while the block runs, or the function it decorates.
+
+    A sum over several threads is added up in another order, which changes its last digits.
+    """
+    with cores_an_operation(1):
+        yield
 
 
 def map_threads(

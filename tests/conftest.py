@@ -40,10 +40,11 @@ def look_up_columns():
 
 @pytest.fixture(scope="session", autouse=True)
 def keep_timings(tmp_path_factory):
-    """Keep what tests take out of the user's list of how long questions take."""
+    """Keep tests out of the user's lists of how long questions take, and of where models stand."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("timings")
         patch.setattr("kvprobes.timings.cache_folder", lambda: folder)
+        patch.setattr("probes.models.cache.FOLDERS", folder / "folders.json")
         yield
 
 

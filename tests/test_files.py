@@ -11,11 +11,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.errors import StoreError
-from probes.files import hash_file, hash_json, replacing, write_json, write_text
+from probes.files import hash_file, hash_json, hash_list, replacing, write_json, write_text
 from probes.sealed import read_if_whole, write_sealed
 
 JSON = st.recursive(
@@ -112,11 +112,13 @@ def test_hash_of_a_file(tmp_path, size):
     assert digest == hashlib.sha256(content).hexdigest()
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.text(), JSON, min_size=2))
 def test_hash_of_json_knows_content_and_not_order(content):
     turned = dict(reversed(content.items()))
     assert hash_json(turned) == hash_json(content) == hash_json(json.loads(json.dumps(content)))
     assert hash_json({**content, "another key": 1}) != hash_json(content)
+    assert hash_list(iter(content.values())) == hash_json(list(content.values()))
 
 
 def test_a_manifest_is_read_if_it_says_what_is_expected_and_its_files_are_whole(tmp_path):

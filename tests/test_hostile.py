@@ -105,6 +105,7 @@ def test_a_full_disk_at_the_lock_is_an_error_of_ours(tmp_path, monkeypatch):
         (PermissionError(13, "Permission denied", "/cache/x"), "write /cache/x: Permission denied"),
         (OSError(28, "No space left on device"), "No space left"),
         (MemoryError(), "not enough memory"),
+        (UnicodeEncodeError("utf-8", "out\udcff", 3, 4, "surrogates not allowed"), "another name"),
     ],
 )
 def test_what_the_machine_lacks_is_told_in_a_line(error, told):

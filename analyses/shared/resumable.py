@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -53,7 +54,8 @@ class FinishedParts:
         """
         own = {name: value for name, value in asdict(settings).items() if name not in leaving_out}
         identity = replace(given, heads=None).identify() | dict(beside or {})
-        return cls(given.parts, identity | {"settings": own})
+        # A sum over more threads has other last digits; parts of one computation have one kind.
+        return cls(given.parts, identity | {"settings": own, "threads": torch.get_num_threads()})
 
     @property
     def place(self) -> Path | None:

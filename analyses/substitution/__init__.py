@@ -39,7 +39,9 @@ class SubstitutionSettings:
         "How many directions of the keys may be used: points of a curve.",
         at_least=1,
     )
-    batch_size: int = setting(16, "Windows per batch; changes speed only.", at_least=1)
+    batch_size: int = setting(
+        16, "Windows per batch; changes speed, and the last digits.", at_least=1
+    )
     resamples: int = setting(1000, "Resamples of the documents for every interval.", at_least=2)
     seed: int = setting(0, "Of the random slices and the resamples.")
 

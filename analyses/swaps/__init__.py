@@ -25,7 +25,9 @@ class SwapSettings:
         ("keys", "values", "both"),
         "What to swap in single heads; in layers and everywhere all three are swapped.",
     )
-    batch_size: int = setting(32, "Sentence pairs per batch; changes speed only.", at_least=1)
+    batch_size: int = setting(
+        32, "Sentence pairs per batch; changes speed, and the last digits.", at_least=1
+    )
     resamples: int = setting(300, "Resamples of the words for every interval.", at_least=2)
     seed: int = setting(0, "Seed of every random choice.")
 

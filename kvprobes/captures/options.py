@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kvprobes.results import ResultFolder
 from probes.errors import UsageError
+from probes.files import parse_json
 
 if TYPE_CHECKING:
     from probes.cluster import Cluster
@@ -64,7 +64,7 @@ class Loading:
             given["dtype"] = getattr(torch, self.dtype)
         if self.device_map is not None and self.device_map.startswith("{"):
             try:
-                given["device_map"] = json.loads(self.device_map)
+                given["device_map"] = parse_json(self.device_map)
             except ValueError as error:
                 raise UsageError(
                     f"device_map {self.device_map!r} is not JSON ({error}). Give a word such as "

@@ -29,6 +29,7 @@ def capture_pairs(
     KvprobesError
         If anything is wrong with the model, the tables, the folder or the cluster.
     """
+    from analyses.co_attended.verdict import FEWEST_PAIRS as FEWEST
     from probes.capture.located import FEWEST_PAIRS
     from probes.capture.run import CaptureSettings, capture
     from probes.models.bundled import find_bundled
@@ -46,10 +47,10 @@ def capture_pairs(
         skip=session.say if options.skip_bad_rows else None,
     )
     distinct = {frozenset(words) for words in zip(pairs["m1"], pairs["m2"], strict=True)}
-    if len(distinct) < FEWEST_PAIRS:
+    if len(distinct) < FEWEST:
         session.say(
             f"{len(distinct)} distinct pairs of words are few: questions about pairs need at least "
-            f"{FEWEST_PAIRS}, and will be left out"
+            f"{FEWEST_PAIRS}, and yes or no as an answer at least {FEWEST}"
         )
     templates = choose_templates(options.templates or usual[1])
     model = session.load()

@@ -25,8 +25,10 @@ def capture_running_text(
     KvprobesError
         If anything is wrong with the model, the text, the folder or the cluster.
     """
-    from probes.capture.text_run import capture_text
+    from analyses.running_text.compute import FEWEST_FOLDS
+    from probes.capture.text_run import MOST_SHARDS, capture_text
     from probes.capture.text_shard import SHARD_BYTES, TextSettings
+    from probes.words.text_slices import cut_texts, list_texts
 
     settings = TextSettings(
         key_stage=options.key_stage,
@@ -37,6 +39,15 @@ def capture_running_text(
         shard_bytes=text.shard_bytes or SHARD_BYTES,
         seed=options.seed,
     )
+    shards = cut_texts(
+        list_texts(text.source), size=settings.shard_bytes, column=text.column, most=MOST_SHARDS
+    )
+    if len(shards) < FEWEST_FOLDS:
+        session.say(
+            f"{text.source} makes {len(shards)} shards of {settings.shard_bytes:,} bytes or more, "
+            f"and `kvprobes analyse running_text` needs {FEWEST_FOLDS}: give more text, or smaller "
+            "shards (--shard-bytes)"
+        )
     store = capture_text(
         session.load(),
         text.source,

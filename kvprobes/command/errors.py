@@ -52,6 +52,12 @@ def explaining_errors() -> Iterator[None]:
             "and that you may write there; then run the same command again.",
             error,
         )
+    except UnicodeEncodeError as error:  # of a path: the system allows bytes that are no text
+        _fail(
+            f"a path or word cannot be written as UTF-8 ({error.object!r}), which tables and "
+            "weights need. Give the file or folder another name.",
+            error,
+        )
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would abort what ends now
         typer.echo("\nInterrupted. Nothing is lost: the same command resumes.", err=True)

@@ -113,7 +113,9 @@ Attn = Annotated[
         rich_help_panel=LOADING,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Sequences per batch; changes speed only.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Sequences per batch; changes speed, and the last digits.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Use at most this many pairs, or sentences of your own.")

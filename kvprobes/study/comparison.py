@@ -73,7 +73,10 @@ def write_comparison(folders: Sequence[ResultFolder], out: Path) -> list[Path]:
 
     tables = compute(folders)
     target = ResultFolder(out)
-    manifests = {str(f.path): f.read_manifest("divergence")["files"] for f in folders}
+    manifests = [
+        {"folder": f.path.resolve().name, "tables": f.read_manifest("divergence")["files"]}
+        for f in folders
+    ]
     with target.holding(NAME):
         target.write_tables(NAME, tables, {"runs": manifests})
         target.write_figures(NAME, draw(tables))

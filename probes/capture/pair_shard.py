@@ -53,7 +53,7 @@ class PairJob(ShardJob):
         )
         readings = []
         with runner.attached():
-            for batch in batches(self.sequences, self.batch_size):
+            for batch in batches(self.sequences, self.pace.batch_size):
                 readings.append(runner.run(batch))
                 advance(_count_tokens(batch))
         group = pool_groups(torch.tensor(self.groups, dtype=torch.long))

@@ -8,7 +8,7 @@ every sequence ends at its last word of interest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 Take = Literal["last", "mean"]
 
+TOKENISED = 4096
+"""Sentences that are tokenised together."""
+
 LOSS = ("template_id", "modifier", "head", "sentence", "reason")
 """What is said of a sentence that could not be aligned."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenSequence:
     """One forward pass: the ids to run and where in them to read."""
 
@@ -61,6 +64,27 @@ class CapturePlan:
     pairs: pd.DataFrame
     templates: pd.DataFrame
     settings: dict[str, Any]
+
+
+class Rows:
+    """Rows of a table, kept by column: as dictionaries a million of them need a GiB more."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row; all have the same columns."""
+        for name, value in row.items():
+            self._columns.setdefault(name, []).append(value)
+        self._count += 1
+
+    def tabulate(self) -> pd.DataFrame:
+        """Return the table."""
+        return pd.DataFrame(self._columns)
 
 
 def plan_capture(
@@ -126,8 +150,8 @@ def lay_out_capture(
     sequences, occurrences, queries = _lay_out(tokenizer, aligned, causal=causal, take=take)
     return CapturePlan(
         sequences=tuple(sequences),
-        occurrences=pd.DataFrame(occurrences),
-        queries=pd.DataFrame(queries),
+        occurrences=occurrences.tabulate(),
+        queries=queries.tabulate(),
         losses=tabulate_losses(losses),
         pairs=pairs,
         templates=templates,
@@ -135,12 +159,12 @@ def lay_out_capture(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AlignedSentence:
-    """A filled template, its tokens, and where among them the two words are."""
+    """A filled template, the ids of its tokens, and where among them the two words are."""
 
     sentence: Sentence
-    tokens: Tokens
+    ids: tuple[int, ...]
     modifier: TokenSpan
     head: TokenSpan
 
@@ -185,26 +209,36 @@ def align_filled(
     """Find the words of filled templates among the tokens; see `align_sentences`."""
     if not sentences:
         raise AlignmentError("there is no sentence to align. Give words, and templates for them.")
-    tokenised = tokenise(tokenizer, [sentence.text for sentence in sentences])
     aligned: list[AlignedSentence] = []
     losses: list[dict[str, str]] = []
     known: dict[Any, Sentence] = {}
-    for sentence, tokens in zip(sentences, tokenised, strict=True):
+    shared: dict[int, int] = {}  # one object for every id, however many sentences hold it
+    for sentence, tokens in _tokenise_in_turn(tokenizer, sentences):
         try:
             modifier_tokens = align(tokens, sentence.modifier_span)
             head_tokens = align(tokens, sentence.head_span)
-            first = known.setdefault((sentence.template_id, tokens.ids), sentence)
+            ids = tuple(shared.setdefault(token, token) for token in tokens.ids)
+            first = known.setdefault((sentence.template_id, ids), sentence)
             refuse_one_form((first.modifier, first.head), (sentence.modifier, sentence.head))
         except AlignmentError as error:
             losses.append(describe_loss(sentence, str(error)))
         else:
-            aligned.append(AlignedSentence(sentence, tokens, modifier_tokens, head_tokens))
+            aligned.append(AlignedSentence(sentence, ids, modifier_tokens, head_tokens))
     if not aligned:
         reason = f" The first: {losses[0]['reason']}." if losses else ""
         raise AlignmentError(
             f"none of the {len(sentences)} sentences could be aligned with its tokens.{reason}"
         )
     return aligned, losses
+
+
+def _tokenise_in_turn(
+    tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Sentence]
+) -> Iterator[tuple[Sentence, Tokens]]:
+    """Tokenise some sentences at a time: offsets of a million need more memory than all else."""
+    for start in range(0, len(sentences), TOKENISED):
+        some = sentences[start : start + TOKENISED]
+        yield from zip(some, tokenise(tokenizer, [one.text for one in some]), strict=True)
 
 
 def refuse_one_form(known: Sequence[str], words: Sequence[str]) -> None:
@@ -254,7 +288,7 @@ def describe_occurrence(
         "pieces": tokenizer.convert_ids_to_tokens(pieces),
         "taken": take,
         "sentence": sentence.text,
-        "sentence_hash": hash_ids(item.tokens.ids),
+        "sentence_hash": hash_ids(item.ids),
     }
 
 
@@ -273,7 +307,7 @@ def describe_query(
         "distance": distance,
         "head_tokens": item.head.last - item.head.first + 1,
         "sentence": sentence.text,
-        "sentence_hash": hash_ids(item.tokens.ids),
+        "sentence_hash": hash_ids(item.ids),
     }
 
 
@@ -303,7 +337,7 @@ def locate_pairs(
 
 
 def _order(item: AlignedSentence, *, causal: bool) -> tuple[Any, ...]:
-    ids, sentence = item.tokens.ids, item.sentence
+    ids, sentence = item.ids, item.sentence
     prefix = ids[: item.modifier.first] if causal else ()
     length = (item.head.last + 1 if causal else len(ids)) - len(prefix)
     return (sentence.template_id, prefix, length, sentence.modifier, sentence.head)
@@ -315,15 +349,14 @@ def _lay_out(
     *,
     causal: bool,
     take: Take,
-) -> tuple[list[TokenSequence], list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[TokenSequence], Rows, Rows]:
     """Give numbers to the distinct occurrences and queries; say which sequence reads which."""
     sequences: list[TokenSequence] = []
-    occurrences: list[dict[str, Any]] = []
-    queries: list[dict[str, Any]] = []
+    occurrences, queries = Rows(), Rows()
     known: dict[tuple[tuple[int, ...], int, int], int] = {}
     for item in aligned:
-        sentence, tokens, modifier, head = item.sentence, item.tokens, item.modifier, item.head
-        ids = tokens.ids[: head.last + 1] if causal else tokens.ids
+        sentence, modifier, head = item.sentence, item.modifier, item.head
+        ids = item.ids[: head.last + 1] if causal else item.ids
         seen_by_word = ids[: modifier.last + 1] if causal else ids
         identity = (seen_by_word, modifier.first, modifier.last)
         reads: tuple[tuple[int, TokenSpan], ...] = ()

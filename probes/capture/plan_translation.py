@@ -9,7 +9,6 @@ token is scored by either, whichever is more, averaged over layers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,6 +16,7 @@ import torch
 from probes.capture.plan import (
     AlignedSentence,
     CapturePlan,
+    Rows,
     Take,
     TokenSequence,
     align_sentences,
@@ -73,12 +73,12 @@ def plan_translation(
     aligned.sort(
         key=lambda item: (
             item.sentence.template_id,
-            len(item.tokens.ids),
+            len(item.ids),
             item.sentence.modifier,
             item.sentence.head,
         )
     )
-    translations = translate([item.tokens.ids for item in aligned])
+    translations = translate([item.ids for item in aligned])
     return {
         site: _lay_out(model, site, aligned, translations, losses, pairs, templates, take)
         for site in ORDER
@@ -110,8 +110,7 @@ def _lay_out(
     take: Take,
 ) -> CapturePlan:
     sequences: list[TokenSequence] = []
-    occurrences: list[dict[str, Any]] = []
-    queries: list[dict[str, Any]] = []
+    occurrences, queries = Rows(), Rows()
     lost = list(losses)
     for item, translation in zip(aligned, translations, strict=True):
         if len(translation.ids) < 2:
@@ -125,7 +124,7 @@ def _lay_out(
             word = TokenSpan(token, token)
             position = max(token, find_translated(translation, item.head)[0])
         number = len(queries)
-        ids = translation.ids if site == "decoder" else item.tokens.ids
+        ids = translation.ids if site == "decoder" else item.ids
         tokenizer = model.tokenizer
         occurrences.append(describe_occurrence(tokenizer, item, number, word, ids, take))
         distance = position - word.last if site != "cross" else 0
@@ -139,7 +138,7 @@ def _lay_out(
         )
         sequences.append(
             TokenSequence(
-                ids=item.tokens.ids,
+                ids=item.ids,
                 prefix_length=0,
                 occurrences=((number, word),),
                 queries=((number, position, word.last),),
@@ -150,8 +149,8 @@ def _lay_out(
         raise AlignmentError(f"no compound could be followed to the {site} of {model.name}.")
     return CapturePlan(
         sequences=tuple(sequences),
-        occurrences=pd.DataFrame(occurrences),
-        queries=pd.DataFrame(queries),
+        occurrences=occurrences.tabulate(),
+        queries=queries.tabulate(),
         losses=tabulate_losses(lost),
         pairs=pairs,
         templates=templates,

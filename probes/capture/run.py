@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from probes.capture.begin import begin_capture
+from probes.capture.begin import Pace, begin_capture
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.pair_shard import PairJob
 from probes.capture.plan import CapturePlan
@@ -21,7 +21,7 @@ from probes.capture.store import TABLES, Store
 from probes.capture.worker import ModelReference, refer_to
 from probes.cluster import IN_PROCESS, Cluster
 from probes.errors import UsageError
-from probes.files import hash_json
+from probes.files import hash_json, hash_list
 from probes.locks import holding
 from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
@@ -88,6 +88,9 @@ def capture(
 
     Parameters
     ----------
+    batch_size
+        Sequences per batch; changes speed, and the last digits. A resumed capture keeps
+        the batch size and threads that it was begun with.
     cluster
         Where the shards are made; all its workers must see `folder`, and load the model by its
         name.
@@ -127,7 +130,7 @@ def capture(
         "seed": settings.seed,
         "take": plan.settings["take"],
         "site": plan.settings["site"],
-        "sequences": hash_json([astuple(sequence) for sequence in plan.sequences]),
+        "sequences": hash_list(astuple(sequence) for sequence in plan.sequences),
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
         **({"sizes": True} if plan.settings.get("sizes") else {}),
@@ -139,7 +142,7 @@ def capture(
             "Capture in this process."
         )
     with holding(folder):
-        store, missing = begin_capture(
+        store, missing, pace = begin_capture(
             folder,
             model,
             geometry,
@@ -147,6 +150,8 @@ def capture(
             tables={name: getattr(plan, name) for name in TABLES},
             constants=_read_constants(geometry),
             n_shards=-(-len(plan.sequences) // SHARD_LENGTH),
+            batch_size=batch_size,
+            cluster=cluster,
             overwrite=overwrite,
             say=say,
         )
@@ -155,7 +160,7 @@ def capture(
                 model, plan.sequences, site=geometry.site, key_stage=settings.key_stage
             )
             jobs = _list_jobs(
-                plan, folder, missing, settings=settings, batch_size=batch_size, reference=reference
+                plan, folder, missing, settings=settings, pace=pace, reference=reference
             )
             with nullcontext() if edited is None else edited.editing(model):
                 make_shards(model, jobs, cluster, unit="tokens")
@@ -200,7 +205,7 @@ def _list_jobs(
     shards: Sequence[int],
     *,
     settings: CaptureSettings,
-    batch_size: int,
+    pace: Pace,
     reference: ModelReference,
 ) -> list[PairJob]:
     """Describe each shard that is to be made, with its own of the sampled queries."""
@@ -217,7 +222,7 @@ def _list_jobs(
             PairJob(
                 folder=folder.resolve(),
                 shard=shard,
-                batch_size=batch_size,
+                pace=pace,
                 model=reference,
                 sequences=sequences,
                 groups=tuple(groups[row] for one in sequences for row, _ in one.occurrences),

@@ -11,11 +11,13 @@ from threading import Lock
 
 from torch import Tensor
 
+from probes.capture.begin import Pace
 from probes.capture.store import open_store
 from probes.capture.worker import ModelReference, load_referred
 from probes.cluster import Cluster, map_jobs
 from probes.files import sweep
 from probes.models.model import Model
+from probes.parallel import cores_an_operation
 from probes.progress import progress_bar
 
 Advance = Callable[[int], None]
@@ -30,7 +32,7 @@ class ShardJob(ABC):
 
     folder: Path
     shard: int
-    batch_size: int
+    pace: Pace
     model: ModelReference
 
     @property
@@ -84,7 +86,7 @@ def make_shard(
     model
         The job's model where it is available; a worker loads it by its reference.
     """
-    with _in_use:
+    with _in_use, cores_an_operation(job.pace.threads):
         tensors = job.read(model or load_referred(job.model), advance)
         open_store(job.folder).write_shard(job.shard, tensors)
     return job.size

@@ -153,7 +153,8 @@ def create_store(
     constants
         Tensors that belong to the model and not to any row.
     context
-        What the manifest also records (versions, origin of the weights).
+        What the manifest also records (versions, origin of the weights). A capture that has shards
+        keeps what it was begun with.
 
     Raises
     ------
@@ -161,6 +162,7 @@ def create_store(
         If the folder holds a capture of other settings; nothing is changed then.
     """
     identity = json.loads(json.dumps({"format": FORMAT, **identity}))
+    manifest = {"identity": identity, "n_shards": n_shards, **context}
     if (folder / "manifest.json").exists():
         store = open_store(folder)
         if store.manifest["identity"] != identity:
@@ -169,9 +171,8 @@ def create_store(
                 f"{describe_differences(store.manifest['identity'], identity)}. "
                 "Give another folder with --out, or --overwrite to start again."
             )
-        manifest = store.manifest
-    else:
-        manifest = {"identity": identity, "n_shards": n_shards, **context}
+        if len(store.missing_shards()) < store.n_shards:
+            manifest = store.manifest
     # These are small and always the same, so writing them again also repairs them.
     for name, table in tables.items():
         write_parquet(folder / f"{name}.parquet", table)

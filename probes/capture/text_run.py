@@ -57,7 +57,8 @@ def capture_text(
     source
         A ``.txt``, ``.jsonl`` or ``.parquet`` file, or a folder of them.
     batch_size
-        Windows per batch; changes speed, and the last digits.
+        Windows per batch; changes speed, and the last digits. A capture that is resumed keeps the
+        batch size and threads that it was begun with.
     cluster
         Where the shards are made; all its workers must see `folder` and `source`, and load the
         model by its name.
@@ -105,7 +106,7 @@ def capture_text(
         for layer in range(geometry.n_layers)
     }
     with holding(folder):
-        store, missing = begin_capture(
+        store, missing, pace = begin_capture(
             folder,
             model,
             geometry,
@@ -113,6 +114,8 @@ def capture_text(
             tables={},
             constants=constants,
             n_shards=len(shards),
+            batch_size=batch_size,
+            cluster=cluster,
             context={"files": [file.name for file in files]},
             overwrite=overwrite,
             say=say,
@@ -133,7 +136,7 @@ def capture_text(
                 slices=shards[shard],
                 n_rows=n_rows,
                 settings=settings,
-                batch_size=batch_size,
+                pace=pace,
                 model=reference,
             )
             for shard in missing

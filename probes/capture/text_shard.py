@@ -68,7 +68,7 @@ class TextJob(ShardJob):
         sample = RowSample(self.n_rows)
         windows = read_windows(model, self.slices, settings)
         with reader.attached():
-            while batch := list(islice(windows, self.batch_size)):
+            while batch := list(islice(windows, self.pace.batch_size)):
                 chosen = sample.choose(runner.draw(batch, SAMPLED))
                 rows = runner.run(batch, chosen)
                 if self.n_rows:

@@ -94,7 +94,7 @@ def _match(
     if (left.modifier, left.head) != (right.modifier, right.head):
         return "the two modifiers have different numbers of tokens"
     first, last, end = left.modifier.first, left.modifier.last, left.head.last + 1
-    ids = left.tokens.ids[:end], right.tokens.ids[:end]
+    ids = left.ids[:end], right.ids[:end]
     if ids[0][:first] != ids[1][:first] or ids[0][last + 1 :] != ids[1][last + 1 :]:
         return "the sentences differ outside the modifier (a / an)"
     return MinimalPair(row, template_id, *ids, first=first, last=last)

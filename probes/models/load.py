@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import warnings
 from dataclasses import replace
@@ -31,6 +32,7 @@ from probes.models.weights import (
     load_weights,
     read_config,
     refuse_absent,
+    refuse_absurd,
     refuse_broken_files,
 )
 
@@ -102,6 +104,7 @@ def load_model(
     with warnings.catch_warnings(), quiet_transformers():
         warnings.simplefilter("ignore")
         refuse_broken_files(folder)
+        refuse_absurd(folder)
         config = read_config(folder)
         hf, checks = load_weights(
             folder, config, dtype=dtype, device_map=device_map, attn_implementation=attn
@@ -111,7 +114,7 @@ def load_model(
     if device_map is None:
         with failing_as_ours(f"Moving {name} to {device}", "Give another --device."):
             hf = hf.to(place)
-    model = _assemble(hf, tokenizer, name, origin, (*of_tokenizer, *checks))
+    model = _assemble(hf, tokenizer, name_model(name), origin, (*of_tokenizer, *checks))
     if bundled is not None:
         model = replace(model, source_prefix=bundled.source_prefix)
     if check:
@@ -141,6 +144,11 @@ def _assemble(
     refuse_slow(tokenizer, name)
     refuse_absent(hf)
     hf.eval()
+    # A tokenizer may not say how much the model takes; sentences that are longer are left out.
+    most = getattr(hf.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(most, int) and 0 < most < tokenizer.model_max_length:
+        tokenizer = copy.copy(tokenizer)  # the user's own says what it said
+        tokenizer.model_max_length = most
     return Model(
         name=name,
         hf=hf,
@@ -169,6 +177,12 @@ def _check_device(device: str) -> torch.device:
             "device that this torch build has."
         ) from error
     return place
+
+
+def name_model(name: str) -> str:
+    """Return what results call a model: its name, of a folder the last part of its path."""
+    is_path = find_bundled(name) is None and Path(name).expanduser().is_dir()
+    return (Path(name).expanduser().resolve().name or name) if is_path else name
 
 
 def _is_folder(name: str) -> bool:

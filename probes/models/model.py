@@ -27,7 +27,7 @@ class Model:
     Parameters
     ----------
     name
-        The name the user gave.
+        The name the user gave; of a folder, its own name without those above it.
     hf
         The HF model, never wrapped in place.
     sites

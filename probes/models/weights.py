@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -26,6 +25,13 @@ IMPLEMENTATIONS = ("sdpa", "eager")
 
 _TAIL = re.compile(r"(?<=\.)\d+\..*")
 """What follows the number of a layer in the name of a module."""
+
+_COUNTS_LAYERS = re.compile(r"layers?$|blocks$|depth$")
+_IS_SIZE = re.compile(
+    r"layers?$|blocks$|depth$|(hidden|intermediate|vocab|embedding)_size$|dim$|heads$|experts$|"
+    r"^d_|^n_(embd|inner|head)$"
+)
+"""Names of settings that say how much a model holds."""
 
 _POINTER = b"version https://git-lfs"
 
@@ -97,16 +103,57 @@ def _name_weights(folder: Path) -> set[str]:
         return named | set(parse_json(index.read_bytes())["weight_map"].values())
 
 
+def _read_head(file: Path) -> tuple[int, dict[str, Any]]:
+    """Return how long the head of a safetensors file is, and what it says of each tensor."""
+    with file.open("rb") as stream:
+        n_head = int.from_bytes(stream.read(8), "little")
+        head = parse_json(stream.read(n_head) if n_head < file.stat().st_size else b"")
+    return n_head, {name: entry for name, entry in head.items() if name[:2] != "__"}
+
+
 def _whole_size(file: Path) -> int:
     """Return how many bytes a safetensors file says it has; -1 if its head cannot be read."""
     try:
-        with file.open("rb") as stream:
-            n_head = int.from_bytes(stream.read(8), "little")
-            head = json.loads(stream.read(n_head) if n_head < file.stat().st_size else b"")
-        ends = [entry["data_offsets"][1] for name, entry in head.items() if name[:2] != "__"]
+        n_head, entries = _read_head(file)
+        ends = [entry["data_offsets"][1] for entry in entries.values()]
         return 8 + n_head + max(ends, default=0)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return -1
+
+
+def refuse_absurd(folder: Path) -> None:
+    """Refuse a config that tells of far more than its weights hold, before a model is made of it.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If it has more layers than there are tensors, or is wider than there are numbers.
+    """
+    heads = [_read_head(file)[1] for file in folder.glob("*.safetensors")]
+    n_tensors = sum(len(head) for head in heads)
+    n_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    try:
+        sizes = list(_list_numbers(parse_json((folder / "config.json").read_bytes())))
+    except (OSError, ValueError):  # what is wrong with it is told when it is read
+        return
+    for name, number in sizes:
+        most, what = n_tensors, "tensors"
+        if not _COUNTS_LAYERS.search(name):
+            most, what = n_bytes * 8, "bits"  # a number has one or more
+        if _IS_SIZE.search(name) and number > max(most, 4096):
+            raise UnsupportedModelError(
+                f"{folder / 'config.json'} says {name} = {number:,}, but the weights beside it are "
+                f"{most:,} {what} in all. Fetch or copy both from one model."
+            )
+
+
+def _list_numbers(config: Any) -> Iterator[tuple[str, int]]:
+    """Yield the names and whole numbers of a config and of the configs in it."""
+    for name, value in config.items() if isinstance(config, dict) else ():
+        if isinstance(value, dict):
+            yield from _list_numbers(value)
+        elif isinstance(value, int):
+            yield name, value
 
 
 def read_config(folder: Path) -> PreTrainedConfig:

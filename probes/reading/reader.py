@@ -71,10 +71,10 @@ def read(
     UsageError
         If the model is in train mode or has no tokenizer, or an argument is unknown.
     TableError
-        If a word is in no sentence, or the attending word not once in each; or a sentence is
-        too long for the model.
+        If a word is in no sentence, or the attending word not once in each.
     AlignmentError
-        If no word could be found among the tokens. Single ones are in ``losses``.
+        If no word could be found among the tokens of a sentence that the model can take. Single
+        ones are in ``losses``, with the reason.
     UnsupportedModelError
         If the model cannot be read exactly.
 
@@ -90,7 +90,6 @@ def read(
     table, tokens, spans, losses = find_tokens(
         loaded.tokenizer, find_words(sentences, words), prefix=loaded.source_prefix
     )
-    require_length(loaded, tokens)
     geometry = loaded.geometry
     asking = None if attending is None else find_attending(table, tokens, attending, loaded)
     sequences = lay_out(tokens, spans, causal=geometry.causal, attending=asking)
@@ -222,24 +221,6 @@ def find_attending(
             )
         found.append(last)
     return found
-
-
-def require_length(model: Model, tokens: Sequence[Tokens]) -> None:
-    """Refuse a sentence that is longer than the positions that a model knows.
-
-    Raises
-    ------
-    TableError
-        If there is one.
-    """
-    config = model.hf.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    longest = max(tokens, key=lambda text: len(text.ids))
-    if limit is not None and len(longest.ids) > limit:
-        raise TableError(
-            f"a sentence has {len(longest.ids)} tokens, and {model.name} knows {limit} positions: "
-            f"{longest.text[:60]!r}. Give shorter sentences."
-        )
 
 
 def scale_moments(moments: Sequence[Any], geometry: AttentionGeometry, count: int) -> Layers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from probes.errors import UsageError
+from probes.errors import ClusterError, UsageError
 from probes.parallel import one_core_operations
 from probes.progress import progress_bar
 from probes.tying.counts import count_scaled_parameters
@@ -176,7 +177,14 @@ def _train_all(
             return found
         waiting = {pool.submit(run_once, root, run, device=device): run for run in wanted}
         for future in as_completed(waiting):
-            found[waiting[future]] = future.result()
+            try:
+                found[waiting[future]] = future.result()
+            except BrokenProcessPool as error:
+                raise ClusterError(
+                    "a process that trained was killed, which mostly means that there was not "
+                    "enough memory. Finished runs and checkpoints are kept: run the same command "
+                    "again, with fewer --workers."
+                ) from error
             advance(estimate_work(waiting[future]))
     return found
 

@@ -41,7 +41,7 @@ class Tokens:
     most: float = math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TokenSpan:
     """The tokens `first` to `last`, both included, that make up one word."""
 

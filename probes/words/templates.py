@@ -30,7 +30,7 @@ A = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A filled template; spans are (start, end) character offsets into `text`."""
 

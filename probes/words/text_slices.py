@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from probes.errors import TableError
 from probes.files import hash_file, parse_json
+from probes.words.long_lines import PIECE, read_long_line
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 PASSAGE = 16 << 10
@@ -161,14 +162,13 @@ def _read_lines(path: Path, part: TextSlice, column: str) -> Iterator[tuple[int,
         while (at := stream.tell()) < part.end and (line := stream.readline()):
             if not line.strip():
                 continue
-            text = _read_record(path, at, line, column)
-            passages = [
-                passage
-                for start, passage in _cut_passages(text)
-                if part.start <= at + start * len(line) // max(1, len(text)) < part.end
-            ]
-            yield from ((number, passage) for passage in passages)
-            number += bool(passages)
+            is_mine = False
+            for begin, end, text in _read_record(path, at, line, column):
+                for start, passage in _cut_passages(text):
+                    if part.start <= begin + start * (end - begin) // max(1, len(text)) < part.end:
+                        yield number, passage
+                        is_mine = True
+            number += is_mine
 
 
 def _find_line(stream: BinaryIO, at: int) -> int:
@@ -194,11 +194,17 @@ def _cut_passages(text: str) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
-def _read_record(path: Path, at: int, line: bytes, column: str) -> str:
+def _read_record(path: Path, at: int, line: bytes, column: str) -> Iterator[tuple[int, int, str]]:
+    """Yield the text of a line, in pieces if it is long, each with its first and last byte."""
     try:
+        if len(line) > PIECE:
+            for start, end, text in read_long_line(line, column):
+                yield at + start, at + end, text
+            return
         text = parse_json(line)[column]
         if isinstance(text, str):
-            return text
+            yield at, at + len(line), text
+            return
     except (ValueError, KeyError, TypeError):
         pass
     raise TableError(

@@ -13,13 +13,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from probes.capture import CaptureSettings, TextSettings, capture, capture_text
 from probes.capture.plan_treebank import plan_treebank
-from probes.cluster import Cluster, open_cluster
+from probes.cluster import Cluster, _wait_for, open_cluster
 from probes.errors import ClusterError, NonFiniteError, StoreMismatchError, UsageError
 from probes.files import ASIDE
 from probes.models import load_model
@@ -284,6 +286,21 @@ def test_a_slurm_job_as_a_local_process(take, model, alone, tmp_path):
     assert hash_folder(tmp_path / "out") == alone
 
 
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_killed_slurm_job(raised):
+    """Of which submitit returns the error, and raises none."""
+    from submitit.core.utils import UncompletedJobError
+
+    def end():
+        if raised:
+            raise UncompletedJobError("no output")
+        return UncompletedJobError("no output")
+
+    job = SimpleNamespace(job_id="7", exception=end, paths=SimpleNamespace(stderr="7.err"))
+    with pytest.raises(ClusterError, match=r"job 7 ended without a result: no output.*7\.err"):
+        _wait_for(job)
+
+
 def test_what_is_no_scheduler(tmp_path, monkeypatch):
     for scheduler, told in (("dusk", "no scheduler 'dusk'"), ("dask", "pip install")):
         monkeypatch.setitem(sys.modules, "distributed", None)
@@ -292,6 +309,37 @@ def test_what_is_no_scheduler(tmp_path, monkeypatch):
             open_cluster(scheduler, workers=1, logs=tmp_path),
         ):
             pass
+
+
+@pytest.mark.parametrize("kind", ["silent", "http"])
+def test_what_answers_as_no_scheduler_does(kind, tmp_path, monkeypatch):
+    """It would be waited for without end."""
+    monkeypatch.setattr("probes.cluster._REACH", 1)
+    monkeypatch.setattr(BaseHTTPRequestHandler, "timeout", 2)  # or it would wait itself
+    began = time.monotonic()
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        if kind == "http":
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        with (
+            pytest.raises(ClusterError, match="no Dask scheduler answers"),
+            open_cluster(f"tcp://127.0.0.1:{server.server_port}", workers=1, logs=tmp_path),
+        ):
+            pass
+        if kind == "http":
+            server.shutdown()
+    assert time.monotonic() - began < 30
+
+
+def test_a_scheduler_without_workers(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("probes.cluster._JOIN", 0.1)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0", protocol="tcp") as dask,
+        pytest.raises(ClusterError, match=r"has had no worker for 0\.1 seconds"),
+        open_cluster(dask.scheduler_address, workers=1, logs=tmp_path),
+    ):
+        pass
 
 
 def test_a_scheduler_that_does_not_answer(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from probes.capture import locate_pairs, plan_capture
 from probes.errors import AlignmentError
 from probes.words.templates import fill_template
 from tests.capture.examples import PAIRS, TEMPLATES
-from tests.tiny import tiny_tokenizer
+from tests.tiny import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 COMPOUNDS = sorted({(row.head, word) for row in PAIRS.itertuples() for word in (row.m1, row.m2)})
@@ -178,6 +178,17 @@ def test_losses_are_told_and_located_as_missing():
     nothing = PAIRS.assign(m1="red", m2="red")
     with pytest.raises(AlignmentError, match=r"none of the 12 sentences .*The first: .*also hold"):
         plan_capture(Losing(), nothing, TEMPLATES)
+
+
+def test_a_sentence_that_is_too_long_is_lost_and_no_other():
+    """Even if the tokenizer does not say how much the model takes."""
+    model = tiny_model("gpt2")  # with a learned position for each of 128 tokens
+    text = ["The " * 130 + "{modifier} {head}", "the {modifier} {head}"]
+    templates = pd.DataFrame({"template_id": ["long", "short"], "text": text})
+    plan = plan_capture(model.tokenizer, PAIRS, templates)
+    assert set(plan.losses["template_id"]) == {"long"}
+    assert plan.losses["reason"].str.contains("tokens, and the model takes 128").all()
+    assert set(plan.queries["template_id"]) == {"short"}
 
 
 def test_an_empty_loss_table_has_its_columns(plan):

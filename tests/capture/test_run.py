@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from probes.capture import CaptureSettings, Store, capture, open_store
+from probes.capture import (
+    CaptureSettings,
+    Store,
+    TextSettings,
+    capture,
+    capture_text,
+    open_store,
+)
+from probes.capture.pair_shard import PairJob
+from probes.capture.text_shard import TextJob
 from probes.errors import (
     FaithfulnessError,
     NonFiniteError,
@@ -20,8 +29,10 @@ from probes.errors import (
     StoreMismatchError,
     UsageError,
 )
+from probes.parallel import cores_an_operation
 from probes.sealed import find_marker, mark
 from tests.capture.examples import hash_folder, make_plan, read_all
+from tests.capture.texts import write_texts
 from tests.tiny import tiny_model
 
 BF16 = 2**-8
@@ -130,6 +141,49 @@ def test_batch_size_changes_no_more_than_rounding(model, plan, finished, tmp_pat
             torch.testing.assert_close(
                 other.read(name, layer), finished.read(name, layer), atol=1e-2, rtol=2**-7
             )
+
+
+@pytest.mark.parametrize("kind", ["pairs", "text"])
+def test_what_was_begun_goes_on_with_its_batch_size_and_threads(kind, tmp_path, monkeypatch):
+    """Or a sum would be rounded in other places in some of the shards."""
+    model = tiny_model("llama", d_model=96, d_head=32)
+    text = write_texts(tmp_path)
+
+    def run(name, batch_size, **options):
+        folder = tmp_path / name
+        if kind == "pairs":
+            return capture(model, make_plan(model), folder, batch_size=batch_size, **options)
+        settings = TextSettings(window=16, shard_bytes=900)
+        return capture_text(model, text, folder, settings=settings, batch_size=batch_size)
+
+    used, job_class = [], PairJob if kind == "pairs" else TextJob
+    read = job_class.read
+
+    def stop_at_the_third(job, model, advance):
+        used.append((job.pace.batch_size, torch.get_num_threads()))
+        if len(used) == 3:
+            raise RuntimeError("killed")
+        return read(job, model, advance)
+
+    whole, other = (hash_folder(run(str(size), size).folder) for size in (3, 128))
+    assert whole != other  # so that this test can fail
+    with monkeypatch.context() as patch:
+        patch.setattr(job_class, "read", stop_at_the_third)
+        with pytest.raises(RuntimeError, match="killed"):
+            run("killed", 3)
+        with cores_an_operation(2):
+            store = run("killed", 128)
+    assert hash_folder(store.folder) == whole
+    assert store.manifest["pace"] == {"batch_size": 3, "threads": 1}
+    assert set(used) == {(3, 1)}
+
+
+def test_a_capture_without_a_shard_begins_as_is_asked(model, plan, tmp_path, monkeypatch):
+    """As one does that had not enough memory for its first batch."""
+    monkeypatch.setattr("probes.capture.run.make_shards", lambda *_, **__: None)
+    for size in (128, 4):
+        store = capture(model, plan, tmp_path, settings=SETTINGS, batch_size=size)
+        assert store.manifest["pace"]["batch_size"] == size
 
 
 def test_a_finished_capture_is_reused(model, plan, finished, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from probes.capture import shards, worker
+from probes.capture.begin import Pace
 from probes.capture.shards import ShardJob, make_shard
 from probes.capture.worker import load_referred, refer_to
 from probes.cluster import IN_PROCESS, Cluster, InProcess
@@ -59,7 +60,7 @@ def test_the_model_at_hand_is_used_and_none_is_loaded(asked, monkeypatch):
     written = {}
     store = SimpleNamespace(write_shard=written.__setitem__)
     monkeypatch.setattr(shards, "open_store", lambda _: store)
-    job = Job(folder=Path(), shard=3, batch_size=1, model=refer_to(MODEL, IN_PROCESS))
+    job = Job(folder=Path(), shard=3, pace=Pace(1, 1), model=refer_to(MODEL, IN_PROCESS))
     other = tiny_model("llama", seed=1)
     assert make_shard(job, model=other) == 1
     assert written == {3: {"model": other}}

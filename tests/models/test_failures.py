@@ -81,6 +81,16 @@ def strip_base(folder: Path) -> None:
     (folder / "config.json").unlink()
 
 
+def start_with(head: bytes) -> bytes:
+    """Return a safetensors file of such a head."""
+    return len(head).to_bytes(8, "little") + head + bytes(100)
+
+
+def nest(depth: int) -> bytes:
+    """Return a safetensors file whose head is nested so deeply."""
+    return start_with(b'{"a":' * depth + b"1" + b"}" * depth)
+
+
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -126,6 +136,22 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
             f, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}
         ),
         r"quantised \(bitsandbytes\): install bitsandbytes",
+    ),
+    "absurdly many layers": (
+        lambda f: configure(f, num_hidden_layers=10**7),
+        r"num_hidden_layers = 10,000,000, but the weights beside it are \d+ tensors.*both",
+    ),
+    "an absurd width": (
+        lambda f: configure(f, text_config={"intermediate_size": 10**12}),
+        r"intermediate_size = 1,000,000,000,000, but the weights .* bits in all",
+    ),
+    "a head nested too deeply": (
+        lambda f: first_shard(f).write_bytes(nest(100_000)),
+        r"cut off or damaged.*again",
+    ),
+    "a head without an end": (
+        lambda f: first_shard(f).write_bytes(start_with(b'{"a": {"data_offsets": []}}')),
+        r"cut off or damaged.*again",
     ),
     "a model of pictures": (
         lambda f: configure(f, architectures=["ViTModel"]),

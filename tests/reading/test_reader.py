@@ -6,7 +6,7 @@ import torch
 
 from probes.capture import CaptureSettings, plan_words
 from probes.capture.run import capture
-from probes.errors import TableError, UsageError
+from probes.errors import AlignmentError, TableError, UsageError
 from probes.reading import Words, read
 from probes.similarity.spaces import read_metrics
 from probes.words.word_templates import load_word_templates
@@ -137,8 +137,12 @@ def test_a_transformers_model_and_a_bridge_are_read_as_ours_is():
 
 def test_what_cannot_be_read_is_refused_with_the_line_to_write():
     model = tiny_model("llama")
-    with pytest.raises(TableError, match=r"knows 128 positions.*Give shorter"):
-        read(model, " ".join(["The black fox"] * 80), ["fox"])
+    long = "The black tree " * 80
+    with pytest.raises(AlignmentError, match=r"has \d+ tokens, and the model takes 128"):
+        read(model, long, ["tree"])
+    words = read(model, [long + "fox", "A fox ran of cat"], ["fox"])
+    assert words.losses["reason"].str.contains("the model takes 128").tolist() == [True]
+    assert len(words.table) == 1
     with pytest.raises(TableError, match=r"'dog' is before 'red'.*Put the attending word"):
         read(model, "A dog is red of cat", ["red"], attending="dog")
     with pytest.raises(TableError, match=r"occurs 0 times.*Leave attending out"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from probes.errors import UsageError
+from probes.errors import ClusterError, UsageError
 from probes.sealed import read_sealed
 from probes.tying import sweep
 from probes.tying.associative import HeteroAssociative
@@ -171,6 +173,16 @@ def test_of_equal_rates_the_lower_is_chosen():
 def test_an_empty_experiment_is_refused(text):
     with pytest.raises(UsageError, match="0 learning rates"):
         dataclasses.replace(make_experiments(text)[0], rates=())
+
+
+def kill_this_process(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_an_error_of_ours(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "run_once", kill_this_process)  # what its processes are sent
+    with pytest.raises(ClusterError, match=r"was killed.*Finished runs .* kept.*fewer --workers"):
+        run_sweep(tmp_path, make_experiments(text)[1:], workers=2)
 
 
 def test_threads_are_put_back(text, tmp_path):

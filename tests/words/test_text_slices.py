@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pandas as pd
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.errors import TableError
-from probes.words import text_slices
+from probes.words import long_lines, text_slices
+from probes.words.long_lines import read_long_line
 from probes.words.text_slices import PASSAGE, TextSlice, cut_texts, list_texts, read_slice
 
 TEXT = st.text(st.sampled_from("ab \n\tßü語😀"), min_size=0, max_size=300)
@@ -121,6 +123,53 @@ def test_refusals(tmp_path):
         (tmp_path / "c.jsonl").write_text('{"text": "a"}\n' + line)
         with pytest.raises(TableError, match=r"the line at byte 14 of .*c\.jsonl is no JSON"):
             list(read_slice(TextSlice(str(tmp_path / "c.jsonl"), 0, 99)))
+
+
+SIGNS = ("word ", "語", "ü", "😀", '"', "\\", "\n", "\\u0041", "x" * 30)
+
+
+@given(signs=st.lists(st.sampled_from(SIGNS), max_size=60), escaped=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_a_long_line_is_decoded_in_pieces(signs, escaped):
+    """Whatever is escaped, and wherever a piece ends."""
+    text = "".join(signs)
+    record = {"a": {"text": "no"}, "b": ["text"], "text": text, "c": "text", "d": None}
+    line = json.dumps(record, ensure_ascii=escaped).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_lines, "PIECE", 40)
+        patch.setattr(long_lines, "_FARTHEST", 8)
+        pieces = list(read_long_line(line, "text"))
+    assert "".join(piece for *_, piece in pieces) == text
+    for start, end, piece in pieces:
+        assert json.loads(b'"' + line[start:end] + b'"') == piece
+        assert end - start <= 48
+        piece.encode()  # no half of a sign
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"text": 1}', "[1]", '{"text"', '{"a": "text"}', '{"text": "a\\q"}', '{"text": "a"} 1'],
+)
+def test_a_long_line_that_is_no_record(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(text_slices, "PIECE", 2)
+    (tmp_path / "a.jsonl").write_text(line)
+    with pytest.raises(TableError, match="is no JSON object with a text under 'text'"):
+        list(read_slice(TextSlice(str(tmp_path / "a.jsonl"), 0, 99)))
+
+
+def test_a_long_line_costs_little_more_than_its_bytes(tmp_path, monkeypatch):
+    for module in (long_lines, text_slices):
+        monkeypatch.setattr(module, "PIECE", 1 << 15)
+    text = "word " * 200_000 + "😀"  # as one string four bytes a letter
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False))
+    shards = cut_texts([tmp_path / "a.jsonl"], size=400_000)
+    tracemalloc.start()
+    found = [[len(passage) for _, passage in read_slice(shard[0])] for shard in shards]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(map(sum, found)) == len(text)
+    assert min(map(sum, found)) > 0.9 * 400_000
+    assert peak < 2.5 * len(text)
 
 
 def test_a_long_line_is_shared_out_and_read_in_passages(tmp_path):

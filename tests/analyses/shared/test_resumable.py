@@ -9,6 +9,7 @@ import torch
 
 from analyses.shared.given import Given
 from analyses.shared.resumable import FinishedParts
+from probes.parallel import cores_an_operation
 
 
 def test_tables_are_made_once_and_never_mixed(tmp_path):
@@ -70,3 +71,5 @@ def test_parts_follow_from_what_is_given_and_the_settings(tmp_path):
     assert place(Settings(resamples=20)) == own
     assert place(Settings(), heads=pd.DataFrame({"a": [1]})) == own
     assert place(Settings(seed=1)) != own
+    with cores_an_operation(2):
+        assert place(Settings()) != own

@@ -167,3 +167,4 @@ def test_too_few_pairs_are_told_before_the_capture(model_folder, tmp_path):
     options = CaptureOptions(str(model_folder), "seed_pairs", "1", out=tmp_path / "few", limit=3)
     capture_pairs(Session(options.folder, model=options.model, say=said.append), options)
     assert said[0].startswith("3 distinct pairs of words are few")
+    assert "yes or no as an answer at least 50" in said[0]

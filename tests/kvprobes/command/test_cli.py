@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import runpy
 import shutil
 import sys
+import zlib
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -244,6 +248,29 @@ def test_the_model_is_loaded_once_for_all_captures_and_questions(finished, model
     assert loaded == [str(model_folder)]
     captures = {path.name for path in out.glob("capture*")}
     assert captures >= {"capture", "capture-untrained", "capture-words"}
+
+
+def read_text(path: Path) -> str:
+    """Return all text in a file of whatever kind."""
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        return f"{table.schema.metadata} {table.to_pydict()}"
+    content = path.read_bytes()
+    if path.suffix == ".pdf":
+        streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+        content += b"".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+    return content.decode("utf-8", errors="replace")
+
+
+def test_no_result_says_where_it_was_made(finished, model_folder):
+    """What is shown to others names the model, and no folder of the machine."""
+    out = finished[1]
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert {".parquet", ".csv", ".pdf", ".png", ".html"} <= {path.suffix for path in files}
+    texts = {path.name: read_text(path) for path in files}
+    assert model_folder.name in texts["report.html"]
+    private = (str(model_folder.parent), str(out), str(Path.home()), str(Path.cwd()))
+    assert [name for name, text in texts.items() if any(part in text for part in private)] == []
 
 
 def test_settings_come_from_words_and_from_a_file(finished, model_folder, tmp_path):
@@ -502,4 +529,6 @@ def test_capture_of_running_text(model_folder, tmp_path):
     assert manifest["identity"]["window"] == 32
     assert manifest["n_shards"] == 3
     assert "tokens in 3 shards" in result.stderr
+    few = "makes 3 shards of 1,000 bytes or more, and `kvprobes analyse running_text` needs 4"
+    assert 0 <= result.stderr.find(few) < result.stderr.index("Loading")
     assert "Reusing the finished capture" in runner.invoke(app, command).stderr

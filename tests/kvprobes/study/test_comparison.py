@@ -56,6 +56,9 @@ def test_writes_tables_and_figures_that_other_runs_can_be_told_from(runs, tmp_pa
     out = tmp_path / "comparison"
     paths = write_comparison(runs, out)
     assert [path.name for path in paths] == ["comparison.depth.png", "comparison.runs.png"]
+    manifest = ResultFolder(out).manifest_path("comparison").read_text(encoding="utf-8")
+    assert '"folder": ' in manifest
+    assert str(tmp_path) not in manifest  # where the runs stand is nobody else's matter
     written = pd.read_parquet(out / "tables" / "comparison.summary.parquet")
     assert len(written) == len(compute(runs)["summary"])
     before = [path.read_bytes() for path in paths]
