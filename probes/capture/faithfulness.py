@@ -13,6 +13,7 @@ from torch import Tensor
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KeyStage, Reading
+from probes.capture.stems import Branches, find_stem
 from probes.errors import FaithfulnessError, NonFiniteError
 from probes.models.examine import accepted_difference, read_cache
 from probes.models.geometry import AttentionGeometry, Site
@@ -97,6 +98,11 @@ def measure_faithfulness(
         checks[f"keys {after} equal those alone"] = (_cat(shared, "k"), k)
         checks[f"values {after} equal those alone"] = (_cat(shared, "v"), v)
         checks[f"attention {after} equals that alone"] = (_cat(shared, "attention"), attention)
+        if split.share_stems and all(map(find_stem, chosen)):
+            with split.attached():
+                parts = [split.run_branches(Branches.of([sequence], 1)) for sequence in chosen]
+            asked = _cat([rest for _, rest in parts], "attention")
+            checks["attention after a shared stem equals that alone"] = (asked, attention)
     if key_stage == "projected":
         checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
     tolerance = accepted_difference(model.hf, _bound_logits(geometry, alone))
