@@ -69,11 +69,12 @@ def open_untrained(folder: ResultFolder, trained: Store) -> Store | None:
         for name in ("templates", "key_stage", "config")
     )
     words = ["head", "m1", "m2"]
-    same = same and set(words) <= set(trained.table("pairs"))
-    pairs = [
-        pd.MultiIndex.from_frame(each.table("pairs")[words]) for each in (store, trained) if same
-    ]
-    return store if same and pairs[0].isin(pairs[1]).all() else None
+    if not same or not set(words) <= set(trained.table("pairs")):
+        return None
+    here, there = (
+        pd.MultiIndex.from_frame(each.table("pairs")[words]) for each in (store, trained)
+    )
+    return store if here.isin(there).all() else None
 
 
 def has_sites(folder: ResultFolder) -> bool:
