@@ -49,7 +49,7 @@ class Captured:
         vectors: Float[Tensor, "head occurrence d"],
         metrics: HeadMetrics,
         of: Literal["key", "value"],
-    ) -> Float[Tensor, "head occurrence d"]:
+    ) -> Float[Tensor, "head row d"]:
         """Give the coordinates of some heads' keys or values in the functional space."""
         metric = getattr(metrics, of)
         placed = to_space(vectors, "functional", metric=metric, templates=self.templates)
