@@ -33,6 +33,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
+	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.capture
 	$(BIN)/python -m benchmarks.text
 	$(BIN)/python -m benchmarks.similarity

@@ -25,6 +25,7 @@ from joblib import Parallel, delayed
 from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
+from benchmarks import name_kernels
 from probes.linear import draw_control_labels, probe_labels
 from probes.linear.evaluate import PENALTIES
 from probes.parallel import count_cores, map_threads
@@ -208,7 +209,8 @@ def main() -> None:
     names = ("torch", "scikit-learn", "joblib")
     print(
         f"{platform.machine()}, {count_cores()} cores of {os.cpu_count()}, Python "
-        f"{platform.python_version()}, " + ", ".join(f"{n} {version(n)}" for n in names)
+        f"{platform.python_version()}, {', '.join(f'{n} {version(n)}' for n in names)}; torch with "
+        f"{torch.backends.cpu.get_cpu_capability()}, scikit-learn with {name_kernels()}\n"
     )
     columns = (
         *("probe", "heads", "ours", "scikit-learn", "ratio"),

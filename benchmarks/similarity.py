@@ -25,7 +25,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from benchmarks import similarity_loop
+from benchmarks import name_kernels, similarity_loop
 from benchmarks.similarity_data import D_HEAD, N_KV_HEADS, N_TEMPLATES, Data
 from probes.parallel import count_cores, map_threads
 from probes.progress import progress_bar
@@ -295,7 +295,8 @@ def describe_machine() -> str:
     versions = " ".join(f"{n} {version(n)}" for n in ("torch", "numpy", "scipy", "scikit-learn"))
     return (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"Python {platform.python_version()}, {versions}"
+        f"Python {platform.python_version()}, {versions}; torch with "
+        f"{torch.backends.cpu.get_cpu_capability()}, numpy and scipy with {name_kernels()}"
     )
 
 

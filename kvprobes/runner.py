@@ -233,6 +233,7 @@ def run(
                 human=options.human,
                 skip_bad_rows=options.skip_bad_rows,
                 limit=options.limit,
+                full=options.full,
                 batch_size=options.batch_size,
                 cluster=cluster,
                 overwrite=options.overwrite,
@@ -251,6 +252,7 @@ def run(
                         later.pop(need)()
                     settings = _choose_seed(question, options)
                     settings |= (question.quick or {}) if quick else {}
+                    settings |= question.full if options.full else {}
                     settings |= asked.get(name, {})
                     answer(question, session, **settings)
             except (TableError, UnsupportedModelError) as error:

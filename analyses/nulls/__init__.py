@@ -8,11 +8,20 @@ from analyses.shared.given import Need
 from analyses.shared.question import Question
 from analyses.shared.settings import setting
 
+PAIRS = 2000
+"""A ratio of 5 % of so many pairs is sure to .1 in one head, and to a fraction of it over heads."""
+
+WHOLE = 10**9
+"""More pairs than there are: no sample."""
+
 
 @dataclass(frozen=True)
 class NullSettings:
     """How much to compute."""
 
+    pairs: int = setting(
+        PAIRS, "Word pairs, drawn at random, that all nulls are measured on.", at_least=20
+    )
     permutations: int = setting(
         1000, "Permutations of the words, within all words and within matched ones.", at_least=1
     )
@@ -31,4 +40,5 @@ QUESTION = Question(
     needs=frozenset({Need.PAIRS}),
     uses=frozenset({Need.UNTRAINED}),
     in_run=True,
+    full={"pairs": WHOLE},
 )

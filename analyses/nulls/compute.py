@@ -6,6 +6,7 @@ Each trained head is set against every null of the catalogue: shuffled words, an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from analyses.nulls.tables import Shuffles, tabulate
 from analyses.shared.given import Given
-from probes.capture.located import DistinctWords, LocatedPairs
+from probes.capture.located import DistinctWords, LocatedPairs, match_occurrences
 from probes.parallel import map_threads
 from probes.progress import progress_bar
 from probes.similarity.catalogue import (
@@ -35,6 +36,7 @@ from probes.similarity.sides import Side, measure_sides
 from probes.stats.reliability import spearman_brown
 from probes.stats.word_permutation import combine_strata
 from probes.words.lexicon import load_lexicon
+from probes.words.pairs import sample_pairs
 
 if TYPE_CHECKING:
     from analyses.nulls import NullSettings
@@ -50,8 +52,9 @@ def compute(given: Given, settings: NullSettings) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     given
-        A finished capture of word pairs, and that of the untrained model of the same sentences,
-        where it is there. The pairs' ``z_m1`` and ``z_m2``, if there, match words by frequency.
+        A finished capture of word pairs, and where it is there that of the untrained model, of the
+        same sentences or those of a sample of the pairs. The pairs' ``z_m1`` and ``z_m2``, if
+        there, match words by frequency.
 
     Returns
     -------
@@ -78,7 +81,10 @@ def compute(given: Given, settings: NullSettings) -> dict[str, pd.DataFrame]:
     """
     store = given.store
     require_one_width(store)
-    pairs = LocatedPairs.of(store).take_whole()
+    # All nulls are measured on one sample: what the untrained model has read, where there is one.
+    known = store if given.untrained is None else given.untrained
+    sample = sample_pairs(known.table("pairs"), settings.pairs, seed=settings.seed)
+    pairs = LocatedPairs.of(store, sample).take_whole()
     words, captured = pairs.distinct, Captured.of(store)
     strata, labels = match_words(store.table("occurrences"), words, pairs.table)
     permutations = {
@@ -94,7 +100,10 @@ def compute(given: Given, settings: NullSettings) -> dict[str, pd.DataFrame]:
     with progress_bar("Shuffling words", total=store.n_layers, unit="layers") as advance:
         shuffle = partial(_shuffle_layer, captured, words, permutations)
         shuffled = map_threads(shuffle, range(store.n_layers), on_done=advance)
-    untrained = None if given.untrained is None else Captured.of(given.untrained)
+    untrained = None
+    if given.untrained is not None:
+        rows = match_occurrences(store, given.untrained)
+        untrained = replace(Captured.of(given.untrained), rows=rows)
     names = pairs.captured.word[words.rows[:, 0]]
     with progress_bar("Comparing with null heads", total=store.n_layers, unit="layers") as advance:
         compare = partial(_compare_layer, captured, untrained, words, names, settings)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analyses.nulls import WHOLE
 from analyses.shared.numbers import CLEAR, show
 from analyses.shared.section import Entry, Section, Shown, ShownTable, show_number
 from analyses.shared.tables import select
@@ -24,8 +25,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
         title="Every measure beside every null",
         explanation=(
             "Are the keys and values of a trained head more alike, or less, than they would be if "
-            "there were nothing to it? All in the functional space, on the word pairs (neighbours, "
-            "CKA, canonical correlations and tieability: on their words).",
+            f"there were nothing to it? All in the functional space, on {_name_sample(settings)} "
+            "(neighbours, CKA, canonical correlations and tieability: on their words).",
             f"For shuffled words, p counts the {settings['permutations']} permutations that come "
             "out as far from their mean. For null heads the layer is the unit: p is that of a "
             "sign-flip test of the layers' differences. Layers of one model are not independent, "
@@ -63,6 +64,13 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             _tabulate_heads(tables["heads"]),
         ),
     )
+
+
+def _name_sample(settings: Mapping[str, Any]) -> str:
+    """Say on which pairs the question was asked."""
+    limit = settings["pairs"]
+    drawn = "" if limit >= WHOLE else f", at most {limit:,} of them, drawn at random"
+    return f"the word pairs{drawn}"
 
 
 def _list_nulls(nulls: list[str]) -> ShownTable:

@@ -27,6 +27,7 @@ from probes.words.tables import data_folder
 
 if TYPE_CHECKING:
     from analyses.probing import ProbingSettings
+    from probes.capture.store import Store
 
 
 def compute(given: Given, settings: ProbingSettings) -> dict[str, pd.DataFrame]:
@@ -36,8 +37,9 @@ def compute(given: Given, settings: ProbingSettings) -> dict[str, pd.DataFrame]:
     ----------
     given
         A finished capture of word pairs, of a user's sentences or of a treebank's words. That of
-        the untrained model is taken in where it is there, and of the captures of single words the
-        relations and the human scores of their pairs (`probes.linear.shipped_properties`).
+        the untrained model is taken in where it has read all of them (`kvprobes run --full`), and
+        of the captures of single words the relations and the human scores of their pairs
+        (`probes.linear.shipped_properties`).
 
     Returns
     -------
@@ -49,12 +51,20 @@ def compute(given: Given, settings: ProbingSettings) -> dict[str, pd.DataFrame]:
         If no property can be probed.
     """
     properties, left_out = list_properties(given.store)
-    sources = [Source(given.store, properties, given.untrained)]
+    sources = [Source(given.store, properties, _take_whole(given.untrained, given.store))]
     for name, words in given.words.items():
         found, missing = list_word_properties(words, "" if name == RELATIONS else name)
         sources.append(Source(words, found))
         left_out |= missing
     return probe_properties(sources, settings, left_out=left_out, device=given.device)
+
+
+def _take_whole(untrained: Store | None, trained: Store) -> Store | None:
+    """Leave out an untrained model that has read a sample of the trained one's sentences."""
+    if untrained is None:
+        return None
+    sequences = [store.manifest["identity"]["sequences"] for store in (untrained, trained)]
+    return untrained if sequences[0] == sequences[1] else None
 
 
 def identify(given: Given, settings: ProbingSettings) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from probes.linear.inputs import read_inputs
+from probes.linear.inputs import read_inputs, read_keys_and_values
 from probes.linear.measure import Design, HeadMeasurements, measure_heads
 from probes.parallel import map_threads
 from probes.progress import progress_bar
-from probes.similarity.spaces import HeadMetrics, read_metrics
+from probes.similarity.spaces import read_metrics
 
 if TYPE_CHECKING:
     from analyses.probing import ProbingSettings
@@ -54,21 +54,20 @@ def measure_parts(
     metrics = read_metrics(store)
     untrained_metrics = [] if untrained is None else read_metrics(untrained)
 
-    def read(store: Store, layer: int, metrics: HeadMetrics) -> dict[str, Tensor]:
-        basis, seed = settings.basis, settings.seed
-        inputs = read_inputs(store, layer, basis=basis, metrics=metrics, seed=seed)
-        return {part: x.to(device) for part, x in inputs.items()}
-
     def measure(layer: int) -> list[dict[str, HeadMeasurements]]:
-        inputs = read(store, layer, metrics[layer])
+        basis, seed = settings.basis, settings.seed
+        inputs = read_inputs(store, layer, basis=basis, metrics=metrics[layer], seed=seed)
         controls: dict[str, Tensor] = {}
         if untrained is not None:
-            beside = read(untrained, layer, untrained_metrics[layer])
-            controls = {f"untrained {part}": beside[part] for part in ("keys", "values")}
+            beside = read_keys_and_values(
+                untrained, layer, basis=basis, metrics=untrained_metrics[layer]
+            )
+            controls = {f"untrained {part}": x for part, x in beside.items()}
+        parts = {part: x.to(device) for part, x in (inputs | controls).items()}
         return [
             {
                 part: measure_heads(x, design, with_code=settings.code and part in inputs)
-                for part, x in (inputs | controls).items()
+                for part, x in parts.items()
             }
             for design in designs
         ]

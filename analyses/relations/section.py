@@ -42,7 +42,8 @@ def describe(tables: dict[str, pd.DataFrame], settings: Mapping[str, Any]) -> Se
             "relations are ranked. For each pair the percentile of key similarity among random "
             "pairs is compared with the percentile of value similarity. The difference counts as "
             "far as it is above that of a matched control: the first word with an unrelated word "
-            "of the second's frequency and length.",
+            "of the second's frequency and length. Of large relations a run captures a sample of "
+            "pairs (`--full`: all).",
         ),
         answer=tuple(answer_relations(tables)),
         captions=caption_relations(tables, settings),

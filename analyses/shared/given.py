@@ -23,7 +23,7 @@ class Need(Enum):
 
     CAPTURE = "a capture of words in sentences"
     PAIRS = "a capture of word pairs"
-    UNTRAINED = "a capture of the same sentences by the untrained model"
+    UNTRAINED = "a capture of the same sentences, or of a sample, by the untrained model"
     WORDS = "captures of single words"
     CONTEXTS = "a capture of sentences in which one word attends to two"
     SITES = "captures at all three sites of an encoder-decoder"
@@ -45,7 +45,7 @@ class Given:
         The finished main capture: of word pairs, or for a question that does not need these, of a
         user's own sentences or a treebank.
     untrained
-        That of the same sentences by the untrained model; None where there is none.
+        That by the untrained model, of the same sentences or of a sample; None where there is none.
     words
         Captures of single words by name: ``relations``, and the name of each table of human scores.
     sites

@@ -50,6 +50,8 @@ class Question:
         Named settings of a question that can take hours.
     quick
         Its settings in `kvprobes run --quick`; None: it is not asked there.
+    full
+        Its settings in `kvprobes run --full`, where samples are left out.
     """
 
     package: str
@@ -61,6 +63,7 @@ class Question:
     in_run: bool = False
     presets: Mapping[str, Any] = field(default_factory=dict)
     quick: Mapping[str, Any] | None = None
+    full: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

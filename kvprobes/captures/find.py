@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from kvprobes.results import ResultFolder
 from probes.capture.store import Store, open_store
 from probes.errors import StoreError, TableError
@@ -54,16 +56,25 @@ def open_text(folder: ResultFolder) -> Store:
 
 
 def open_untrained(folder: ResultFolder, trained: Store) -> Store | None:
-    """Open the untrained model's capture; None unless it is whole and of the same sentences."""
+    """Open the untrained model's capture; None unless it is whole and of these sentences.
+
+    They may be those of a sample of the pairs.
+    """
     try:
         store = open_whole_store(folder.capture_named(UNTRAINED))
     except StoreError:
         return None
     same = all(
         store.manifest["identity"][name] == trained.manifest["identity"][name]
-        for name in ("sequences", "key_stage", "config")
+        for name in ("templates", "key_stage", "config")
     )
-    return store if same else None
+    words = ["head", "m1", "m2"]
+    if not same or not set(words) <= set(trained.table("pairs")):
+        return None
+    here, there = (
+        pd.MultiIndex.from_frame(each.table("pairs")[words]) for each in (store, trained)
+    )
+    return store if here.isin(there).all() else None
 
 
 def has_sites(folder: ResultFolder) -> bool:

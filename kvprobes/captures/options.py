@@ -78,7 +78,8 @@ class CaptureOptions:
     """What is captured, of which model, and where; without `pairs` and `templates`, the usual.
 
     `sentences` (a table of marked words) or `treebank` (a file, or a folder with its splits) are
-    in the place of word pairs; `limit` then counts sentences.
+    in the place of word pairs; `limit` then counts sentences. With `full`, no capture beside the
+    main one is a sample.
     """
 
     model: str
@@ -98,6 +99,7 @@ class CaptureOptions:
     skip_bad_rows: bool = False
     sentences: Path | None = None
     treebank: Path | None = None
+    full: bool = False
 
     @property
     def folder(self) -> ResultFolder:

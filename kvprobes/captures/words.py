@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 TEMPLATES = 3
 """Templates for each part of speech."""
 
+SAMPLE = 300
+"""Pairs of each relation, unless all are asked for: the rarer relations have no more, and a ranking
+of relations is as sure as the rarer ones let it be."""
+
 
 def capture_words(
     session: Session,
     *,
     human: Sequence[Path] = (),
     limit: int | None = None,
+    full: bool = False,
     keep: bool = False,
     skip_bad_rows: bool = False,
     batch_size: int = 128,
@@ -50,6 +55,8 @@ def capture_words(
     ----------
     limit
         At most this many pairs of each relation, and of each table of human scores.
+    full
+        All pairs of the relations, and not `SAMPLE` of each.
     skip_bad_rows
         Leave out rows of tables of human scores that have faults, and say which.
     keep
@@ -79,15 +86,18 @@ def capture_words(
             "Give the file of human scores another name."
         )
     # All are read first, so that a fault in one is told before anything takes time.
-    tables = {WORDS: load_relations(limit=limit)} | {
+    sample = limit if full else min(limit or SAMPLE, SAMPLE)
+    tables = {WORDS: load_relations(limit=sample)} | {
         HUMAN + name: _read_scores(path, limit, session.say, skip_bad_rows)
         for name, path in given.items()
     }
     all_templates = load_word_templates(count=TEMPLATES)
     for name, pairs in tables.items():
         folder = session.folder.capture_named(name)
-        if keep:
-            pairs = _keep_begun(folder, pairs)
+        # A sample of the relations does not stand in the place of all of them.
+        if keep or (name == WORDS and limit is None and not full):
+            every = load_relations() if name == WORDS else pairs
+            pairs = _keep_begun(folder, every, otherwise=pairs)
         templates = all_templates[all_templates["pos"].isin(pairs["pos"])].reset_index(drop=True)
         if not overwrite and _is_finished(folder, main, pairs, templates):
             session.say(f"Reusing the finished capture in {folder}")
@@ -108,7 +118,7 @@ def capture_words(
             settings=CaptureSettings.of(main),
             batch_size=batch_size,
             cluster=cluster,
-            overwrite=overwrite,
+            overwrite=overwrite or full,  # of a sample
             say=session.say,
         )
 
@@ -122,14 +132,14 @@ def _read_scores(
     return sample_groups(scores, pd.Series("", index=scores.index), limit=limit, seed=0)
 
 
-def _keep_begun(folder: Path, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs of the capture in a folder, if there is one and `pairs` holds them all."""
+def _keep_begun(folder: Path, every: pd.DataFrame, *, otherwise: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of the capture in a folder, if there is one and `every` holds them all."""
     if not (folder / "manifest.json").exists():
-        return pairs
+        return otherwise
     begun = open_store(folder).table("pairs")
-    if set(begun.columns) != set(pairs.columns):
-        return pairs
-    return begun if len(begun.merge(pairs.drop_duplicates())) == len(begun) else pairs
+    if set(begun.columns) != set(every.columns):
+        return otherwise
+    return begun if len(begun.merge(every.drop_duplicates())) == len(begun) else otherwise
 
 
 def _is_finished(folder: Path, main: Store, pairs: pd.DataFrame, templates: pd.DataFrame) -> bool:

@@ -55,6 +55,7 @@ def run(
     seed: given.Seed = 0,
     limit: given.Limit = None,
     quick: given.Quick = False,
+    full: given.Full = False,
     human: given.Human = None,
     overwrite: given.Overwrite = False,
     skip_bad_rows: given.SkipBadRows = False,
@@ -85,6 +86,7 @@ def run(
         skip_bad_rows=skip_bad_rows,
         sentences=sentences,
         treebank=treebank,
+        full=full,
     )
     with explaining_errors():
         chosen = gather_settings(asked or (), settings)

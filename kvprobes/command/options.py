@@ -126,6 +126,14 @@ Quick = Annotated[
         "--quick", help="Only the first answer, from a sample of 300 pairs: about a minute."
     ),
 ]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="No samples: every pair beside the nulls and the untrained model, every pair of the "
+        "relations. Takes three times as long.",
+    ),
+]
 SkipBadRows = Annotated[
     bool,
     typer.Option(

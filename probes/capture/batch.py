@@ -1,4 +1,4 @@
-"""One batch through the model: the shared prefix once, the rests padded on the right and masked."""
+"""Batches through the model: what they share runs once, the rests are padded and masked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from probes.capture.aim import take_aim
 from probes.capture.plan import Take, TokenSequence
 from probes.capture.read import KeyStage, Reader, Reading
+from probes.capture.stems import Branches, branch
 from probes.models.failures import failing_as_ours
 from probes.models.geometry import Site
 from probes.models.model import Model
@@ -67,6 +68,8 @@ class BatchRunner:
         # What a recurrent state beside the attention has read cannot be shared in this way.
         is_recurrent = getattr(model.hf, "_is_stateful", False)
         self.share_prefix = share_prefix and attends_everywhere and not is_recurrent
+        is_plain = model.geometry.causal and not model.has_encoder_and_decoder
+        self.share_stems = self.share_prefix and is_plain
         self._reader = reader(model, site=self.site, key_stage=key_stage)
         self._prefix: tuple[tuple[int, ...], Any] = ((), None)
 
@@ -85,23 +88,65 @@ class BatchRunner:
         UsageError
             If the memory is not enough.
         """
-        with failing_as_ours(
-            f"Running {self.model.name} on {len(batch)} sentences",
-            "See `kvprobes doctor`, or try --attn eager, --device cpu or a smaller --batch-size.",
-        ):
-            return self._run(batch)
+        with self._failing(len(batch)):
+            return self._run(batch, self._repeat_prefix(batch))
 
-    def _run(self, batch: Sequence[TokenSequence]) -> Reading:
-        device = self.model.device
+    def read(
+        self, sequences: Sequence[TokenSequence], batch_size: int
+    ) -> Iterator[tuple[Sequence[TokenSequence], Reading]]:
+        """Run sequences in batches, each distinct stem of a prefix once (`probes.capture.stems`).
+
+        Yields every reading with the sequences that it ends. The rows of the readings, put behind
+        each other, are those of the sequences in their order. Errors are those of `run`.
+        """
+        for _, group in groupby(sequences, key=lambda s: s.ids[: s.prefix_length]):
+            alike = list(group)
+            for part in branch(alike, batch_size) if self.share_stems else [alike]:
+                if isinstance(part, Branches):
+                    yield from zip(((), *part.batches), self.run_branches(part), strict=True)
+                else:
+                    yield from ((batch, self.run(batch)) for batch in batches(part, batch_size))
+
+    @torch.inference_mode()
+    def run_branches(self, branches: Branches) -> list[Reading]:
+        """Run stems, and what goes on from them on their keys and values; errors as of `run`."""
+        with self._failing(len(branches.stems)):
+            shared = self._repeat_prefix(branches.stems)
+            cache = DynamicCache() if shared is None else shared
+            readings = [self._run(branches.stems, cache)]
+        for batch, stem_of in zip(branches.batches, branches.stem_of, strict=True):
+            with self._failing(len(batch)):
+                own = copy.deepcopy(cache)
+                own.batch_select_indices(torch.tensor(stem_of, device=self.model.device))
+                readings.append(self._run(batch, own, past=len(branches.stems[0].ids)))
+        return readings
+
+    def _failing(self, count: int) -> AbstractContextManager[None]:
+        return failing_as_ours(
+            f"Running {self.model.name} on {count} sentences",
+            "See `kvprobes doctor`, or try --attn eager, --device cpu or a smaller --batch-size.",
+        )
+
+    def _repeat_prefix(self, batch: Sequence[TokenSequence]) -> Any:
+        """Return the cache of the batch's prefix, a row a sequence; None without one."""
         prefix = batch[0].ids[: batch[0].prefix_length] if self.share_prefix else ()
-        ids, mask = join_rows([sequence.ids[len(prefix) :] for sequence in batch])
+        if not prefix:
+            return None
+        cache = copy.deepcopy(self._run_prefix(prefix))
+        cache.batch_repeat_interleave(len(batch))
+        return cache
+
+    def _run(self, batch: Sequence[TokenSequence], cache: Any, past: int | None = None) -> Reading:
+        """Run what comes after the first `past` tokens (those of the prefix) that `cache` holds."""
+        device = self.model.device
+        if past is None:
+            past = batch[0].prefix_length if self.share_prefix else 0
+        ids, mask = join_rows([sequence.ids[past:] for sequence in batch])
         options: dict[str, Any] = {}
         if self.model.geometry.causal or self.model.has_encoder_and_decoder:
             options["use_cache"] = False
-        if prefix:
-            cache = copy.deepcopy(self._run_prefix(prefix))
-            cache.batch_repeat_interleave(len(batch))
-            mask = torch.cat([mask.new_ones(len(batch), len(prefix)), mask], dim=1)
+        if cache is not None:
+            mask = torch.cat([mask.new_ones(len(batch), past), mask], dim=1)
             options = {"use_cache": True, "past_key_values": cache}
         trunk: Any = self.model.trunk
         if self.model.has_encoder_and_decoder:
@@ -114,7 +159,7 @@ class BatchRunner:
         aim = take_aim(
             batch,
             take=self.take,
-            prefix_length=len(prefix),
+            prefix_length=past,
             sampled=self.sampled,
             device=device,
         )

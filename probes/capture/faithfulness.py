@@ -13,6 +13,7 @@ from torch import Tensor
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KeyStage, Reading
+from probes.capture.stems import Branches, find_stem
 from probes.errors import FaithfulnessError, NonFiniteError
 from probes.models.examine import accepted_difference, read_cache
 from probes.models.geometry import AttentionGeometry, Site
@@ -92,17 +93,32 @@ def measure_faithfulness(
     if any(sequence.prefix_length for sequence in chosen):
         split = BatchRunner(model, site=site, key_stage=key_stage)
         with split.attached():
-            shared = [split.run([sequence]) for sequence in chosen]
+            parts = [_run_split(split, sequence) for sequence in chosen]
+        read, asked = zip(*parts, strict=True)
         after = "after a shared prefix"
-        checks[f"keys {after} equal those alone"] = (_cat(shared, "k"), k)
-        checks[f"values {after} equal those alone"] = (_cat(shared, "v"), v)
-        checks[f"attention {after} equals that alone"] = (_cat(shared, "attention"), attention)
+        checks[f"keys {after} equal those alone"] = (_cat(read, "k"), k)
+        checks[f"values {after} equal those alone"] = (_cat(read, "v"), v)
+        checks[f"attention {after} equals that alone"] = (_cat(asked, "attention"), attention)
     if key_stage == "projected":
         checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
     tolerance = accepted_difference(model.hf, _bound_logits(geometry, alone))
     return pd.DataFrame(
         [_compare(name, *pair, tolerance=tolerance) for name, pair in checks.items()]
     )
+
+
+def _run_split(runner: BatchRunner, sequence: TokenSequence) -> tuple[Reading, Reading]:
+    """Read the word after its prefix, and what attends to it after both, where those can be apart.
+
+    Returns
+    -------
+    What holds the word, and what holds the attention to it.
+    """
+    if runner.share_stems and find_stem(sequence):
+        word, rest = runner.run_branches(Branches.of([sequence], 1))
+        return word, rest
+    whole = runner.run([sequence])
+    return whole, whole
 
 
 def _spread(sequences: Sequence[TokenSequence], count: int) -> list[TokenSequence]:

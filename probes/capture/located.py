@@ -86,6 +86,20 @@ class CapturedWords:
         return whole, rows[whole]
 
 
+def match_occurrences(store: Store, other: Store) -> Int[Tensor, " occurrence"]:
+    """Find the occurrences of a capture, by their tokens, in another capture of the same templates.
+
+    Returns
+    -------
+    The row in `other` of each occurrence of `store`; -1 where it has none.
+    """
+    place = ["sentence_hash", "first_token", "last_token"]
+    there = pd.MultiIndex.from_frame(other.table("occurrences")[place])
+    return torch.tensor(
+        there.get_indexer(pd.MultiIndex.from_frame(store.table("occurrences")[place]))
+    )
+
+
 @dataclass(frozen=True)
 class DistinctWords:
     """The words of a list of pairs, each once as it was captured, and the pairs as their numbers.

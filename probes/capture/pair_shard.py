@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from probes.capture.batch import BatchRunner, batches
+from probes.capture.batch import BatchRunner
 from probes.capture.kept_rows import GROUP, keep_rows, pool_groups
 from probes.capture.plan import Take, TokenSequence
 from probes.capture.read import KeyStage, Reader, Reading
@@ -34,6 +34,7 @@ class PairJob(ShardJob):
     take: Take
     key_stage: KeyStage
     dtype: str
+    x: bool = True
     sizes: bool = False
 
     @property
@@ -53,11 +54,12 @@ class PairJob(ShardJob):
         )
         readings = []
         with runner.attached():
-            for batch in batches(self.sequences, self.pace.batch_size):
-                readings.append(runner.run(batch))
-                advance(_count_tokens(batch))
+            for done, reading in runner.read(self.sequences, self.pace.batch_size):
+                readings.append(reading)
+                advance(_count_tokens(done))
         group = pool_groups(torch.tensor(self.groups, dtype=torch.long))
-        tensors = _merge(readings, dtype=getattr(torch, self.dtype), group=group)
+        kept = ("k", "v", *(("x", "x_query") if self.x else ()))
+        tensors = _merge(readings, kept, dtype=getattr(torch, self.dtype), group=group)
         _check_finite(tensors, model.name)
         return tensors
 
@@ -66,12 +68,14 @@ def _count_tokens(sequences: Iterable[TokenSequence]) -> int:
     return sum(len(sequence.ids) - sequence.prefix_length for sequence in sequences)
 
 
-def _merge(readings: Sequence[Reading], *, dtype: torch.dtype, group: Tensor) -> dict[str, Tensor]:
+def _merge(
+    readings: Sequence[Reading], kept: Sequence[str], *, dtype: torch.dtype, group: Tensor
+) -> dict[str, Tensor]:
     """Concatenate the batches' rows and add up their moments, layer by layer."""
     merged = {"query_count": torch.tensor([sum(len(r.attention[0]) for r in readings)]).double()}
     merged[GROUP] = group.to(torch.int16)
     for layer in range(len(readings[0].k)):
-        for name in ("k", "v", "x", "x_query"):
+        for name in kept:
             rows = torch.cat([getattr(reading, name)[layer] for reading in readings])
             of = None if name == "x_query" else group
             merged |= keep_rows(f"{name}.{layer}", rows, dtype, group=of)

@@ -38,19 +38,20 @@ class CaptureSettings:
 
     ``key_stage`` is ``projected`` (as W_K gives it), ``normed`` (after QK-norm, where there is one)
     or ``rotated``; ``dtype`` is what the rows are stored in; ``query_sample`` is how many attending
-    words also keep their x, for the random heads.
+    words also keep their x, for the random heads. Without ``x`` no word keeps it.
     """
 
     key_stage: KeyStage = "normed"
     dtype: str = "bfloat16"
     query_sample: int = 2048
     seed: int = 0
+    x: bool = True
 
     @classmethod
     def of(cls, store: Store) -> CaptureSettings:
         """Return the settings that a capture was made with."""
         identity = store.manifest["identity"]
-        return cls(**{field.name: identity[field.name] for field in fields(cls)})
+        return cls(**{f.name: identity.get(f.name, f.default) for f in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def capture(
         "sequences": hash_list(astuple(sequence) for sequence in plan.sequences),
         "pairs": hash_table(plan.pairs),
         "templates": hash_table(plan.templates),
+        **({} if settings.x else {"x": False}),
         **({"sizes": True} if plan.settings.get("sizes") else {}),
         **({"edited": edited.name} if edited is not None else {}),
     }
@@ -210,7 +212,7 @@ def _list_jobs(
 ) -> list[PairJob]:
     """Describe each shard that is to be made, with its own of the sampled queries."""
     generator = np.random.default_rng(settings.seed)
-    n_sampled = min(settings.query_sample, len(plan.queries))
+    n_sampled = min(settings.query_sample if settings.x else 0, len(plan.queries))
     sampled = frozenset(generator.choice(len(plan.queries), size=n_sampled, replace=False).tolist())
     centred_in = plan.occurrences["group" if "group" in plan.occurrences else "template_id"]
     groups = pd.factorize(centred_in)[0].tolist()
@@ -231,6 +233,7 @@ def _list_jobs(
                 take=plan.settings["take"],
                 key_stage=settings.key_stage,
                 dtype=settings.dtype,
+                x=settings.x,
                 sizes=plan.settings.get("sizes", False),
             )
         )

@@ -27,6 +27,21 @@ def read_inputs(
     A ``random_slice`` is a random Gaussian projection of x, as wide as a key, one for each head:
     what any projection of x knows, whether trained or not.
 
+    For parameters and errors see `read_keys_and_values`.
+    """
+    found = read_keys_and_values(store, layer, basis=basis, metrics=metrics)
+    n_slices, _, width = found["keys"].shape
+    generator = torch.Generator().manual_seed(seed * 10_007 + layer + 7_001)
+    x = store.read("x", layer)
+    blind = random_slice(x, n_slices=n_slices, width=width, generator=generator)
+    return {**found, "random_slice": blind}
+
+
+def read_keys_and_values(
+    store: Store, layer: int, *, basis: Basis, metrics: HeadMetrics
+) -> dict[str, Float[Tensor, "kv_head occurrence d"]]:
+    """Read ``keys`` and ``values`` of one layer, head by head.
+
     Parameters
     ----------
     basis
@@ -41,13 +56,10 @@ def read_inputs(
     """
     require_known("basis", basis, get_args(Basis))
     keys, values = read_heads(store, "k", layer), read_heads(store, "v", layer)
-    x = store.read("x", layer)
-    generator = torch.Generator().manual_seed(seed * 10_007 + layer + 7_001)
-    blind = random_slice(x, n_slices=len(keys), width=keys.shape[-1], generator=generator)
     if basis == "functional":
         keys = keys @ metric_root(metrics.key).to(keys)
         values = values @ metric_root(metrics.value).to(values)
-    return {"keys": keys, "values": values, "random_slice": blind}
+    return {"keys": keys, "values": values}
 
 
 def join_pairs(

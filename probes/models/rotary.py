@@ -88,6 +88,9 @@ class Rotation:
         n_pairs = self.d_rotary // 2
         once = slice(None, None, 2) if self.neighbours else slice(n_pairs)
         shape = (*positions.shape, n_pairs)
+        if not positions.numel():  # some modules look for the largest position
+            nothing = torch.zeros(shape, device=positions.device)
+            return nothing, nothing
         cos, sin = self._angles(positions.reshape(1, -1))
         return cos[..., once].reshape(shape), sin[..., once].reshape(shape)
 

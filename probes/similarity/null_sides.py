@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Captured:
-    """A capture, the functional metrics of its layers, and each occurrence's template."""
+    """A capture, the functional metrics of its layers, and each occurrence's template.
+
+    With ``rows`` its occurrences stand in the order of another capture: a row for each of that
+    one's, any where -1 says that it is not here.
+    """
 
     store: Store
     metrics: list[HeadMetrics]
     templates: Int[Tensor, " occurrence"]
+    rows: Int[Tensor, " other"] | None = None
 
     @classmethod
     def of(cls, store: Store) -> Captured:
@@ -44,10 +49,11 @@ class Captured:
         vectors: Float[Tensor, "head occurrence d"],
         metrics: HeadMetrics,
         of: Literal["key", "value"],
-    ) -> Float[Tensor, "head occurrence d"]:
+    ) -> Float[Tensor, "head row d"]:
         """Give the coordinates of some heads' keys or values in the functional space."""
         metric = getattr(metrics, of)
-        return to_space(vectors, "functional", metric=metric, templates=self.templates)
+        placed = to_space(vectors, "functional", metric=metric, templates=self.templates)
+        return placed if self.rows is None else placed[:, self.rows]
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def load_pairs(
     frame = leave_out(name, frame, problems, skip).reset_index(drop=True)
     first = ["pair_id", *NEEDED]
     frame = frame[first + [column for column in frame.columns if column not in first]]
-    return frame if limit is None else _sample(frame, limit, seed)
+    return frame if limit is None else sample_pairs(frame, limit, seed=seed)
 
 
 def hash_pairs(frame: pd.DataFrame) -> str:
@@ -146,7 +146,8 @@ def _find_problems(frame: pd.DataFrame) -> Iterator[Problem]:
         pairs.setdefault(pair, row)
 
 
-def _sample(frame: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+def sample_pairs(frame: pd.DataFrame, limit: int, *, seed: int) -> pd.DataFrame:
+    """Draw at most `limit` pairs, the founding pair among them; see `load_pairs`."""
     if limit >= len(frame):
         return frame
     founding = is_founding(frame)

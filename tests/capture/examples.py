@@ -38,11 +38,24 @@ def make_plan(model: Model, **options: str) -> CapturePlan:
     return plan_capture(model.tokenizer, PAIRS, TEMPLATES, causal=model.geometry.causal, **options)
 
 
-def read_all(model: Model, plan: CapturePlan, *, batch_size: int = 3, **options) -> dict:
-    """Read every batch of a plan; rows of occurrences and queries, moments added up."""
+def read_all(
+    model: Model, plan: CapturePlan, *, batch_size: int = 3, shard: int | None = None, **options
+) -> dict:
+    """Read every batch of a plan; rows of occurrences and queries, moments added up.
+
+    With `shard` as a capture reads shards of so many sequences.
+    """
     runner = BatchRunner(model, take=plan.settings["take"], **options)
     with runner.attached():
-        readings = [runner.run(batch) for batch in batches(plan.sequences, batch_size)]
+        readings = (
+            [runner.run(batch) for batch in batches(plan.sequences, batch_size)]
+            if shard is None
+            else [
+                reading
+                for start in range(0, len(plan.sequences), shard)
+                for _, reading in runner.read(plan.sequences[start : start + shard], batch_size)
+            ]
+        )
     return merge(readings)
 
 

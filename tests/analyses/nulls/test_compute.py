@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -18,7 +18,7 @@ from analyses.nulls.compute import match_words
 from analyses.nulls.tables import compare_over_layers
 from analyses.shared.given import Given
 from probes.capture import CaptureSettings, capture, plan_capture
-from probes.capture.located import DistinctWords, LocatedPairs
+from probes.capture.located import DistinctWords, LocatedPairs, match_occurrences
 from probes.models import untrain
 from probes.similarity.catalogue import list_nulls, list_pair_measures, list_side_measures
 from probes.similarity.null_sides import Captured
@@ -111,6 +111,26 @@ def test_without_an_untrained_capture_the_others_stand(given, tables):
     assert set(tables["summary"]["condition"]) - set(less["condition"]) == {"untrained_model"}
     assert QUESTION.identify(given, SETTINGS)["untrained"] == given.untrained.identity_hash
     assert "untrained" not in QUESTION.identify(Given(store=given.store), SETTINGS)
+
+
+def test_the_untrained_model_may_have_read_a_sample(given, tables, tmp_path):
+    model = tiny_model("llama", seed=2)
+    pairs = given.store.table("pairs").iloc[::2]
+    plan = plan_capture(model.tokenizer, pairs, given.store.table("templates"))
+    settings = CaptureSettings(dtype="float32", x=False)
+    few = capture(untrain(model), plan, tmp_path, settings=settings)
+    rows = match_occurrences(given.store, few)
+    held = rows >= 0
+    mapped = replace(Captured.of(few), rows=rows).keys(1)[:, held]
+    assert torch.equal(mapped, Captured.of(few).keys(1)[:, rows[held]])
+    assert 0.4 < float(held.float().mean()) < 1
+    asked = NullSettings(permutations=3, neighbour_words=11)
+    sampled = QUESTION.compute(Given(store=given.store, untrained=few), asked)["summary"]
+    names = ["measure", "condition", "unit"]
+    both = sampled.merge(tables["summary"], on=names).query("condition == 'untrained_model'")
+    assert len(both) == len(list_side_measures())
+    gaps = (both["value_x"] - both["value_y"]).abs()
+    assert 0 < gaps.max() < 0.5
 
 
 def compare(trained, null):

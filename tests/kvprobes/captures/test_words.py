@@ -19,6 +19,7 @@ from probes.capture import CaptureSettings, capture, open_store, plan_capture
 from probes.errors import StoreMismatchError, TableError, UsageError
 from probes.models import load_model
 from probes.words import load_pairs, load_templates
+from probes.words.relations import load_relations
 from tests.damage import rewrite
 from tests.tiny import tiny_model
 
@@ -103,6 +104,21 @@ def test_other_words_are_refused_or_overwritten(session):
         capture_words(session, limit=5)
     capture_words(session, limit=5, overwrite=True)
     assert len(find_word_captures(session.folder)["relations"].table("pairs")) == 30
+
+
+def test_a_sample_of_the_relations_makes_way_for_all_and_not_the_other_way(session, monkeypatch):
+    monkeypatch.setattr("kvprobes.captures.words.SAMPLE", 2)
+    every = load_relations(limit=4)
+    monkeypatch.setattr(
+        "kvprobes.captures.words.load_relations",
+        lambda limit=None: load_relations(every, limit=limit),
+    )
+
+    def count(**options):
+        capture_words(session, **options)
+        return len(find_word_captures(session.folder)["relations"].table("pairs"))
+
+    assert [count(), count(full=True), count(), count(keep=True)] == [12, 24, 24, 24]
 
 
 def test_an_interrupted_capture_goes_on_with_its_own_words(session):
