@@ -14,7 +14,8 @@ from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
 from probes.capture.read import KeyStage, Reading
 from probes.errors import FaithfulnessError, NonFiniteError
-from probes.models.examine import accepted_difference, read_cache
+from probes.models.compare import accepted_difference
+from probes.models.examine import read_cache
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.model import Model
 from probes.models.observe import observe

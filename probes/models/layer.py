@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from probes.models.projections import HeadNorm, Projection, read_matrix
+from probes.models.matrices import read_matrix
+from probes.models.projections import HeadNorm, Projection
 from probes.models.rotary import Rotation
 
 Part = Literal["query", "key", "value"]
@@ -96,7 +97,7 @@ class AttentionLayer:
     @property
     def d_input(self) -> int:
         """The width of x, which W_K and W_V read."""
-        return int(self.key.weights().shape[-1])
+        return self.key.d_input
 
     @property
     def reuses_keys_as_values(self) -> bool:

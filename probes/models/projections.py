@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+
+from probes.models.matrices import count_inputs, read_bias, read_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,11 @@ class Projection:
         """The width of one head."""
         return self.columns.shape[1] + self.d_shared
 
+    @property
+    def d_input(self) -> int:
+        """The width of what the weights read."""
+        return count_inputs(self.module) + self.d_shared + self.d_unused
+
     def split(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... head d_own"]:
         """Return what of the module's output belongs to these heads (a view, where it can be)."""
         first, count = int(self.columns[0, 0]), self.columns.numel()
@@ -59,10 +65,10 @@ class Projection:
 
     def bias(self) -> Float[Tensor, "head d_head"] | None:
         """Return the bias of these heads, or None where the module has none."""
-        bias = getattr(self.module, "bias", None)
+        bias = read_bias(self.module)
         if bias is None:
             return None
-        own = self.split(bias.detach())
+        own = self.split(bias)
         return torch.nn.functional.pad(own, (0, self.d_shared)) if self.d_shared else own
 
     def project(self, x: Float[Tensor, "... d_input"]) -> Float[Tensor, "... head d_head"]:
@@ -70,12 +76,6 @@ class Projection:
         made = torch.einsum("...m,hdm->...hd", x, self.weights().to(x.dtype))
         bias = self.bias()
         return made if bias is None else made + bias.to(x.dtype)
-
-
-def read_matrix(module: nn.Module) -> Float[Tensor, "d_input d_output"]:
-    """Return the weights of a linear module; GPT-2's Conv1D holds them the other way round."""
-    matrix = module.get_parameter("weight").detach()
-    return matrix if isinstance(module, Conv1D) else matrix.T
 
 
 NormInput = Literal["head", "all heads", "heads first"]

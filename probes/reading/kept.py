@@ -18,7 +18,7 @@ from probes.capture.aim import Aim, take_aim
 from probes.capture.plan import Take, require_take
 from probes.capture.read import KEY_STAGES, KeyStage, Reader
 from probes.errors import FaithfulnessError, UsageError
-from probes.models.examine import accepted_difference, relative_difference
+from probes.models.compare import accepted_difference, relative_difference
 from probes.models.layer import AttentionLayer
 from probes.models.model import Model
 from probes.models.tap import Attended

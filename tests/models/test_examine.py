@@ -10,7 +10,8 @@ import torch
 from docs.write_models import PAGE
 from probes.errors import UnsupportedModelError
 from probes.models import examine_model, load_model, refuse_unfaithful
-from probes.models.examine import TOLERANCE, examine
+from probes.models.compare import TOLERANCE
+from probes.models.examine import examine
 from probes.models.sites import read_sites
 from tests.architectures import MATRIX, build_hf, example_inputs
 from tests.tiny import tiny_model
