@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
-from probes.capture.read import KeyStage, Reading
+from probes.capture.read import AS_ATTENDED, KeyStage, Reading
 from probes.errors import FaithfulnessError, NonFiniteError
 from probes.models.compare import accepted_difference
 from probes.models.examine import read_cache
@@ -172,7 +172,8 @@ def _rotate(
         for how, part in zip(geometry.layers, k, strict=True):
             if key_stage == "projected":
                 part = how.norm("key", part)
-            rotated.append(part if key_stage == "rotated" else how.rotate(part, positions))
+            is_done = key_stage in AS_ATTENDED
+            rotated.append(part if is_done else how.attend("key", part, positions))
     return rotated
 
 

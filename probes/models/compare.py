@@ -95,11 +95,11 @@ def check_layer(
     positions = torch.arange(key.shape[1], device=key.device)
     if layer.key_norm is not None and seen.normed_key is not None:
         own = layer.key_norm.read(seen.normed_key, layer.n_kv_heads)
-        there = layer.rotate(normed, positions) if layer.late_norm else normed
+        there = layer.attend("key", normed, positions) if layer.late_norm else normed
         yield Finding("the norm's own output", "normed", there, own)
     length = query.shape[1]
-    yield Finding("k as attended", "rotated", layer.rotate(normed, positions), key)
-    scaled = layer.rotate(layer.norm("query", own_q), positions[:length])
+    yield Finding("k as attended", "rotated", layer.attend("key", normed, positions), key)
+    scaled = layer.attend("query", layer.norm("query", own_q), positions[:length])
     scaled = scaled * (layer.logit_scale / attended.scaling)
     yield Finding("q as attended", "rotated", scaled, query)
     flat = torch.arange(query.shape[0] * length, device=key.device)
@@ -142,6 +142,8 @@ def _compare_visible(
     """Return who sees whom in the first row, by the layer's window and by the model's own mask."""
     places = torch.arange(attended.key.shape[2], device=attended.key.device)
     back = places[:length, None] - places
+    chunks = places // (layer.chunk or len(places))
     ours = (back >= 0) & (back < (layer.window or len(places)))
+    ours &= chunks[:length, None] == chunks
     own = attended.allow(torch.zeros_like(places[:length]), places[:length], causal=True)[:, 0]
     return ours.float(), (own > torch.finfo(own.dtype).min / 2).float()

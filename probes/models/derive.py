@@ -158,7 +158,9 @@ def _try(
     assert heard.attended is not None  # noqa: S101 - for the type checker
     layer = read(name, family)
     try:
-        family = replace(family, scale=_find_scale(layer, heard), positions=_name(family, heard))
+        family = replace(
+            family, scale=_find_scale(layer, heard), positions=_name(hf, family, heard)
+        )
         layer = read(name, family)
         findings = list(check_layer(_enclose((layer,), causal=causal), layer, heard))
     except (RuntimeError, ValueError, IndexError):  # shapes that do not fit
@@ -178,15 +180,23 @@ def _find_scale(layer: AttentionLayer, heard: Observation) -> float:
     assert heard.query_output is not None  # noqa: S101
     own = heard.attended.query.transpose(1, 2).double()
     query = layer.norm("query", layer.query.split(heard.query_output))
-    made = layer.rotate(query, torch.arange(own.shape[1], device=own.device)).double()
+    made = layer.attend("query", query, torch.arange(own.shape[1], device=own.device)).double()
     ratio = float((own * made).sum() / made.square().sum())
     near = min((1.0, layer.d_head**-0.5), key=lambda known: abs(ratio / known - 1))
     return heard.attended.scaling * (near if abs(ratio / near - 1) < 1e-3 else ratio)
 
 
-def _name(family: Family, heard: Observation) -> str:
-    biased = heard.attended is not None and heard.attended.bias is not None
-    return "relative bias" if biased and family.positions == "learned" else family.positions
+def _name(hf: nn.Module, family: Family, heard: Observation) -> str:
+    if family.positions == "rotary":
+        return "rotary"
+    assert heard.attended is not None  # noqa: S101 - for the type checker
+    if heard.attended.bias is not None:
+        return "relative bias"
+    learned = any(
+        isinstance(module, nn.Embedding) and ("pos" in name or name.endswith("wpe"))
+        for name, module in hf.named_modules()
+    )
+    return "learned" if learned else "none"
 
 
 def _explain(failed: list[str]) -> str:

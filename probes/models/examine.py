@@ -210,6 +210,8 @@ def _find_cache(geometry: AttentionGeometry, output: Any) -> list[tuple[Tensor, 
         index = layer.index if layer.source is None else geometry.layers[layer.source].index
         kept = cache.layers[index]
         keys, values = kept.keys, kept.values
+        if kept.get_seq_length() > keys.shape[-2]:  # it forgets what has left the window
+            return None
         if layer.latent_modules is not None:
             expanded: Any = layer.module
             keys, values = expanded.expand_kv(keys, values)

@@ -30,8 +30,7 @@ class Family:
     scale
         The module's attribute that scales the logits; a number where it is written in the code.
     late_norm
-        Whether queries and keys are normed after the rotation. Where the norm has no weights, that
-        is the same as before it.
+        Whether queries and keys are normed after the rotation.
     rotates
         Whether a module with rotary positions uses them (some layers have none).
     """
@@ -88,6 +87,14 @@ _LATENT = Family(
     pairing="interleaved_to_half",
 )
 
+_HUNYUAN = Family(
+    "HunYuan",
+    query_norm="query_layernorm",
+    key_norm="key_layernorm",
+    norm_input="heads first",
+    late_norm=True,
+)
+
 FAMILIES: dict[str, Family] = {
     "LlamaAttention": Family("Llama (SmolLM2, TinyLlama, MiniMind2)"),
     "MistralAttention": Family("Mistral"),
@@ -127,6 +134,19 @@ FAMILIES: dict[str, Family] = {
     "ArceeAttention": Family("Arcee"),
     "SeedOssAttention": Family("Seed-OSS"),
     "GptOssAttention": Family("gpt-oss"),
+    "Llama4TextAttention": Family(
+        "Llama 4",
+        query_norm="qk_norm",
+        key_norm="qk_norm",
+        late_norm=True,
+        pairing="interleaved",
+        rotates=_uses_rope,
+    ),
+    "HunYuanDenseV1Attention": replace(_HUNYUAN, shown="HunYuan dense"),
+    "HunYuanMoEV1Attention": replace(_HUNYUAN, shown="HunYuan-MoE"),
+    "NanoChatAttention": Family(
+        "NanoChat", norm_input="heads first", late_norm=True, pairing="half_back"
+    ),
     "Lfm2Attention": Family("LFM2", output="out_proj", **_LAYERNORMS),
     "DeepseekV2Attention": replace(_LATENT, shown="DeepSeek-V2", pairing="interleaved"),
     "DeepseekV3Attention": _LATENT,
@@ -186,7 +206,6 @@ FAMILIES: dict[str, Family] = {
 }
 
 _BLOCKS = "its encoder attends in blocks that overlap, where a key stands in several"
-_LATE_NORM = "it norms queries and keys after their rotation, which no key stage tells"
 _GATE = "a gate is between its heads and W_O: W_O v is not what is written"
 
 REFUSED: dict[str, str] = {
@@ -197,12 +216,9 @@ REFUSED: dict[str, str] = {
     "DiffLlamaAttention": "its attention is the difference of two softmaxes",
     "EsmAttention": "it scales its queries before it rotates them",
     "BitNetAttention": "a norm is between its heads and W_O: W_O v is not what is written",
-    "HunYuanDenseV1Attention": _LATE_NORM,
-    "HunYuanMoEV1Attention": _LATE_NORM,
     "LEDEncoderSelfAttention": _BLOCKS,
     "LongT5LocalAttention": _BLOCKS,
     "LongT5TransientGlobalAttention": _BLOCKS,
-    "Llama4TextAttention": _LATE_NORM,
     "Qwen3NextAttention": _GATE,
     "Qwen3_5Attention": _GATE,
     "Qwen3_5MoeAttention": _GATE,

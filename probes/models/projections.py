@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from probes.models.matrices import count_inputs, read_bias, read_matrix
 
@@ -97,14 +100,31 @@ class HeadNorm:
         self, vectors: Float[Tensor, "*rows head d_head"]
     ) -> Float[Tensor, "*rows head d_head"]:
         """Return the normed vectors."""
+        return self._apply(self.module, vectors)
+
+    def _apply(self, norm: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
         if self.acts_on == "head":
-            normed: Tensor = self.module(vectors)
-            return normed
+            return norm(vectors)
         if self.acts_on == "all heads":
-            return torch.unflatten(self.module(vectors.flatten(-2)), -1, vectors.shape[-2:])
+            return torch.unflatten(norm(vectors.flatten(-2)), -1, vectors.shape[-2:])
         flat = vectors.reshape(1, -1, *vectors.shape[-2:])
-        turned: Tensor = self.module(flat.transpose(1, 2))
+        turned = norm(flat.transpose(1, 2))
         return turned.transpose(1, 2).reshape(vectors.shape)
+
+    @property
+    def gain(self) -> Float[Tensor, " weight"] | None:
+        """The weights of the norm, or None where it only divides."""
+        weight = getattr(self.module, "weight", None)
+        return None if weight is None else weight.detach()
+
+    def bare(
+        self, vectors: Float[Tensor, "*rows head d_head"]
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return the vectors as normed by weights of one."""
+        if self.gain is None:
+            return self(vectors)
+        ones = {"weight": torch.ones_like(self.gain)}
+        return self._apply(partial(functional_call, self.module, ones), vectors)
 
     def read(
         self, output: Float[Tensor, "..."], n_heads: int

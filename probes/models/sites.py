@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from probes.errors import UnsupportedModelError
@@ -228,6 +228,8 @@ class _LayerReader:
             window=self._window(),
             source=source,
             late_norm=self.family.late_norm,
+            chunk=self._chunk(),
+            temper=self._temper(),
             latent_modules=(
                 (self.module.kv_a_layernorm, self.module.kv_a_proj_with_mqa)
                 if self.family.layout == "latent"
@@ -357,6 +359,22 @@ class _LayerReader:
             return None
         window = getattr(module, "sliding_window", getattr(config, "sliding_window", None))
         return int(window) if window else None  # Qwen2-MoE calls no window 0
+
+    def _chunk(self) -> int | None:
+        kinds = getattr(self.config, "layer_types", None)
+        chunked = bool(kinds) and "chunked" in self._kind()
+        return int(self.config.attention_chunk_size) if chunked else None
+
+    def _temper(self) -> Callable[[Tensor], Tensor] | None:
+        module = self.module
+        if not getattr(module, "attn_temperature_tuning", False) or module.use_rope:
+            return None
+
+        def temper(positions: Tensor) -> Tensor:
+            steps = torch.floor((positions.float() + 1) / module.floor_scale)
+            return torch.log1p(steps) * float(module.attn_scale) + 1
+
+        return temper
 
     def _rotation(self) -> Rotation | None:
         if self.family.positions != "rotary" or not self.family.rotates(self.module):

@@ -39,7 +39,7 @@ TEXT = [
 
 
 @pytest.mark.parametrize("name", TEXT)
-@pytest.mark.parametrize("stage", ["projected", "rotated"])
+@pytest.mark.parametrize("stage", ["projected", "attended"])
 def test_capture_is_faithful_over_the_whole_matrix(name, stage):
     """Batches, shared prefixes and every way of caching them: latent, shared, windowed, none."""
     model = build_model(build_hf(name), tiny_tokenizer(), name=name)
