@@ -80,7 +80,7 @@ def _describe(geometry: AttentionGeometry) -> list[str]:
         "layers that share keys": any(layer.source is not None for layer in layers),
         "keys reused as values": numbers["keys_as_values"],
         "latent attention": any(layer.latent_modules is not None for layer in layers),
-        "layers without attention": len(layers) < layers[-1].index + 1,
+        "layers without attention": bool(geometry.skipped),
         "layers without rotation": "rotary" in geometry.positions
         and any(layer.rotation is None for layer in layers),
         "head widths that differ by layer": len({layer.d_head for layer in layers}) > 1,

@@ -174,7 +174,7 @@ def _check_cache(
     layer: AttentionLayer, seen: Observation, cached: tuple[Tensor, Tensor]
 ) -> Iterator[Finding]:
     if seen.attended is not None:
-        yield Finding("k = HF's own cache", "rotated", seen.attended.key, cached[0])
+        yield Finding("k = HF's own cache", "attended", seen.attended.key, cached[0])
         yield Finding("v = HF's own cache", "value", seen.attended.value, cached[1])
 
 
@@ -269,7 +269,7 @@ def _check_rows(
             single = layers[place]
             if together.attended is None or single.attended is None:
                 continue
-            for name, stage in (("key", "rotated"), ("value", "value")):
+            for name, stage in (("key", "attended"), ("value", "value")):
                 ours = getattr(together.attended, name).transpose(1, 2)
                 ours = padded.cut_keys(ours, row, site=geometry.site)
                 own = getattr(single.attended, name).transpose(1, 2)[0]

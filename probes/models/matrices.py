@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -23,16 +24,25 @@ ROUNDED_INPUT = 0.05
 
 _ROWS = 512
 _WIDTHS = ("in_features", "infeatures"), ("out_features", "outfeatures")
+_EXACT = 1e-4
+_rounding: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
 _remembered: ContextVar[dict[nn.Module, Tensor] | None] = ContextVar("matrices", default=None)
 
 
+@torch.no_grad()
 def is_plain(module: nn.Module) -> bool:
     """Return whether a module keeps its weights as a matrix of numbers."""
     weight = getattr(module, "weight", None)
-    is_linear = type(module) is Conv1D or type(module).forward is nn.Linear.forward
     if not isinstance(weight, Tensor) or type(weight) not in (Tensor, nn.Parameter):
         return False
-    return is_linear and weight.is_floating_point()
+    if type(module) is Conv1D or type(module).forward is nn.Linear.forward:
+        return weight.is_floating_point()
+    if not isinstance(module, nn.Linear) or weight.dtype != torch.float32:
+        return False
+    tried = torch.randn(2, weight.shape[1], generator=torch.Generator().manual_seed(0))
+    expected = nn.Linear.forward(module, tried.to(weight.device))
+    own = _feed(module, tried)
+    return own.shape == expected.shape and torch.allclose(own, expected, rtol=1e-4, atol=1e-5)
 
 
 def read_matrix(module: nn.Module) -> Float[Tensor, "d_input d_output"]:
@@ -54,6 +64,7 @@ def read_matrix(module: nn.Module) -> Float[Tensor, "d_input d_output"]:
     return remembered[module]
 
 
+@torch.no_grad()
 def read_bias(module: nn.Module) -> Float[Tensor, " d_output"] | None:
     """Return the bias of a linear module, or None where it has none."""
     if not is_plain(module):
@@ -76,6 +87,23 @@ def count_outputs(module: nn.Module) -> int:
 def maps_vectors(module: nn.Module) -> bool:
     """Return whether a module maps vectors to vectors: it has two widths."""
     return all(_find_width(module, axis) is not None for axis in (0, 1))
+
+
+def rounds_input(hf: nn.Module) -> bool:
+    """Return whether any linear layer of a model rounds what it reads, to 8 bits for instance."""
+    return any(_rounds(module) for module in hf.modules() if maps_vectors(module))
+
+
+@torch.no_grad()
+def _rounds(module: nn.Module) -> bool:
+    if is_plain(module):
+        return False
+    if module not in _rounding:
+        tried = torch.randn(2, count_inputs(module), generator=torch.Generator().manual_seed(0))
+        one, other, both, nothing = _feed(module, torch.stack([*tried, tried.sum(0), 0 * tried[0]]))
+        gap = (one + other - both - nothing).abs().max()
+        _rounding[module] = bool(gap > _EXACT * both.abs().max())
+    return _rounding[module]
 
 
 @contextmanager
@@ -103,7 +131,7 @@ def _find_width(module: nn.Module, axis: int) -> int | None:
     return next((width for width in found if isinstance(width, int)), None)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _measure(module: nn.Module) -> Tensor:
     """Feed the unit vectors, and see that the matrix explains what any other vector gives."""
     width = count_inputs(module)

@@ -156,6 +156,7 @@ def _read_site(
         causal=site == "decoder" and _is_causal(hf, module),
         positions="none" if site == "cross" else _name_positions(family, layers, config),
         d_model=width,
+        skipped=tuple(sorted(set(range(n_layers)) - set(numbers))),
     )
 
 

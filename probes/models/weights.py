@@ -18,6 +18,7 @@ from probes.errors import UnsupportedModelError
 from probes.files import parse_json
 from probes.models.checks import Check
 from probes.models.failures import failing_as_ours
+from probes.models.hashing import list_parts
 
 ADAPTER = "adapter_config.json"
 INDEX = ".safetensors.index.json"
@@ -296,7 +297,7 @@ def check_finite(hf: nn.Module) -> Check:
     """Check that no weight is NaN or infinite."""
     spoilt = [
         name
-        for name, weight in hf.named_parameters()
+        for name, weight in list_parts(hf.named_parameters())
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
     ]
     told = (

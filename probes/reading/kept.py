@@ -101,7 +101,7 @@ def gather_kept(
         table=table,
         **{name: tuple(parts[name]) for name in ("k", "v", "x", "q")},
         key_metric=scale_moments(parts["moment"], geometry, count),
-        value_metric=tuple(geometry.value_metric(i).cpu() for i in range(geometry.n_layers)),
+        value_metric=geometry.value_metrics(),
         about=describe(model, key_stage, source, count),
         losses=losses,
     )

@@ -114,7 +114,7 @@ def read(
         table=table,
         **rows,
         key_metric=scale_moments(moments, geometry, count),
-        value_metric=tuple(geometry.value_metric(i).cpu() for i in range(geometry.n_layers)),
+        value_metric=geometry.value_metrics(),
         about=describe(loaded, key_stage, "the model", count),
         losses=losses,
     )

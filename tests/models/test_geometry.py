@@ -10,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 from probes.errors import NonFiniteError, UnsupportedModelError, UsageError
 from probes.models import Model
 from probes.models.sites import read_sites
+from tests.architectures import build_hf
 from tests.tiny import ARCHITECTURES, GROUPED, tiny_model
 
 TEXT = "The black fox saw a small house and ran quickly."
@@ -174,15 +175,36 @@ def test_scales_that_differ_by_layer_are_read_by_layer():
         _ = model.geometry.logit_scale
 
 
-def test_an_adapter_in_place_of_a_linear_is_refused():
+def test_what_is_no_linear_layer_is_refused():
+    """Adapters and quantised layers are read: see test_quantised."""
     hf = tiny_model().hf
-
-    class Adapter(nn.Linear):
-        pass
-
-    hf.model.layers[1].self_attn.k_proj = Adapter(24, 16, bias=False)
-    with pytest.raises(UnsupportedModelError, match=r"layers\.1\.self_attn\.k_proj is a Adapter"):
+    hf.model.layers[1].self_attn.k_proj = nn.Sequential(nn.Linear(24, 16, bias=False))
+    with pytest.raises(UnsupportedModelError, match=r"1\.self_attn\.k_proj is a Sequential, which"):
         read_sites(hf)
+
+
+def test_layers_without_attention_are_skipped_and_said():
+    hf = build_hf("lfm2")
+    [geometry] = read_sites(hf).values()
+    assert hf.config.layer_types == ["conv", "full_attention", "conv"]
+    assert geometry.describe()["layers"] == [1]
+    assert geometry.describe()["skipped"] == [0, 2]
+    assert [layer.name for layer in geometry.layers] == ["model.layers.1.self_attn"]
+    assert tiny_model().geometry.describe()["skipped"] == []
+
+
+@pytest.mark.parametrize("name", ["gemma3_vision", "kimi_k25"])
+def test_of_a_model_that_also_sees_the_text_part_is_read(name):
+    hf = build_hf(name)
+    [(site, geometry)] = read_sites(hf).items()
+    assert site == "decoder"
+    text = hf.config.get_text_config()
+    assert len(geometry.layers) == text.num_hidden_layers
+    assert geometry.d_model == text.hidden_size != hf.config.vision_config.hidden_size
+    assert not any("vision" in layer.name for layer in geometry.layers)
+    assert any(
+        "vision" in name and "Attention" in type(m).__name__ for name, m in hf.named_modules()
+    )
 
 
 def make_strange(hf, **methods):
