@@ -159,9 +159,9 @@ class AttentionGeometry:
 
         Returns
         -------
-        ``site, n_layers, layers`` (their numbers in the model), ``skipped, n_heads, n_kv_heads, d_head,
-        d_value, logit_scale, window, softcap``, ``d_model, positions, causal, qk_norm, v_norm,
-        keys_as_values, shared_from``.
+        ``site, n_layers, layers`` (their numbers in the model), ``skipped``, ``n_heads, n_kv_heads,
+        d_head, d_value, logit_scale, window, softcap``, ``d_model, positions, causal, qk_norm,
+        v_norm, keys_as_values, shared_from``.
         """
 
         def gather(name: str) -> Any:

@@ -96,11 +96,15 @@ def rounds_input(hf: nn.Module) -> bool:
 
 @torch.no_grad()
 def _rounds(module: nn.Module) -> bool:
-    if is_plain(module):
-        return False
     if module not in _rounding:
         tried = torch.randn(2, count_inputs(module), generator=torch.Generator().manual_seed(0))
-        one, other, both, nothing = _feed(module, torch.stack([*tried, tried.sum(0), 0 * tried[0]]))
+        try:
+            if is_plain(module):
+                return False
+            made = _feed(module, torch.stack([*tried, tried.sum(0), 0 * tried[0]]))
+        except NoMatrixError:  # experts, for instance, which want more than vectors
+            return False
+        one, other, both, nothing = made
         gap = (one + other - both - nothing).abs().max()
         _rounding[module] = bool(gap > _EXACT * both.abs().max())
     return _rounding[module]
@@ -156,8 +160,10 @@ def _feed(module: nn.Module, vectors: Tensor) -> Tensor:
     own = [dtype for dtype in (torch.float32, torch.bfloat16, torch.float16) if dtype in kept]
     for dtype in (*own, torch.float32, torch.bfloat16, torch.float16):
         try:
-            made: Tensor = module(vectors.to(device, dtype))
+            made = module(vectors.to(device, dtype))
         except (RuntimeError, AssertionError, ValueError, TypeError):  # it wants another precision
             continue
+        if not isinstance(made, Tensor):
+            break
         return made.float()
     raise NoMatrixError(f"a {type(module).__name__} takes no vectors of ordinary numbers.")

@@ -430,7 +430,7 @@ def test_doctor_prints_every_check_and_the_geometry(model_folder):
 def test_doctor_exits_with_the_reason(model_folder, monkeypatch):
     # The package's attribute of this name is the function, so the module is asked for by its name.
     for name in ("TOLERANCE", "ROUNDING"):
-        monkeypatch.setattr(sys.modules["probes.models.examine"], name, -1.0)
+        monkeypatch.setattr(sys.modules["probes.models.compare"], name, -1.0)
     result = runner.invoke(app, ["doctor", str(model_folder)])
     assert result.exit_code == 1
     assert "DIFFERS" in result.output
