@@ -219,21 +219,22 @@ def _tell_remedy(config: PreTrainedConfig) -> str:
         quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
     )
     method = str(getattr(method, "value", method))
-    package = _PACKAGES.get(method, method)
+    packages = _PACKAGES.get(method, method)
     return (
-        f"Its weights are quantised ({method}): install {package} (`pip install {package}`) on a "
-        "machine that it works on, or choose the model's unquantised weights."
+        f"Its weights are quantised ({method}), which needs `pip install {packages}` on a machine "
+        "that this works on; or choose the model's unquantised weights."
     )
 
 
 _PACKAGES = {
-    "awq": "gptqmodel",
-    "gptq": "gptqmodel",
-    "bitsandbytes": "bitsandbytes",
+    "awq": "gptqmodel accelerate",
+    "gptq": "gptqmodel optimum",
+    "bitsandbytes": "bitsandbytes accelerate",
+    "quanto": "optimum-quanto accelerate",
     "fp8": "accelerate",
-    "mxfp4": "kernels",
+    "mxfp4": "kernels accelerate",
 }
-"""What a method of quantisation needs, where the package is not called as the method."""
+"""What a method of quantisation needs, where that is not the one package of its name."""
 
 
 def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:

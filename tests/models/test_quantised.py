@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import re
+
 import pytest
 import torch
 from torch import nn
 
-from probes.errors import NoMatrixError
-from probes.models import build_model, examine_model
+from probes.errors import NoMatrixError, UnsupportedModelError
+from probes.models import build_model, examine_model, load_model
 from probes.models.matrices import read_matrix
 from probes.reading.reader import read
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -125,3 +129,32 @@ def test_codes_belong_to_the_models_identity():
     before = model.weights_hash
     model.geometry.layers[0].key.module.codes[0, 0] += 1
     assert model.weights_hash != before
+
+
+SETTINGS = {
+    "bitsandbytes": {"load_in_4bit": True},
+    "gptq": {"bits": 4},
+    "awq": {"bits": 4},
+    "hqq": {},
+    "torchao": {"quant_type": {"default": {"_type": "Int8WeightOnlyConfig", "_data": {}}}},
+    "compressed-tensors": {"config_groups": {}},
+}
+PACKAGES = {"bitsandbytes": "bitsandbytes accelerate", "gptq": "gptqmodel optimum"} | {
+    "awq": "gptqmodel accelerate"
+}
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_missing_package_is_named(method, tmp_path):
+    package = {"gptq": "gptqmodel", "awq": "gptqmodel"}.get(method, method)
+    if importlib.util.find_spec(package.replace("-", "_")) is not None:
+        pytest.skip(f"{package} is here")
+    model = tiny_model()
+    model.hf.save_pretrained(tmp_path)
+    model.tokenizer.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, **SETTINGS[method]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    told = f"quantised ({method}), which needs `pip install {PACKAGES.get(method, method)}`"
+    with pytest.raises(UnsupportedModelError, match=re.escape(told)):
+        load_model(tmp_path)
