@@ -6,14 +6,18 @@ import importlib.util
 import json
 import re
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from probes.capture import capture, plan_words
 from probes.errors import NoMatrixError, UnsupportedModelError
 from probes.models import build_model, examine_model, load_model
 from probes.models.matrices import read_matrix
 from probes.reading.reader import read
+from probes.similarity.spaces import read_metrics
+from probes.words import load_word_templates
 from tests.tiny import tiny_model, tiny_tokenizer
 
 SENTENCE = "The {word} fox ran"
@@ -122,6 +126,19 @@ def test_no_matrix_costs_what_needs_one():
     words = read(model, SENTENCE, WORDS, attending="ran")
     assert words.list_spaces() == ("raw", "centred")
     assert "W_O" in words.find_obstacle("functional")
+
+
+def test_a_capture_without_a_matrix_lacks_the_functional_space_alone(tmp_path):
+    model = replace(Bent, "o_proj")
+    pairs = pd.DataFrame({"pos": ["n"], "w1": ["fox"], "w2": ["house"]})
+    templates = load_word_templates(
+        pd.DataFrame({"template_id": ["t"], "pos": ["n"], "text": ["The {word} [was] red"]})
+    )
+    plan = plan_words(model.tokenizer, pairs, templates, causal=True)
+    store = capture(model, plan, tmp_path / "store")
+    assert store.read("v", 1).shape == (2, 2, 8)
+    with pytest.raises(NoMatrixError, match=r"holds no value_metric\.0"):
+        read_metrics(store)
 
 
 def test_codes_belong_to_the_models_identity():
