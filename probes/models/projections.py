@@ -86,7 +86,7 @@ NormInput = Literal["head", "all heads", "heads first"]
 
 @dataclass(frozen=True, eq=False)
 class HeadNorm:
-    """A norm of queries, keys or values between the projection and the rotation.
+    """A norm of queries, keys or values behind the projection, before or after the rotation.
 
     `acts_on` says how the module wants its vectors: ``head`` [..., head, d_head], ``all heads``
     [..., head * d_head] or ``heads first`` [row, head, position, d_head].
@@ -95,13 +95,13 @@ class HeadNorm:
     module: nn.Module
     acts_on: NormInput = "head"
 
-    @torch.no_grad()  # nothing is trained here, and what is read goes to numpy
     def __call__(
         self, vectors: Float[Tensor, "*rows head d_head"]
     ) -> Float[Tensor, "*rows head d_head"]:
         """Return the normed vectors."""
         return self._apply(self.module, vectors)
 
+    @torch.no_grad()  # nothing is trained here, and what is read goes to numpy
     def _apply(self, norm: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
         if self.acts_on == "head":
             return norm(vectors)
