@@ -35,6 +35,9 @@ _NORMS = (
 )
 Read = Callable[[str, Family], AttentionLayer]
 
+_NOTHING = torch.zeros(0)
+_HIDDEN, _ROUNDED = -1e4, 1e-2
+"""What hides a token, and what is no more than rounding, where something is added to logits."""
 _LENGTH = 7
 _MOST = 99  # more than there are checks
 
@@ -190,8 +193,12 @@ def _name(hf: nn.Module, family: Family, heard: Observation) -> str:
     if family.positions == "rotary":
         return "rotary"
     assert heard.attended is not None  # noqa: S101 - for the type checker
-    if heard.attended.bias is not None:
+    mask = heard.attended.mask  # of what attends inside its own forward pass, with the bias
+    added = mask[mask > _HIDDEN] if mask is not None and mask.is_floating_point() else _NOTHING
+    if heard.attended.bias is not None or bool((added.abs() > _ROUNDED).any()):
         return "relative bias"
+    if any("SinusoidalPosition" in type(module).__name__ for module in hf.modules()):
+        return "sinusoidal"
     learned = any(
         isinstance(module, nn.Embedding) and ("pos" in name or name.endswith("wpe"))
         for name, module in hf.named_modules()

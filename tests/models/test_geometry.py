@@ -9,6 +9,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from probes.errors import NonFiniteError, UnsupportedModelError, UsageError
 from probes.models import Model
+from probes.models.families import FAMILIES
 from probes.models.sites import read_sites
 from tests.architectures import build_hf
 from tests.tiny import ARCHITECTURES, GROUPED, tiny_model
@@ -220,6 +221,30 @@ def test_a_class_that_is_not_listed_is_derived_and_verified(architecture):
     [derived] = read_sites(make_strange(tiny_model(architecture).hf)).values()
     assert derived.describe() == listed.describe()
     assert derived.layers[1].key.name == listed.layers[1].key.name
+
+
+LISTED = {
+    "hunyuan_dense": "HunYuanDenseV1Attention",
+    "nanochat": "NanoChatAttention",
+    "falcon_grouped": "FalconAttention",
+    "mpt": "MptAttention",
+    "xglm": "XGLMAttention",
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_is_listed_could_be_derived(name, monkeypatch):
+    """Norms after the rotation, attention inside the forward pass, biases, clipped keys."""
+    hf = build_hf(name)
+    [listed] = read_sites(hf).values()
+    monkeypatch.delitem(FAMILIES, LISTED[name])
+    [derived] = read_sites(hf).values()
+    told = derived.describe()
+    if name == "mpt":  # whether a bias is ALiBi's is not seen
+        assert told.pop("positions") == "relative bias"
+    assert told.pop("logit_scale") == pytest.approx(listed.logit_scale)
+    assert told == {key: value for key, value in listed.describe().items() if key in told}
+    assert derived.layers[1].late_norm == listed.layers[1].late_norm
 
 
 def clip(self, hidden_states, **options):
