@@ -135,13 +135,14 @@ def _judge(
 ) -> list[dict[str, Any]]:
     """Keep the worst layer of every check; one with a note does not apply, and a NaN fails."""
     worst: dict[tuple[str, str], dict[str, Any]] = {}
+    plain, rounded = accepted_difference(hf), accepted_difference(hf, largest_logit)
     for layer, found in enumerate(findings):
         for finding in found:
             name = (finding.check, finding.stage)
             difference = relative_difference(finding.ours, finding.reference)
             if name in worst and difference <= worst[name]["difference"]:
                 continue
-            tolerance = accepted_difference(hf, largest_logit if finding.after_softmax else 0.0)
+            tolerance = rounded if finding.after_softmax else plain
             worst[name] = {
                 "part": "attention",
                 "site": site,
