@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -178,3 +178,15 @@ class AttentionLayer:
         if self.rotation is None:
             return queries
         return self.rotation.transpose(queries, attended[:, None])
+
+
+def find_temper(module: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return what a module multiplies its queries with by position, if it does so (Llama 4)."""
+    if not getattr(module, "attn_temperature_tuning", False) or module.use_rope:
+        return None
+
+    def temper(positions: Tensor) -> Tensor:
+        steps = torch.floor((positions.float() + 1) / module.floor_scale)
+        return torch.log1p(steps) * float(module.attn_scale) + 1
+
+    return temper

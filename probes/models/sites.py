@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from probes.errors import UnsupportedModelError
@@ -22,7 +22,7 @@ from probes.models.families import (
     list_families,
 )
 from probes.models.geometry import AttentionGeometry, Site
-from probes.models.layer import AttentionLayer
+from probes.models.layer import AttentionLayer, find_temper
 from probes.models.matrices import count_inputs, count_outputs, maps_vectors
 from probes.models.projections import HeadNorm, Projection
 from probes.models.rotary import Rotation
@@ -230,7 +230,7 @@ class _LayerReader:
             source=source,
             late_norm=self.family.late_norm,
             chunk=self._chunk(),
-            temper=self._temper(),
+            temper=find_temper(self.module),
             latent_modules=(
                 (self.module.kv_a_layernorm, self.module.kv_a_proj_with_mqa)
                 if self.family.layout == "latent"
@@ -365,17 +365,6 @@ class _LayerReader:
         kinds = getattr(self.config, "layer_types", None)
         chunked = bool(kinds) and "chunked" in self._kind()
         return int(self.config.attention_chunk_size) if chunked else None
-
-    def _temper(self) -> Callable[[Tensor], Tensor] | None:
-        module = self.module
-        if not getattr(module, "attn_temperature_tuning", False) or module.use_rope:
-            return None
-
-        def temper(positions: Tensor) -> Tensor:
-            steps = torch.floor((positions.float() + 1) / module.floor_scale)
-            return torch.log1p(steps) * float(module.attn_scale) + 1
-
-        return temper
 
     def _rotation(self) -> Rotation | None:
         if self.family.positions != "rotary" or not self.family.rotates(self.module):
