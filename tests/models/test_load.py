@@ -209,7 +209,7 @@ def test_an_unsupported_architecture_is_refused(tmp_path):
     config = BitNetConfig(vocab_size=400, num_key_value_heads=4, intermediate_size=40, **sizes)
     BitNetForCausalLM(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModelError, match=r"BitNetForCausalLM.*a norm stands between"):
+    with pytest.raises(UnsupportedModelError, match=r"BitNetForCausalLM.*a norm is between"):
         load_model(str(tmp_path))
 
 

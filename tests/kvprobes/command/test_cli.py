@@ -444,7 +444,7 @@ def test_doctor_on_an_architecture_that_is_refused(tmp_path):
     tiny_model("gpt2").tokenizer.save_pretrained(tmp_path)
     result = runner.invoke(app, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
-    assert "a norm stands between its heads and W_O" in result.output
+    assert "a norm is between its heads and W_O" in result.output
 
 
 def test_a_model_is_loaded_as_told_and_later_as_it_was_captured(
