@@ -9,9 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from probes.errors import UnsupportedModelError
 from probes.models.examine import examine
 from probes.models.geometry import AttentionGeometry
+from probes.models.layer import AttentionLayer
 from probes.models.sites import read_sites
 from tests.architectures import MATRIX, build_hf, example_inputs
 
@@ -25,7 +28,14 @@ a real model: every site and stage against HF's own tensors, to 1e-5 in float32.
 examined again whenever it is loaded, and refused if it fails. An architecture that is not here is
 tried: its geometry is derived from its structure and from what it attends with, and it is read if
 the same checks pass. Every stage is exact of those that are read: `projected`, `normed` (without
-QK-norm the same as `projected`) and `rotated` (keys as the logits use them).
+QK-norm the same as `projected`), `rotated`, and `attended` (keys as the logits use them; the same
+as `rotated` but for the models whose norm comes after the rotation and has weights, where
+`rotated` keys are not read).
+
+Quantised layers (bitsandbytes, GPTQ, AWQ, HQQ, torchao, compressed-tensors) and adapters are read
+where their package runs: keys and values are what the layers compute, and a layer's matrix is what
+it makes of the unit vectors. Where that is no matrix, `kvprobes doctor` says so, and only what
+needs one is left out. Layers without attention are skipped; `kvprobes doctor` lists them.
 
 The bundled models (`kvprobes models`) are checked with their real weights.
 
@@ -73,19 +83,33 @@ def _describe(geometry: AttentionGeometry) -> list[str]:
     layers = geometry.layers
     told = {
         "grouped queries": any(layer.group_size > 1 for layer in layers),
-        "QK-norm": numbers["qk_norm"],
-        "V-norm": numbers["v_norm"],
+        "QK-norm": any(_is_normed(layer) for layer in layers),
+        "norm after the rotation": any(layer.late_norm and layer.key_norm for layer in layers),
+        "clipped keys and values": any(_is_clipped(layer) for layer in layers),
+        "V-norm": numbers["v_norm"] and not any(_is_clipped(layer) for layer in layers),
         "sliding windows": geometry.window is not None,
+        "chunks": any(layer.chunk is not None for layer in layers),
         "soft cap": any(layer.softcap is not None for layer in layers),
         "layers that share keys": any(layer.source is not None for layer in layers),
         "keys reused as values": numbers["keys_as_values"],
         "latent attention": any(layer.latent_modules is not None for layer in layers),
-        "layers without attention": len(layers) < layers[-1].index + 1,
+        "layers without attention": bool(geometry.skipped),
         "layers without rotation": "rotary" in geometry.positions
         and any(layer.rotation is None for layer in layers),
         "head widths that differ by layer": len({layer.d_head for layer in layers}) > 1,
     }
     return [what for what, holds in told.items() if holds]
+
+
+def _is_clipped(layer: AttentionLayer) -> bool:
+    norm = layer.value_norm
+    return norm is not None and any(isinstance(m, nn.Hardtanh) for m in norm.module.modules())
+
+
+def _is_normed(layer: AttentionLayer) -> bool:
+    norm = layer.key_norm
+    plain = (nn.Sequential, nn.Identity, nn.Hardtanh)
+    return norm is not None and any(not isinstance(m, plain) for m in norm.module.modules())
 
 
 if __name__ == "__main__":

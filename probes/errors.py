@@ -29,6 +29,10 @@ class UnsupportedModelError(KvprobesError):
     """A model whose attention kvprobes cannot address exactly."""
 
 
+class NoMatrixError(UnsupportedModelError):
+    """A layer's weights cannot be had as a matrix, and something needs them so."""
+
+
 class FaithfulnessError(KvprobesError):
     """What was captured differs from what the model itself uses."""
 

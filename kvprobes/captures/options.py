@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from probes.cluster import Cluster
 
 DEFAULT_TEMPLATES = "3"
-KeyStage = Literal["projected", "normed", "rotated"]
+KeyStage = Literal["projected", "normed", "rotated", "attended"]
 DEFAULT_STAGE: KeyStage = "normed"
 DTYPES = ("float32", "bfloat16", "float16")
 """Precisions that a model can be loaded in."""

@@ -143,7 +143,8 @@ SkipBadRows = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option(help="Delete a capture of other settings in the folder.")]
 Stage = Annotated[
-    KeyStage, typer.Option(help="Keys as W_K gives them, after QK-norm, or as the logits see them.")
+    KeyStage,
+    typer.Option(help="Keys as W_K gives them, normed, rotated, or as the logits use them."),
 ]
 Human = Annotated[
     list[Path] | None,

@@ -63,9 +63,12 @@ def print_checks(checks: pd.DataFrame, sites: Mapping[str, Mapping[str, Any]]) -
         for note in filter(None, dict.fromkeys(rows["note"])):
             console.print(f"n/a: {note}")
     for site, geometry in sites.items():
-        told = {name: value for name, value in geometry.items() if value not in (None, False)}
+        told = {name: value for name, value in geometry.items() if value not in (None, False, [])}
         shown = ", ".join(f"{name} {value}" for name, value in told.items() if name != "site")
         console.print(f"\n[bold]{site}[/bold]", shown)
+        if geometry.get("skipped"):
+            numbers = ", ".join(map(str, geometry["skipped"]))
+            console.print(f"Layers without attention are skipped: {numbers}.")
 
 
 def print_columns(table: str, columns: pd.DataFrame) -> None:

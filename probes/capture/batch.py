@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -67,7 +68,9 @@ class BatchRunner:
         attends_everywhere = [layer.index for layer in layers] == list(range(_count_layers(model)))
         # What a recurrent state beside the attention has read cannot be shared in this way.
         is_recurrent = getattr(model.hf, "_is_stateful", False)
-        self.share_prefix = share_prefix and attends_everywhere and not is_recurrent
+        caches = "past_key_values" in inspect.signature(model.trunk.forward).parameters  # not GPT-1
+        can_share = attends_everywhere and caches and not is_recurrent
+        self.share_prefix = share_prefix and can_share
         is_plain = model.geometry.causal and not model.has_encoder_and_decoder
         self.share_stems = self.share_prefix and is_plain
         self._reader = reader(model, site=self.site, key_stage=key_stage)

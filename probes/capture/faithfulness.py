@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import TokenSequence
-from probes.capture.read import KeyStage, Reading
+from probes.capture.read import AS_ATTENDED, KeyStage, Reading
 from probes.capture.stems import Branches, find_stem
-from probes.errors import FaithfulnessError, NonFiniteError
-from probes.models.examine import accepted_difference, read_cache
+from probes.errors import FaithfulnessError, NoMatrixError, NonFiniteError
+from probes.models.compare import accepted_difference
+from probes.models.examine import read_cache
 from probes.models.geometry import AttentionGeometry, Site
 from probes.models.model import Model
 from probes.models.observe import observe
@@ -81,15 +83,16 @@ def measure_faithfulness(
     own_k, own_v = _read_own(model, geometry, chosen)
     positions = torch.tensor([s.occurrences[0][1].last for s in chosen], device=k[0].device)
     pairs = list(zip(geometry.layers, x, strict=True))
-    made_v = [how.norm("value", how.value.project(part)) for how, part in pairs]
     checks = {
         "keys equal the model's own": (_rotate(geometry, k, positions, key_stage), own_k),
         "values equal the model's own": (v, own_v),
         "keys in a padded batch equal those alone": (together.k, k),
         "values in a padded batch equal those alone": (together.v, v),
         "attention in a padded batch equals that alone": (together.attention, attention),
-        "W_V x + b_V equals the values": (made_v, v),
     }
+    with suppress(NoMatrixError):  # the examination of the model says so
+        made_v = [how.norm("value", how.value.project(part)) for how, part in pairs]
+        checks["W_V x + b_V equals the values"] = (made_v, v)
     if any(sequence.prefix_length for sequence in chosen):
         split = BatchRunner(model, site=site, key_stage=key_stage)
         with split.attached():
@@ -100,7 +103,9 @@ def measure_faithfulness(
         checks[f"values {after} equal those alone"] = (_cat(read, "v"), v)
         checks[f"attention {after} equals that alone"] = (_cat(asked, "attention"), attention)
     if key_stage == "projected":
-        checks["W_K x + b_K equals the keys"] = ([how.key.project(part) for how, part in pairs], k)
+        with suppress(NoMatrixError):
+            made_k = [how.key.project(part) for how, part in pairs]
+            checks["W_K x + b_K equals the keys"] = (made_k, k)
     tolerance = accepted_difference(model.hf, _bound_logits(geometry, alone))
     return pd.DataFrame(
         [_compare(name, *pair, tolerance=tolerance) for name, pair in checks.items()]
@@ -187,7 +192,8 @@ def _rotate(
         for how, part in zip(geometry.layers, k, strict=True):
             if key_stage == "projected":
                 part = how.norm("key", part)
-            rotated.append(part if key_stage == "rotated" else how.rotate(part, positions))
+            is_done = key_stage in AS_ATTENDED
+            rotated.append(part if is_done else how.attend("key", part, positions))
     return rotated
 
 

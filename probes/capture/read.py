@@ -14,15 +14,36 @@ import torch
 from torch import Tensor
 
 from probes.capture.aim import Aim
-from probes.errors import UnsupportedModelError
-from probes.models.geometry import Site
+from probes.errors import UnsupportedModelError, UsageError
+from probes.models.geometry import AttentionGeometry, Site
 from probes.models.model import Model
 from probes.models.tap import Attended, Listener, listening
 
-KeyStage = Literal["projected", "normed", "rotated"]
-"""As W_K gives it, after QK-norm (where there is one), or as the logits see it."""
+KeyStage = Literal["projected", "normed", "rotated", "attended"]
+"""As W_K gives it, after QK-norm (where there is one), rotated, or as the logits use it.
+
+The last two differ where a model norms keys by weights after their rotation. There, normed keys are
+divided by their length alone, and rotated ones are not read.
+"""
 
 KEY_STAGES = get_args(KeyStage)
+AS_ATTENDED: tuple[KeyStage, ...] = ("rotated", "attended")
+"""The stages that are read where the model attends."""
+
+
+def require_stage(model: Model, geometry: AttentionGeometry, key_stage: KeyStage) -> None:
+    """Refuse rotated keys of a model that norms them after that.
+
+    Raises
+    ------
+    UsageError
+        If it does.
+    """
+    if key_stage == "rotated" and any(how.gain("key") is not None for how in geometry.layers):
+        raise UsageError(
+            f"{model.name} norms keys after it rotates them, and what lies between is not read. "
+            "Give the key stage attended: keys as the logits use them."
+        )
 
 
 class Enough(Exception):  # noqa: N818 - not an error: it ends a forward pass whose rest is not needed
@@ -62,6 +83,7 @@ class Reader(Listener):
     def __init__(self, model: Model, *, site: Site, key_stage: KeyStage) -> None:
         self.model = model
         self.geometry = model.at(site)
+        require_stage(model, self.geometry, key_stage)
         self.key_stage = key_stage
         self.aim: Aim | None = None
         self._parts: dict[str, dict[int, Tensor]] = {}
@@ -119,7 +141,7 @@ class Reader(Listener):
         aim = self.aim.on(x.device)
         pieces = x[aim.row, aim.position]
         self._parts["x"][layer] = aim.average(pieces)
-        if self.key_stage == "rotated":
+        if self.key_stage in AS_ATTENDED:
             return
         how = self.geometry.layers[layer]
         if output is None:
@@ -148,7 +170,7 @@ class Reader(Listener):
         before = 0 if is_cross else attended.key.shape[2] - attended.query.shape[2]
         where = (aim.row, slice(None), aim.position + before)
         self._parts["v"][layer] = aim.average(attended.value[where])
-        if self.key_stage == "rotated":
+        if self.key_stage in AS_ATTENDED:
             self._parts["k"][layer] = aim.average(attended.key[where])
         weights = attended.weigh(aim.query_row, aim.query_position, causal=self.geometry.causal)
         index = aim.attended[:, None, None].expand(-1, weights.shape[1], 1)
@@ -173,8 +195,8 @@ class Reader(Listener):
         how = self.geometry.layers[layer]
         if attended.scaling != how.logit_scale:  # OPT scales its queries before it attends
             q = q * (attended.scaling / how.logit_scale)
-        if how.rotation is not None and self.key_stage != "rotated":
-            q = how.rotation.transpose(q, aim.attended[:, None])
+        if self.key_stage not in AS_ATTENDED:
+            q = how.turn_back(q, aim.attended)
         if attended.softcap is not None:
             q = q * attended.slopes(aim.query_row, aim.query_position, aim.attended)[..., None]
         return q

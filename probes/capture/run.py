@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from probes.capture.shards import make_shards
 from probes.capture.store import TABLES, Store
 from probes.capture.worker import ModelReference, refer_to
 from probes.cluster import IN_PROCESS, Cluster
-from probes.errors import UsageError
+from probes.errors import NoMatrixError, UsageError
 from probes.files import hash_json, hash_list
 from probes.locks import holding
 from probes.models.geometry import AttentionGeometry
@@ -170,12 +170,12 @@ def capture(
 
 
 def _read_constants(geometry: AttentionGeometry) -> dict[str, Tensor]:
-    """Collect what the measures need of the weights, by layer."""
-    constants = {}
-    for layer in range(geometry.n_layers):
-        constants[f"value_metric.{layer}"] = geometry.value_metric(layer).cpu()
-        for part, singular in geometry.spectra(layer).items():
-            constants[f"spectrum.{part}.{layer}"] = singular.cpu()
+    """Collect what the measures need of the weights, by layer, where they are matrices."""
+    constants = {f"value_metric.{i}": metric for i, metric in enumerate(geometry.value_metrics())}
+    with suppress(NoMatrixError):  # a measure that needs them says so; see `Store.read_constants`
+        for layer in range(geometry.n_layers):
+            for part, singular in geometry.spectra(layer).items():
+                constants[f"spectrum.{part}.{layer}"] = singular.cpu()
     return constants
 
 

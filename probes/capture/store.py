@@ -24,13 +24,24 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from probes.capture.kept_rows import read_rows
-from probes.errors import StoreError, StoreMismatchError
+from probes.errors import NoMatrixError, StoreError, StoreMismatchError
 from probes.files import hash_json, parse_json, sweep, write_parquet, write_tensors
 from probes.sealed import hash_once, is_marked, mark, unseal, write_sealed
 
 FORMAT = 5
 CONSTANTS = "constants.safetensors"
 TABLES = ("occurrences", "queries", "losses", "pairs", "templates")
+
+
+class _Constants(dict[str, Tensor]):
+    """Constants by name; one that is missing was no matrix in the model."""
+
+    def __missing__(self, name: str) -> Tensor:
+        raise NoMatrixError(
+            f"the capture holds no {name}: layers of its model compute what no matrix does, and "
+            "this measure needs their weights. Take another space (raw or centred), or "
+            "unquantised weights."
+        )
 
 
 @dataclass(frozen=True)
@@ -102,11 +113,16 @@ class Store:
         """Read what belongs to the model and not to any row.
 
         ``value_metric.LAYER``, and ``spectrum.PART.LAYER``: the singular values of the weights.
+
+        Raises
+        ------
+        NoMatrixError
+            When one is asked for that a model whose weights are no matrices does not have.
         """
         path = self.folder / CONSTANTS
         try:
             self._refuse_other(path)
-            return load_file(path)
+            return _Constants(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
             raise _damaged(path, error) from error
 

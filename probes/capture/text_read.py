@@ -13,7 +13,7 @@ from torch import Tensor
 from probes.capture.aim import Aim
 from probes.capture.batch import join_rows
 from probes.capture.moments import Moments
-from probes.capture.read import Enough, KeyStage, Reader
+from probes.capture.read import AS_ATTENDED, Enough, KeyStage, Reader
 from probes.capture.text_windows import Window, draw_numbers
 from probes.errors import NonFiniteError, UnsupportedModelError
 from probes.models.model import Model
@@ -65,10 +65,10 @@ class MomentReader(Reader):
                 "Please report it."
             )
         x = self._parts["x"][giver]
-        rotated = self.key_stage == "rotated"
+        whole = self.key_stage in AS_ATTENDED
         vectors = {
             "q": self.turn_queries(layer, attended.query[where], attended, aim),
-            "k": attended.key[where] if rotated else self._parts["k"][giver],
+            "k": attended.key[where] if whole else self._parts["k"][giver],
             "v": attended.value[where],
         } | ({"x": x} if self.with_x else {})
         try:
@@ -142,6 +142,8 @@ class TextRunner:
         last = position
         if geometry.window is not None:
             first = np.maximum(first, position - geometry.window + 1)
+        if chunks := [layer.chunk for layer in geometry.layers if layer.chunk]:
+            first = np.maximum(first, position // min(chunks) * min(chunks))
         if not geometry.causal:
             last = np.repeat([len(w.ids) - 1 for w in windows], [w.n_counted for w in windows])
         choices = (last - first + 1).astype(np.uint64)

@@ -101,10 +101,7 @@ def capture_text(
         "text": hash_json(hash_texts(files)),
         **asdict(settings),
     }
-    constants = {
-        f"value_metric.{layer}": geometry.value_metric(layer).cpu()
-        for layer in range(geometry.n_layers)
-    }
+    constants = {f"value_metric.{i}": metric for i, metric in enumerate(geometry.value_metrics())}
     with holding(folder):
         store, missing, pace = begin_capture(
             folder,

@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probes.errors import UnsupportedModelError
-from probes.models.examine import accepted_difference, relative_difference
+from probes.models.compare import accepted_difference, relative_difference
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

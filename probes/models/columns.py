@@ -39,6 +39,8 @@ def cut_columns(
         return _cut_latent(widths, numbers)
     if layout == "blocks":
         return _cut_blocks(widths[0], numbers)
+    if layout == "by group":
+        return _cut_groups(widths[0], numbers)
     if widths[0] % (3 * d_head):
         return None
     heads = torch.arange(widths[0])
@@ -64,6 +66,14 @@ def _cut_blocks(width: int, numbers: Mapping[str, int]) -> tuple[Columns, Column
     heads = torch.unflatten(torch.arange(width), 0, (-1, d_head))
     q, k, v = torch.split(heads, [n_heads, n_kv_heads, n_kv_heads])
     return q, k, v
+
+
+def _cut_groups(width: int, numbers: Mapping[str, int]) -> tuple[Columns, Columns, Columns] | None:
+    d_head, n_heads, n_kv_heads = (numbers[n] for n in ("d_head", "n_heads", "n_kv_heads"))
+    if width != d_head * (n_heads + 2 * n_kv_heads) or n_heads % n_kv_heads:
+        return None
+    groups = torch.unflatten(torch.arange(width), 0, (n_kv_heads, -1, d_head))
+    return groups[:, :-2].flatten(0, 1), groups[:, -2], groups[:, -1]
 
 
 def _cut_latent(

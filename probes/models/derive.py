@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from probes.errors import UnsupportedModelError
-from probes.models.examine import accepted_difference, check_layer, relative_difference
+from probes.models.compare import accepted_difference, check_layer, relative_difference
 from probes.models.families import Family
 from probes.models.geometry import AttentionGeometry
 from probes.models.layer import AttentionLayer
@@ -35,6 +35,9 @@ _NORMS = (
 )
 Read = Callable[[str, Family], AttentionLayer]
 
+_NOTHING = torch.zeros(0)
+_HIDDEN, _ROUNDED = -1e4, 1e-2
+"""What hides a token, and what is no more than rounding, where something is added to logits."""
 _LENGTH = 7
 _MOST = 99  # more than there are checks
 
@@ -158,7 +161,9 @@ def _try(
     assert heard.attended is not None  # noqa: S101 - for the type checker
     layer = read(name, family)
     try:
-        family = replace(family, scale=_find_scale(layer, heard), positions=_name(family, heard))
+        family = replace(
+            family, scale=_find_scale(layer, heard), positions=_name(hf, family, heard)
+        )
         layer = read(name, family)
         findings = list(check_layer(_enclose((layer,), causal=causal), layer, heard))
     except (RuntimeError, ValueError, IndexError):  # shapes that do not fit
@@ -167,7 +172,8 @@ def _try(
     return family, [
         finding.check
         for finding in findings
-        if not relative_difference(finding.ours, finding.reference) <= tolerance
+        if not finding.note
+        and not relative_difference(finding.ours, finding.reference) <= tolerance
     ]
 
 
@@ -177,15 +183,27 @@ def _find_scale(layer: AttentionLayer, heard: Observation) -> float:
     assert heard.query_output is not None  # noqa: S101
     own = heard.attended.query.transpose(1, 2).double()
     query = layer.norm("query", layer.query.split(heard.query_output))
-    made = layer.rotate(query, torch.arange(own.shape[1], device=own.device)).double()
+    made = layer.attend("query", query, torch.arange(own.shape[1], device=own.device)).double()
     ratio = float((own * made).sum() / made.square().sum())
     near = min((1.0, layer.d_head**-0.5), key=lambda known: abs(ratio / known - 1))
     return heard.attended.scaling * (near if abs(ratio / near - 1) < 1e-3 else ratio)
 
 
-def _name(family: Family, heard: Observation) -> str:
-    biased = heard.attended is not None and heard.attended.bias is not None
-    return "relative bias" if biased and family.positions == "learned" else family.positions
+def _name(hf: nn.Module, family: Family, heard: Observation) -> str:
+    if family.positions == "rotary":
+        return "rotary"
+    assert heard.attended is not None  # noqa: S101 - for the type checker
+    mask = heard.attended.mask  # of what attends inside its own forward pass, with the bias
+    added = mask[mask > _HIDDEN] if mask is not None and mask.is_floating_point() else _NOTHING
+    if heard.attended.bias is not None or bool((added.abs() > _ROUNDED).any()):
+        return "relative bias"
+    if any("SinusoidalPosition" in type(module).__name__ for module in hf.modules()):
+        return "sinusoidal"
+    learned = any(
+        isinstance(module, nn.Embedding) and ("pos" in name or name.endswith("wpe"))
+        for name, module in hf.named_modules()
+    )
+    return "learned" if learned else "none"
 
 
 def _explain(failed: list[str]) -> str:

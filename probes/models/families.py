@@ -16,9 +16,9 @@ from torch import nn
 from probes.models.projections import NormInput
 from probes.models.rotary import Pairing
 
-Layout = Literal["separate", "blocks", "by head", "codegen", "latent"]
-"""One module each; one module with all of q, then k, then v; one with q, k, v head by head;
-CodeGen's four strips of q, v, k; multi-head latent attention."""
+Layout = Literal["separate", "blocks", "by head", "by group", "codegen", "latent"]
+"""One module each; one module with all of q, then k, then v; with q, k, v head by head; with the q
+of a group, then its k and v; CodeGen's four strips of q, v, k; multi-head latent attention."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Family:
     scale
         The module's attribute that scales the logits; a number where it is written in the code.
     late_norm
-        Whether queries and keys are normed after the rotation. Where the norm has no weights, that
-        is the same as before it.
+        Whether queries and keys are normed after the rotation.
     rotates
         Whether a module with rotary positions uses them (some layers have none).
     """
@@ -88,6 +87,14 @@ _LATENT = Family(
     pairing="interleaved_to_half",
 )
 
+_HUNYUAN = Family(
+    "HunYuan",
+    query_norm="query_layernorm",
+    key_norm="key_layernorm",
+    norm_input="heads first",
+    late_norm=True,
+)
+
 FAMILIES: dict[str, Family] = {
     "LlamaAttention": Family("Llama (SmolLM2, TinyLlama, MiniMind2)"),
     "MistralAttention": Family("Mistral"),
@@ -127,6 +134,19 @@ FAMILIES: dict[str, Family] = {
     "ArceeAttention": Family("Arcee"),
     "SeedOssAttention": Family("Seed-OSS"),
     "GptOssAttention": Family("gpt-oss"),
+    "Llama4TextAttention": Family(
+        "Llama 4",
+        query_norm="qk_norm",
+        key_norm="qk_norm",
+        late_norm=True,
+        pairing="interleaved",
+        rotates=_uses_rope,
+    ),
+    "HunYuanDenseV1Attention": replace(_HUNYUAN, shown="HunYuan dense"),
+    "HunYuanMoEV1Attention": replace(_HUNYUAN, shown="HunYuan-MoE"),
+    "NanoChatAttention": Family(
+        "NanoChat", norm_input="heads first", late_norm=True, pairing="half_back"
+    ),
     "Lfm2Attention": Family("LFM2", output="out_proj", **_LAYERNORMS),
     "DeepseekV2Attention": replace(_LATENT, shown="DeepSeek-V2", pairing="interleaved"),
     "DeepseekV3Attention": _LATENT,
@@ -148,6 +168,16 @@ FAMILIES: dict[str, Family] = {
     "BloomAttention": Family(
         "BLOOM", positions="ALiBi", scale="inv_norm_factor", **_fused("query_key_value", "dense")
     ),
+    "FalconAttention": Family(
+        "Falcon",
+        scale="inv_norm_factor",
+        rotates=lambda module: not module.config.alibi,
+        **_fused("query_key_value", "dense", "blocks"),
+    ),
+    "MptAttention": Family(
+        "MPT", positions="ALiBi", scale="softmax_scale", **_fused("Wqkv", "out_proj", "blocks")
+    ),
+    "XGLMAttention": Family("XGLM", output="out_proj", positions="sinusoidal"),
     "BertSelfAttention": _BERT,
     "RobertaSelfAttention": replace(_BERT, shown="RoBERTa"),
     "XLMRobertaSelfAttention": replace(_BERT, shown="XLM-RoBERTa"),
@@ -175,8 +205,7 @@ FAMILIES: dict[str, Family] = {
     "ViTAttention": Family("ViT (geometry only: it sees no words)", positions="learned"),
 }
 
-_INSIDE = "it attends inside its own forward pass, where queries and keys cannot be read"
-_LATE_NORM = "it norms queries and keys after their rotation, which no key stage tells"
+_BLOCKS = "its encoder attends in blocks that overlap, where a key stands in several"
 _GATE = "a gate is between its heads and W_O: W_O v is not what is written"
 
 REFUSED: dict[str, str] = {
@@ -186,18 +215,13 @@ REFUSED: dict[str, str] = {
     "DeepseekV32Attention": "an index with keys of its own chooses what is seen",
     "DiffLlamaAttention": "its attention is the difference of two softmaxes",
     "EsmAttention": "it scales its queries before it rotates them",
-    "FalconAttention": f"{_INSIDE} (and transformer-lens reads two of its variants wrongly, "
-    "without a word)",
     "BitNetAttention": "a norm is between its heads and W_O: W_O v is not what is written",
-    "HunYuanDenseV1Attention": _LATE_NORM,
-    "HunYuanMoEV1Attention": _LATE_NORM,
-    "LEDEncoderSelfAttention": _INSIDE,
-    "Llama4TextAttention": _LATE_NORM,
-    "MptAttention": _INSIDE,
+    "LEDEncoderSelfAttention": _BLOCKS,
+    "LongT5LocalAttention": _BLOCKS,
+    "LongT5TransientGlobalAttention": _BLOCKS,
     "Qwen3NextAttention": _GATE,
     "Qwen3_5Attention": _GATE,
     "Qwen3_5MoeAttention": _GATE,
-    "XGLMAttention": _INSIDE,
 }
 """Attention classes that are known, and why they cannot be addressed."""
 

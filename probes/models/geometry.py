@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from probes.errors import NonFiniteError, UsageError
+from probes.errors import NoMatrixError, NonFiniteError, UsageError
 from probes.models.layer import AttentionLayer
 from probes.models.rotary import Rotation
 
@@ -34,6 +34,8 @@ class AttentionGeometry:
         ``none``.
     d_model
         The width of the residual stream that the heads write to.
+    skipped
+        The numbers of the model's layers that do not attend, in hybrids.
     """
 
     site: Site
@@ -41,6 +43,7 @@ class AttentionGeometry:
     causal: bool
     positions: str
     d_model: int
+    skipped: tuple[int, ...] = ()
 
     @property
     def n_layers(self) -> int:
@@ -116,6 +119,13 @@ class AttentionGeometry:
         gram = blocks @ blocks.mT
         return torch.unflatten(gram, 0, (found.n_kv_heads, found.group_size)).sum(dim=1)
 
+    def value_metrics(self) -> tuple[Float[Tensor, "kv_head d_value d_value"], ...]:
+        """Return `value_metric` of every layer, on the CPU; none where W_O is no matrix."""
+        try:
+            return tuple(self.value_metric(layer).cpu() for layer in range(self.n_layers))
+        except NoMatrixError:
+            return ()
+
     def spectra(self, layer: int) -> dict[str, Float[Tensor, "head singular"]]:
         """Return the singular values of each head's W_Q, W_K, W_V and W_O, the largest first.
 
@@ -149,9 +159,9 @@ class AttentionGeometry:
 
         Returns
         -------
-        ``site, n_layers, layers`` (their numbers in the model), ``n_heads, n_kv_heads, d_head,
-        d_value, logit_scale, window, softcap``, ``d_model, positions, causal, qk_norm, v_norm,
-        keys_as_values, shared_from``.
+        ``site, n_layers, layers`` (their numbers in the model), ``skipped``, ``n_heads, n_kv_heads,
+        d_head, d_value, logit_scale, window, softcap``, ``d_model, positions, causal, qk_norm,
+        v_norm, keys_as_values, shared_from``.
         """
 
         def gather(name: str) -> Any:
@@ -162,6 +172,7 @@ class AttentionGeometry:
             "site": self.site,
             "n_layers": self.n_layers,
             "layers": [layer.index for layer in self.layers],
+            "skipped": list(self.skipped),
             **{
                 name: gather(name)
                 for name in (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from probes.files import hash_json
-from probes.models.hashing import hash_weights
+from probes.models.hashing import hash_weights, list_parts
 
 _OWN = ("transformers.", "accelerate.")
 """Whose hooks belong to the model as it was loaded."""
@@ -51,11 +51,11 @@ class Identity:
 def _sum_up(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """Return a hash of the sums of every row and column of the bits: fast, and on any device."""
     digest = hashlib.sha256()
-    for name, tensor in tensors:
+    for name, tensor in list_parts(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if not tensor.numel():
             continue
-        rows = tensor.detach().reshape(len(tensor) if tensor.ndim > 1 else 1, -1).contiguous()
+        rows = tensor.reshape(len(tensor) if tensor.ndim > 1 else 1, -1).contiguous()
         whole = rows.shape[1] * rows.element_size() % 4 == 0
         bits = rows.view(torch.int32 if whole else torch.uint8)
         for axis in (0, 1):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from probes.models.projections import HeadNorm, Projection, read_matrix
+from probes.models.matrices import read_matrix
+from probes.models.projections import HeadNorm, Projection
 from probes.models.rotary import Rotation
 
 Part = Literal["query", "key", "value"]
@@ -44,9 +46,14 @@ class AttentionLayer:
     latent_modules
         With multi-head latent attention, the two modules whose outputs make up the shared latent
         that W_K and W_V read: the latent's norm, and the joint projection (its last coordinates).
+    chunk
+        Where tokens see only those of their own chunk (Llama 4): how many make up one.
     late_norm
-        Whether the model norms queries and keys after it rotates them; only norms without weights
-        are read, for which the order does not matter.
+        Whether the model norms queries and keys after it rotates them. Their length is the same
+        before and after, so they are taken as divided by it before, and the norm's weights, if it
+        has any, belong to `attend`.
+    temper
+        What queries are multiplied with at each position, beside the scale (Llama 4).
     """
 
     index: int
@@ -67,6 +74,8 @@ class AttentionLayer:
     source: int | None = None
     latent_modules: tuple[nn.Module, nn.Module] | None = None
     late_norm: bool = False
+    chunk: int | None = None
+    temper: Callable[[Tensor], Tensor] | None = None
 
     @property
     def n_heads(self) -> int:
@@ -96,7 +105,7 @@ class AttentionLayer:
     @property
     def d_input(self) -> int:
         """The width of x, which W_K and W_V read."""
-        return int(self.key.weights().shape[-1])
+        return self.key.d_input
 
     @property
     def reuses_keys_as_values(self) -> bool:
@@ -112,9 +121,23 @@ class AttentionLayer:
     def norm(
         self, part: Part, vectors: Float[Tensor, "*rows head d_head"]
     ) -> Float[Tensor, "*rows head d_head"]:
-        """Return projected queries, keys or values after their norm, if they have one."""
+        """Return projected queries, keys or values after their norm, if they have one.
+
+        A norm that comes after the rotation only divides here; see `late_norm`.
+        """
         norm: HeadNorm | None = getattr(self, f"{part}_norm")
-        return vectors if norm is None else norm(vectors)
+        if norm is None:
+            return vectors
+        return norm.bare(vectors) if self.gain(part) is not None else norm(vectors)
+
+    def gain(self, part: Part) -> Float[Tensor, "#head d_head"] | None:
+        """Return the weights of a norm that comes after the rotation, or None."""
+        norm: HeadNorm | None = getattr(self, f"{part}_norm")
+        if not self.late_norm or norm is None or part == "value":
+            return None
+        if norm.gain is None:
+            return None
+        return torch.unflatten(norm.gain, 0, (-1, self.d_head))
 
     def rotate(
         self, vectors: Float[Tensor, "*rows head d_head"], positions: Int[Tensor, "..."]
@@ -126,3 +149,44 @@ class AttentionLayer:
         if self.rotation is None:
             return vectors
         return self.rotation.rotate(vectors, positions[..., None])
+
+    def attend(
+        self,
+        part: Literal["query", "key"],
+        vectors: Float[Tensor, "*rows head d_head"],
+        positions: Int[Tensor, "..."],
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return normed queries or keys as the logits use them, but for the scale.
+
+        They are rotated, times the weights of a norm that comes after that.
+        """
+        turned, gain = self.rotate(vectors, positions), self.gain(part)
+        turned = turned if gain is None else turned * gain.to(turned)
+        if part == "key" or self.temper is None:
+            return turned
+        return turned * self.temper(positions)[..., None, None].to(turned)
+
+    def turn_back(
+        self, queries: Float[Tensor, "query head d_head"], attended: Int[Tensor, " query"]
+    ) -> Float[Tensor, "query head d_head"]:
+        """Turn queries, as they attend, so that their product with a normed key is the logit.
+
+        `attended` is where that key stands.
+        """
+        if (gain := self.gain("key")) is not None:
+            queries = queries * gain.repeat_interleave(self.n_heads // len(gain), 0).to(queries)
+        if self.rotation is None:
+            return queries
+        return self.rotation.transpose(queries, attended[:, None])
+
+
+def find_temper(module: Any) -> Callable[[Tensor], Tensor] | None:
+    """Return what a module multiplies its queries with by position, if it does so (Llama 4)."""
+    if not getattr(module, "attn_temperature_tuning", False) or module.use_rope:
+        return None
+
+    def temper(positions: Tensor) -> Tensor:
+        steps = torch.floor((positions.float() + 1) / module.floor_scale)
+        return torch.log1p(steps) * float(module.attn_scale) + 1
+
+    return temper

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch.func import functional_call
+
+from probes.models.matrices import count_inputs, read_bias, read_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,11 @@ class Projection:
         """The width of one head."""
         return self.columns.shape[1] + self.d_shared
 
+    @property
+    def d_input(self) -> int:
+        """The width of what the weights read."""
+        return count_inputs(self.module) + self.d_shared + self.d_unused
+
     def split(self, output: Float[Tensor, "... width"]) -> Float[Tensor, "... head d_own"]:
         """Return what of the module's output belongs to these heads (a view, where it can be)."""
         first, count = int(self.columns[0, 0]), self.columns.numel()
@@ -59,10 +68,10 @@ class Projection:
 
     def bias(self) -> Float[Tensor, "head d_head"] | None:
         """Return the bias of these heads, or None where the module has none."""
-        bias = getattr(self.module, "bias", None)
+        bias = read_bias(self.module)
         if bias is None:
             return None
-        own = self.split(bias.detach())
+        own = self.split(bias)
         return torch.nn.functional.pad(own, (0, self.d_shared)) if self.d_shared else own
 
     def project(self, x: Float[Tensor, "... d_input"]) -> Float[Tensor, "... head d_head"]:
@@ -72,18 +81,12 @@ class Projection:
         return made if bias is None else made + bias.to(x.dtype)
 
 
-def read_matrix(module: nn.Module) -> Float[Tensor, "d_input d_output"]:
-    """Return the weights of a linear module; GPT-2's Conv1D holds them the other way round."""
-    matrix = module.get_parameter("weight").detach()
-    return matrix if isinstance(module, Conv1D) else matrix.T
-
-
 NormInput = Literal["head", "all heads", "heads first"]
 
 
 @dataclass(frozen=True, eq=False)
 class HeadNorm:
-    """A norm of queries, keys or values between the projection and the rotation.
+    """A norm of queries, keys or values behind the projection, before or after the rotation.
 
     `acts_on` says how the module wants its vectors: ``head`` [..., head, d_head], ``all heads``
     [..., head * d_head] or ``heads first`` [row, head, position, d_head].
@@ -92,19 +95,36 @@ class HeadNorm:
     module: nn.Module
     acts_on: NormInput = "head"
 
-    @torch.no_grad()  # nothing is trained here, and what is read goes to numpy
     def __call__(
         self, vectors: Float[Tensor, "*rows head d_head"]
     ) -> Float[Tensor, "*rows head d_head"]:
         """Return the normed vectors."""
+        return self._apply(self.module, vectors)
+
+    @torch.no_grad()  # nothing is trained here, and what is read goes to numpy
+    def _apply(self, norm: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
         if self.acts_on == "head":
-            normed: Tensor = self.module(vectors)
-            return normed
+            return norm(vectors)
         if self.acts_on == "all heads":
-            return torch.unflatten(self.module(vectors.flatten(-2)), -1, vectors.shape[-2:])
+            return torch.unflatten(norm(vectors.flatten(-2)), -1, vectors.shape[-2:])
         flat = vectors.reshape(1, -1, *vectors.shape[-2:])
-        turned: Tensor = self.module(flat.transpose(1, 2))
+        turned = norm(flat.transpose(1, 2))
         return turned.transpose(1, 2).reshape(vectors.shape)
+
+    @property
+    def gain(self) -> Float[Tensor, " weight"] | None:
+        """The weights of the norm, or None where it only divides."""
+        weight = getattr(self.module, "weight", None)
+        return None if weight is None else weight.detach()
+
+    def bare(
+        self, vectors: Float[Tensor, "*rows head d_head"]
+    ) -> Float[Tensor, "*rows head d_head"]:
+        """Return the vectors as normed by weights of one."""
+        if self.gain is None:
+            return self(vectors)
+        ones = {"weight": torch.ones_like(self.gain)}
+        return self._apply(partial(functional_call, self.module, ones), vectors)
 
     def read(
         self, output: Float[Tensor, "..."], n_heads: int

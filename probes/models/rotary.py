@@ -13,9 +13,9 @@ from probes.errors import UnsupportedModelError
 
 _FIXED_TYPES = frozenset({"default", "linear", "llama3", "yarn", "proportional"})
 
-Pairing = Literal["half", "interleaved", "interleaved_to_half"]
-"""Which coordinates turn together: (i, i + n) as in Llama, or (2i, 2i + 1) as in GPT-J; and for
-DeepSeek-V3 (2i, 2i + 1) that come out as (i, i + n)."""
+Pairing = Literal["half", "half_back", "interleaved", "interleaved_to_half"]
+"""Which coordinates turn together: (i, i + n) as in Llama, and the other way round in NanoChat, or
+(2i, 2i + 1) as in GPT-J; and for DeepSeek-V3 (2i, 2i + 1) that come out as (i, i + n)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,7 @@ class Rotation:
             nothing = torch.zeros(shape, device=positions.device)
             return nothing, nothing
         cos, sin = self._angles(positions.reshape(1, -1))
+        sin = -sin if self.pairing == "half_back" else sin
         return cos[..., once].reshape(shape), sin[..., once].reshape(shape)
 
     def rotate(
@@ -103,7 +104,7 @@ class Rotation:
         ``[batch, position, head, d_head]`` pass ``positions[:, None]`` of shape ``[position, 1]``.
         """
         cos, sin = self._at(vectors, positions)
-        first, second = self._part(vectors, self.pairing != "half")
+        first, second = self._part(vectors, self.pairing.startswith("interleaved"))
         turned = (first * cos - second * sin, second * cos + first * sin)
         return self._join(vectors, *turned, interleaved=self.pairing == "interleaved")
 
@@ -114,7 +115,7 @@ class Rotation:
         cos, sin = self._at(vectors, positions)
         first, second = self._part(vectors, self.pairing == "interleaved")
         turned = (first * cos + second * sin, second * cos - first * sin)
-        return self._join(vectors, *turned, interleaved=self.pairing != "half")
+        return self._join(vectors, *turned, interleaved=self.pairing.startswith("interleaved"))
 
     def _angles(self, positions: Int[Tensor, "row position"]) -> tuple[Tensor, Tensor]:
         """Ask the model's module for its cosines and sines, in the form it has them."""

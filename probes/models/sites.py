@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from probes.errors import UnsupportedModelError
 from probes.models.columns import cut_columns
@@ -23,12 +22,15 @@ from probes.models.families import (
     list_families,
 )
 from probes.models.geometry import AttentionGeometry, Site
-from probes.models.layer import AttentionLayer
-from probes.models.projections import HeadNorm, Projection, read_matrix
+from probes.models.layer import AttentionLayer, find_temper
+from probes.models.matrices import count_inputs, count_outputs, maps_vectors
+from probes.models.projections import HeadNorm, Projection
 from probes.models.rotary import Rotation
 
 _D_HEAD = ("qk_head_dim", "head_dim", "attention_head_size", "head_size", "key_value_proj_dim")
 _WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")
+_HEADS = ("num_attention_heads", "num_heads", "n_heads", "n_head")
+_KV_HEADS = ("num_key_value_heads", "num_kv_heads", "kv_heads")
 
 
 def read_sites(hf: PreTrainedModel) -> Mapping[Site, AttentionGeometry]:
@@ -87,8 +89,6 @@ def _add_derived(
     for stranger in strangers.values():
         if (reason := REFUSED.get(type(stranger).__name__)) is not None:
             raise refuse(hf, reason)
-    if getattr(hf.config.get_text_config(), "clip_qkv", None) is not None:
-        raise refuse(hf, "it clips queries, keys and values (clip_qkv), which no weights tell")
     outer = {name for name in strangers for other in strangers if other.startswith(f"{name}.")}
     strangers = {name: module for name, module in strangers.items() if name not in outer}
     if strangers:
@@ -154,14 +154,17 @@ def _read_site(
         site=site,
         layers=tuple(layers),
         causal=site == "decoder" and _is_causal(hf, module),
-        positions="none" if site == "cross" else _name_positions(family, layers),
+        positions="none" if site == "cross" else _name_positions(family, layers, config),
         d_model=width,
+        skipped=tuple(sorted(set(range(n_layers)) - set(numbers))),
     )
 
 
-def _name_positions(family: Family, layers: list[AttentionLayer]) -> str:
+def _name_positions(family: Family, layers: list[AttentionLayer], config: Any) -> str:
     positions = family.positions
     turning = [layer for layer in layers if layer.rotation is not None]
+    if positions == "rotary" and not turning:
+        return "ALiBi" if getattr(config, "alibi", False) else "none"
     if turning and all(layer.rotation.d_rotary < layer.d_head for layer in turning):  # type: ignore[union-attr]
         return "partial rotary"
     return positions
@@ -193,12 +196,8 @@ class _LayerReader:
         self.module: Any = module
         self.before = before
         self.config: Any = getattr(module, "config", hf.config.get_text_config())
-        self.d_head = next(
-            int(getattr(owner, n))
-            for owner in (module, self.config)
-            for n in _D_HEAD
-            if getattr(owner, n, None)
-        )
+        width = self._count(_WIDTHS) or 0
+        self.d_head = self._count(_D_HEAD) or width // (self._count(_HEADS) or 1)
 
     def read(self) -> AttentionLayer:
         source = self._find_source()
@@ -230,13 +229,15 @@ class _LayerReader:
             window=self._window(),
             source=source,
             late_norm=self.family.late_norm,
+            chunk=self._chunk(),
+            temper=find_temper(self.module),
             latent_modules=(
                 (self.module.kv_a_layernorm, self.module.kv_a_proj_with_mqa)
                 if self.family.layout == "latent"
                 else None
             ),
         )
-        n_inputs = len(read_matrix(output))
+        n_inputs = count_inputs(output)
         if n_inputs != layer.n_heads * layer.d_value:
             raise refuse(
                 self.hf,
@@ -274,9 +275,11 @@ class _LayerReader:
         if family.layout == "latent":
             names = ("q_proj" if self.module.q_proj is not None else "q_b_proj", *names[1:])
         modules = [self._linear(self._locate(name)) for name in names]
-        widths = [read_matrix(module).shape[1] for module in modules]
+        widths = [count_outputs(module) for module in modules]
         layout = family.layout
-        if getattr(self.module, "multi_query", True) is False:  # GPT-BigCode, as GPT-NeoX then
+        if getattr(self.module, "new_decoder_architecture", False):  # Falcon
+            layout = "by group"
+        elif getattr(self.module, "multi_query", True) is False:  # GPT-BigCode, as GPT-NeoX then
             layout = "by head"
         columns = cut_columns(layout, widths, self._numbers())
         if columns is None:
@@ -297,17 +300,15 @@ class _LayerReader:
     def _read_own_query(self) -> Projection:
         name = self._locate(self.family.query)
         module = self._linear(name)
-        width = read_matrix(module).shape[1]
+        width = count_outputs(module)
         cut = torch.unflatten(torch.arange(width), 0, (-1, self.d_head))
         return Projection(name, module, cut)
 
     def _numbers(self) -> dict[str, int]:
-        config = self.config
         heads = kv_heads = 0
         if self.family.layout == "blocks":
-            heads = config.num_attention_heads
-            kv_heads = getattr(config, "num_key_value_heads", None) or heads
-            kv_heads = getattr(self.module, "kv_heads", kv_heads)  # GPT-BigCode's own name
+            heads = self._count(_HEADS) or 0
+            kv_heads = self._count(_KV_HEADS) or heads
         return {
             "d_head": self.d_head,
             "n_heads": heads,
@@ -316,25 +317,28 @@ class _LayerReader:
             "d_value": getattr(self.module, "v_head_dim", 0),
         }
 
+    def _count(self, names: tuple[str, ...]) -> int | None:
+        """Return the first number that the module, or else its config, has under these names."""
+        owners = ((owner, name) for owner in (self.module, self.config) for name in names)
+        return next((int(n) for own, name in owners if (n := getattr(own, name, None))), None)
+
     def _locate(self, name: str) -> str:
         return self.name.rpartition(".")[0] + name if name[0] == "." else f"{self.name}.{name}"
 
     def _linear(self, name: str) -> nn.Module:
-        """Return the plain linear module `name`, or refuse it (adapters, quantised layers)."""
+        """Return the linear module `name`, plain, quantised or with an adapter."""
         module: nn.Module = self.hf.get_submodule(name)
-        if type(module) not in (nn.Linear, Conv1D):
-            raise refuse(
-                self.hf,
-                f"{name} is a {type(module).__name__}, not a plain linear layer (merge adapters "
-                "and load unquantised weights first)",
-            )
+        if not maps_vectors(module):
+            raise refuse(self.hf, f"{name} is a {type(module).__name__}, which is no linear layer")
         return module
 
     def _norm(self, which: str) -> HeadNorm | None:
         module = getattr(self.module, getattr(self.family, which), None)
-        if not isinstance(module, nn.Module) or isinstance(module, nn.Identity):
-            return None
-        return HeadNorm(module, self.family.norm_input)
+        norm = module if isinstance(module, nn.Module) else nn.Identity()
+        bound = getattr(self.module, "clip_qkv", getattr(self.config, "clip_qkv", None))
+        if bound is not None:
+            norm = nn.Sequential(norm, nn.Hardtanh(-bound, bound))
+        return None if isinstance(norm, nn.Identity) else HeadNorm(norm, self.family.norm_input)
 
     def _scale(self) -> float:
         scale = self.family.scale
@@ -356,6 +360,11 @@ class _LayerReader:
             return None
         window = getattr(module, "sliding_window", getattr(config, "sliding_window", None))
         return int(window) if window else None  # Qwen2-MoE calls no window 0
+
+    def _chunk(self) -> int | None:
+        kinds = getattr(self.config, "layer_types", None)
+        chunked = bool(kinds) and "chunked" in self._kind()
+        return int(self.config.attention_chunk_size) if chunked else None
 
     def _rotation(self) -> Rotation | None:
         if self.family.positions != "rotary" or not self.family.rotates(self.module):

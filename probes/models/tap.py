@@ -2,11 +2,12 @@
 
 Plain module hooks hear x and the projected keys. Queries, keys and values as the model uses them
 (normed, rotated, with the cache) are heard where it attends: in transformers' attention interface,
-or in the few older families that attend by themselves.
+or, of families that attend inside their own forward pass, in the calls of torch.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from probes.errors import UnsupportedModelError
 from probes.models.geometry import AttentionGeometry
 from probes.models.layer import AttentionLayer
+from probes.models.overhear import Overheard, overhearing
 from probes.models.weights import IMPLEMENTATIONS
 
 
@@ -242,18 +244,32 @@ def _tapping(
     by_interface = []
     with ExitStack() as stack:
         for place, layer in enumerate(geometry.layers):
-            if hasattr(layer.module, "_attn"):
-                _tap_method(stack, partial(hear, place), layer)
-            elif type(layer.module).__name__ == "BloomAttention":
-                _tap_bloom(stack, partial(hear, place), layer)
-            else:
+            if _uses_interface(layer.module):
                 by_interface.append((place, layer))
+            else:
+                inside = overhearing(
+                    layer.module, layer.n_heads, layer.n_kv_heads, partial(_pass_on, hear, place)
+                )
+                stack.enter_context(inside)
         if by_interface:
             stack.enter_context(_tapping_interface(hf))
             for place, layer in by_interface:
                 _taps[id(layer.module)] = partial(hear, place)
                 stack.callback(_taps.pop, id(layer.module), None)
         yield
+
+
+def _uses_interface(module: nn.Module) -> bool:
+    """Return whether a module attends by transformers' interface, and not inside its own code."""
+    calls = [
+        inspect.unwrap(kind.forward) for kind in type(module).__mro__ if hasattr(kind, "forward")
+    ]
+    codes = [call.__code__ for call in calls if hasattr(call, "__code__")]
+    return any("ALL_ATTENTION_FUNCTIONS" in code.co_names for code in codes)
+
+
+def _pass_on(hear: Callable[[int, Attended], None], place: int, heard: Overheard) -> None:
+    hear(place, Attended(heard.query, heard.key, heard.value, heard.mask, heard.scaling))
 
 
 @contextmanager
@@ -321,51 +337,6 @@ def _attend_tapped(
     else:
         attend = ALL_ATTENTION_FUNCTIONS[original]
     return attend(module, query, key, value, attention_mask, **options)
-
-
-def _tap_method(stack: ExitStack, hear: Callable[[Attended], None], layer: AttentionLayer) -> None:
-    """Tap a family whose attention module attends in its method ``_attn`` (GPT-J, GPT-Neo)."""
-    module: Any = layer.module
-    attend = module._attn
-
-    def tapped(query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None) -> Any:
-        own = getattr(module, "bias", None)  # GPT-Neo's causal mask, with the window of a layer
-        length = key.shape[2]
-        visible = None if own is None else own[:, :, length - query.shape[2] : length, :length]
-        mask = attention_mask if visible is None else _join(visible, attention_mask)
-        hear(Attended(query, key, value, mask, layer.logit_scale))
-        return attend(query, key, value, attention_mask)
-
-    module._attn = tapped
-    stack.callback(delattr, module, "_attn")
-
-
-def _tap_bloom(stack: ExitStack, hear: Callable[[Attended], None], layer: AttentionLayer) -> None:
-    """Tap BLOOM, which attends inside its forward, from what goes in and what is projected."""
-    parts: dict[str, Tensor] = {}
-
-    def keep(_: nn.Module, args: Any, output: Tensor) -> None:
-        parts["fused"] = output
-
-    def after(_: nn.Module, args: Any, options: dict[str, Any], output: Any) -> None:
-        fused = parts.pop("fused")
-        split = (layer.query, layer.key, layer.value)
-        query, key, value = (part.split(fused).transpose(1, 2) for part in split)
-        past = options.get("layer_past")
-        if past is not None:
-            cached = past.layers[layer.index]
-            key, value = cached.keys, cached.values
-        n_rows, n_heads, length = query.shape[:3]
-        alibi = options["alibi"].reshape(n_rows, n_heads, 1, -1).expand(-1, -1, length, -1)
-        hear(Attended(query, key, value, options["attention_mask"], layer.logit_scale, bias=alibi))
-
-    stack.callback(layer.key.module.register_forward_hook(keep).remove)
-    stack.callback(layer.module.register_forward_hook(after, with_kwargs=True).remove)
-
-
-def _join(visible: Tensor, mask: Tensor | None) -> Tensor:
-    hidden = _hide(~visible)
-    return hidden if mask is None else hidden + mask[..., : visible.shape[-1]]
 
 
 def _hide(hidden: Tensor) -> Tensor:

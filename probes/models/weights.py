@@ -17,6 +17,7 @@ from probes.errors import UnsupportedModelError
 from probes.files import parse_json
 from probes.models.checks import Check
 from probes.models.failures import failing_as_ours
+from probes.models.hashing import list_parts
 
 ADAPTER = "adapter_config.json"
 INDEX = ".safetensors.index.json"
@@ -265,21 +266,22 @@ def _tell_remedy(config: PreTrainedConfig) -> str:
         quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
     )
     method = str(getattr(method, "value", method))
-    package = _PACKAGES.get(method, method)
+    packages = _PACKAGES.get(method, method)
     return (
-        f"Its weights are quantised ({method}): install {package} (`pip install {package}`) on a "
-        "machine that it works on, or choose the model's unquantised weights."
+        f"Its weights are quantised ({method}), which needs `pip install {packages}` on a machine "
+        "that this works on; or choose the model's unquantised weights."
     )
 
 
 _PACKAGES = {
-    "awq": "gptqmodel",
-    "gptq": "gptqmodel",
-    "bitsandbytes": "bitsandbytes",
+    "awq": "gptqmodel accelerate",
+    "gptq": "gptqmodel optimum",
+    "bitsandbytes": "bitsandbytes accelerate",
+    "quanto": "optimum-quanto accelerate",
     "fp8": "accelerate",
-    "mxfp4": "kernels",
+    "mxfp4": "kernels accelerate",
 }
-"""What a method of quantisation needs, where the package is not called as the method."""
+"""What a method of quantisation needs, where that is not the one package of its name."""
 
 
 def _check_read(hf: nn.Module, unexpected: Iterable[str]) -> Iterator[Check]:
@@ -343,7 +345,7 @@ def check_finite(hf: nn.Module) -> Check:
     """Check that no weight is NaN or infinite."""
     spoilt = [
         name
-        for name, weight in hf.named_parameters()
+        for name, weight in list_parts(hf.named_parameters())
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all())
     ]
     told = (

@@ -14,8 +14,9 @@ from probes.errors import UnsupportedModelError, UsageError
 from probes.models import load
 from probes.models.bridge import compare_logits
 from probes.models.bundled import DEFAULT_MODEL
+from probes.models.compare import accepted_difference
 from probes.models.doctor import examine_model
-from probes.models.examine import accepted_difference, refuse_unfaithful
+from probes.models.examine import refuse_unfaithful
 from probes.models.model import Model
 
 if TYPE_CHECKING:

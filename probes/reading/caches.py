@@ -130,10 +130,15 @@ def from_past_key_values(
             f"the key-value cache has {len(pairs)} layers, and {loaded.name} "
             f"{geometry.n_layers}. Give past_key_values as the model returned it."
         )
-    own = [pairs[layer.index] for layer in geometry.layers]
-    kept = [Kept(pair[0].transpose(1, 2), pair[1].transpose(1, 2), stage="rotated") for pair in own]
+    late = any(layer.gain("key") is not None for layer in geometry.layers)
+    stage: KeyStage = "attended" if late else "rotated"
+    kept = []
+    for layer in geometry.layers:
+        k, v = (part.transpose(1, 2) for part in pairs[layer.index])
+        repeats = max(1, k.shape[2] // layer.n_kv_heads)  # Falcon keeps a key once a query head
+        kept.append(Kept(k[:, :, ::repeats], v[:, :, ::repeats], stage=stage))
     source = "a key-value cache"
-    return gather_kept(kept, loaded, source, sentences, words, "rotated", take, padding, check)
+    return gather_kept(kept, loaded, source, sentences, words, stage, take, padding, check)
 
 
 def from_projections(

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from probes.capture.aim import Aim, take_aim
 from probes.capture.plan import Take, require_take
-from probes.capture.read import KEY_STAGES, KeyStage, Reader
+from probes.capture.read import AS_ATTENDED, KEY_STAGES, KeyStage, Reader
 from probes.errors import FaithfulnessError, UsageError
-from probes.models.examine import accepted_difference, relative_difference
+from probes.models.compare import accepted_difference, relative_difference
 from probes.models.layer import AttentionLayer
 from probes.models.model import Model
 from probes.models.tap import Attended
@@ -85,7 +85,7 @@ def gather_kept(
     for place, (layer, own) in enumerate(zip(geometry.layers, kept, strict=True)):
         own = _align(own, shift)
         keys = _bring(layer, "key", own.k, own.stage, key_stage)
-        values = own.v if own.stage == "rotated" else layer.norm("value", own.v)
+        values = own.v if own.stage in AS_ATTENDED else layer.norm("value", own.v)
         for name, whole in (("k", keys), ("v", values), ("x", own.x)):
             if whole is not None:
                 parts[name].append(_take(aim, whole)[order.argsort()])
@@ -101,7 +101,7 @@ def gather_kept(
         table=table,
         **{name: tuple(parts[name]) for name in ("k", "v", "x", "q")},
         key_metric=scale_moments(parts["moment"], geometry, count),
-        value_metric=tuple(geometry.value_metric(i).cpu() for i in range(geometry.n_layers)),
+        value_metric=geometry.value_metrics(),
         about=describe(model, key_stage, source, count),
         losses=losses,
     )
@@ -158,12 +158,12 @@ def _bring(
     wanted: KeyStage,
 ) -> Float[Tensor, "row position head d_head"]:
     """Norm and rotate vectors, as far as is wanted."""
-    if stage == wanted or stage == "rotated":
+    if stage == wanted or stage in AS_ATTENDED:
         return vectors
     vectors = layer.norm(part, vectors)
     if wanted == "normed":
         return vectors
-    return layer.rotate(vectors, torch.arange(vectors.shape[1]))
+    return layer.attend(part, vectors, torch.arange(vectors.shape[1]))
 
 
 def _take(aim: Aim, whole: Tensor) -> Tensor:
@@ -175,8 +175,8 @@ def _add_up(
 ) -> Float[Tensor, "kv_head d_head d_head"]:
     """Sum q q' over the queries that attend to the words; see `Reading`."""
     assert kept.q is not None  # noqa: S101 - for the type checker
-    q = _bring(layer, "query", kept.q, "projected", "rotated").transpose(1, 2)
-    k = _bring(layer, "key", kept.k, kept.stage, "rotated").transpose(1, 2)
+    q = _bring(layer, "query", kept.q, "projected", "attended").transpose(1, 2)
+    k = _bring(layer, "key", kept.k, kept.stage, "attended").transpose(1, 2)
     attended = Attended(
         q, k, kept.v.transpose(1, 2), None, layer.logit_scale, softcap=layer.softcap
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from probes.capture.batch import BatchRunner
 from probes.capture.plan import Take, TokenSequence, require_take
-from probes.capture.read import KEY_STAGES, KeyStage, Reader, Reading
+from probes.capture.read import AS_ATTENDED, KEY_STAGES, KeyStage, Reader, Reading
 from probes.errors import TableError
 from probes.models.geometry import AttentionGeometry
 from probes.models.model import Model
@@ -55,7 +55,8 @@ def read(
         The word of every sentence whose query attends to the words; without it, every token that
         sees them and is not one of them. The functional space of keys rests on these queries.
     key_stage
-        Keys as W_K gives them (``projected``), after QK-norm (``normed``), or ``rotated``.
+        Keys as W_K gives them (``projected``), after QK-norm (``normed``), ``rotated``, or as the
+        logits use them (``attended``); see `probes.capture.read.KeyStage`.
     take
         Which token stands for a word of several: the ``last``, or the ``mean`` of all.
     batch_size
@@ -112,7 +113,7 @@ def read(
         table=table,
         **rows,
         key_metric=scale_moments(moments, geometry, count),
-        value_metric=tuple(geometry.value_metric(i).cpu() for i in range(geometry.n_layers)),
+        value_metric=geometry.value_metrics(),
         about=describe(loaded, key_stage, "the model", count),
         losses=losses,
     )
@@ -132,7 +133,7 @@ class _QueryReader(Reader):
 
     def on_queries(self, layer: int, x: Tensor, output: Tensor) -> None:
         super().on_queries(layer, x, output)
-        if self.aim is None or self.key_stage == "rotated":
+        if self.aim is None or self.key_stage in AS_ATTENDED:
             return
         how, aim = self.geometry.layers[layer], self.aim.on(x.device)
         queries = how.query.split(output[aim.row, aim.position]).clone()
@@ -141,7 +142,7 @@ class _QueryReader(Reader):
         self._parts["q"][layer] = aim.average(queries)
 
     def on_attention(self, layer: int, attended: Attended) -> None:
-        if self.aim is not None and self.key_stage == "rotated":
+        if self.aim is not None and self.key_stage in AS_ATTENDED:
             aim = self.aim.on(attended.query.device)
             scale = attended.scaling / self.geometry.layers[layer].logit_scale
             queries = attended.query[aim.row, :, aim.position] * scale

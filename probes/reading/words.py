@@ -118,7 +118,10 @@ class Words:
         if space == "functional" and not self.key_metric:
             return "no query that attends to the words was read: let tokens follow the words"
         if space == "functional" and not self.value_metric:
-            return "the output weights (W_O) are not known: give the model too"
+            return (
+                "the output weights (W_O) are not known, or are no matrix: give the model too, "
+                "with weights that are"
+            )
         return None
 
     def keys(self, layer: int, space: str = "raw") -> Float[Tensor, "kv_head occurrence d_head"]:

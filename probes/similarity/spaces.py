@@ -76,7 +76,7 @@ def describe_functional_space(store: Store) -> list[str]:
     if "rotary" in geometry["positions"]:
         how = (
             "queries and keys are compared as rotated to their positions"
-            if stage == "rotated"
+            if stage in ("rotated", "attended")
             else "each query is turned back by the position it attends to, which averages over the "
             "relative positions seen"
         )

@@ -14,13 +14,13 @@ import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tests.architectures import causal, derived, encoders, mixed, seq2seq
+from tests.architectures import causal, derived, encoders, latest, mixed, seq2seq
 from tests.architectures.entry import Architecture
 from tests.tiny import randomise, tiny_tokenizer
 
 __all__ = ["MATRIX", "Architecture", "build_hf", "example_inputs"]
 
-ROOMS = (causal, mixed, encoders, seq2seq, derived)
+ROOMS = (causal, mixed, encoders, seq2seq, derived, latest)
 MATRIX = {entry.name: entry for room in ROOMS for entry in room.ENTRIES}
 SPECIAL_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 

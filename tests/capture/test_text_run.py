@@ -61,6 +61,8 @@ def read_alone(model, shards, key_stage, seed=0):
                 low = count * 0 + window.first
                 if geometry.window is not None:
                     low = torch.maximum(low, count - geometry.window + 1)
+                if chunks := [how.chunk for how in geometry.layers if how.chunk]:
+                    low = torch.maximum(low, count - count % min(chunks))
                 high = count if geometry.causal else count * 0 + len(window.ids) - 1
                 attended = low + torch.from_numpy(
                     (drawn % (high - low + 1).numpy().astype(np.uint64)).astype(np.int64)
@@ -68,9 +70,13 @@ def read_alone(model, shards, key_stage, seed=0):
                 x = layer.x[0, count]
                 query = layer.attended.query[0, :, count].transpose(0, 1)
                 key = layer.attended.key[0, :, count].transpose(0, 1)
-                if key_stage != "rotated":
+                if key_stage not in ("rotated", "attended"):
                     key = how.key.project(x)
-                    key = how.norm("key", key) if key_stage == "normed" else key
+                    if how.late_norm and hasattr(getattr(how.key_norm, "module", None), "weight"):
+                        query = query * how.key_norm.module.weight
+                        key = key / key.square().mean(-1, keepdim=True).add(1e-5).sqrt()
+                    elif key_stage == "normed":
+                        key = how.norm("key", key)
                     if how.rotation is not None:
                         query = how.rotation.transpose(query, attended[:, None])
                 value = layer.attended.value[0, :, count].transpose(0, 1)
@@ -100,9 +106,13 @@ def test_moments_are_those_of_every_token(model, text, tmp_path, key_stage):
         assert_alike(read_layer(store, layer)[0], LayerMoments.of(**rows))
 
 
-@pytest.mark.parametrize("name", ["gemma3", "gemma3n", "bert", "opt", "gpt2", "deepseek_v3", "t5"])
+OTHERS = ("gemma3", "gemma3n", "bert", "opt", "gpt2", "deepseek_v3", "t5", "llama4")
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "falcon_grouped", "hunyuan_dense"])
 def test_other_architectures(text, tmp_path, name):
-    """Sliding windows, shared keys, both directions, scaled queries, no rotation, latents."""
+    """Sliding windows, shared keys, both directions, scaled queries, no rotation, latents; chunks,
+    keys repeated by group, and norms after the rotation."""
     model = build_model(build_hf(name), tiny_tokenizer(bos=name != "bert"), name=name)
     settings = TextSettings(window=12, shard_bytes=2500)
     store = capture_text(model, text / "b.jsonl", tmp_path, settings=settings)

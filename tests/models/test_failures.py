@@ -129,13 +129,13 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN weights": (spoil, r"1 weights hold NaN.*layers\.1\.self_attn\.k_proj.*Fetch"),
     "a quantised model": (
         lambda f: configure(f, quantization_config={"quant_method": "hqq"}),
-        r"quantised \(hqq\): install hqq",
+        r"quantised \(hqq\), which needs `pip install hqq`",
     ),
     "bitsandbytes": (
         lambda f: configure(
             f, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}
         ),
-        r"quantised \(bitsandbytes\): install bitsandbytes",
+        r"quantised \(bitsandbytes\), which needs `pip install bitsandbytes",
     ),
     "absurdly many layers": (
         lambda f: configure(f, num_hidden_layers=10**7),

@@ -9,7 +9,9 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from probes.errors import NonFiniteError, UnsupportedModelError, UsageError
 from probes.models import Model
+from probes.models.families import FAMILIES
 from probes.models.sites import read_sites
+from tests.architectures import build_hf
 from tests.tiny import ARCHITECTURES, GROUPED, tiny_model
 
 TEXT = "The black fox saw a small house and ran quickly."
@@ -174,15 +176,36 @@ def test_scales_that_differ_by_layer_are_read_by_layer():
         _ = model.geometry.logit_scale
 
 
-def test_an_adapter_in_place_of_a_linear_is_refused():
+def test_what_is_no_linear_layer_is_refused():
+    """Adapters and quantised layers are read: see test_quantised."""
     hf = tiny_model().hf
-
-    class Adapter(nn.Linear):
-        pass
-
-    hf.model.layers[1].self_attn.k_proj = Adapter(24, 16, bias=False)
-    with pytest.raises(UnsupportedModelError, match=r"layers\.1\.self_attn\.k_proj is a Adapter"):
+    hf.model.layers[1].self_attn.k_proj = nn.Sequential(nn.Linear(24, 16, bias=False))
+    with pytest.raises(UnsupportedModelError, match=r"1\.self_attn\.k_proj is a Sequential, which"):
         read_sites(hf)
+
+
+def test_layers_without_attention_are_skipped_and_said():
+    hf = build_hf("lfm2")
+    [geometry] = read_sites(hf).values()
+    assert hf.config.layer_types == ["conv", "full_attention", "conv"]
+    assert geometry.describe()["layers"] == [1]
+    assert geometry.describe()["skipped"] == [0, 2]
+    assert [layer.name for layer in geometry.layers] == ["model.layers.1.self_attn"]
+    assert tiny_model().geometry.describe()["skipped"] == []
+
+
+@pytest.mark.parametrize("name", ["gemma3_vision", "kimi_k25"])
+def test_of_a_model_that_also_sees_the_text_part_is_read(name):
+    hf = build_hf(name)
+    [(site, geometry)] = read_sites(hf).items()
+    assert site == "decoder"
+    text = hf.config.get_text_config()
+    assert len(geometry.layers) == text.num_hidden_layers
+    assert geometry.d_model == text.hidden_size != hf.config.vision_config.hidden_size
+    assert not any("vision" in layer.name for layer in geometry.layers)
+    assert any(
+        "vision" in name and "Attention" in type(m).__name__ for name, m in hf.named_modules()
+    )
 
 
 def make_strange(hf, **methods):
@@ -198,6 +221,30 @@ def test_a_class_that_is_not_listed_is_derived_and_verified(architecture):
     [derived] = read_sites(make_strange(tiny_model(architecture).hf)).values()
     assert derived.describe() == listed.describe()
     assert derived.layers[1].key.name == listed.layers[1].key.name
+
+
+LISTED = {
+    "hunyuan_dense": "HunYuanDenseV1Attention",
+    "nanochat": "NanoChatAttention",
+    "falcon_grouped": "FalconAttention",
+    "mpt": "MptAttention",
+    "xglm": "XGLMAttention",
+}
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_what_is_listed_could_be_derived(name, monkeypatch):
+    """Norms after the rotation, attention inside the forward pass, biases, clipped keys."""
+    hf = build_hf(name)
+    [listed] = read_sites(hf).values()
+    monkeypatch.delitem(FAMILIES, LISTED[name])
+    [derived] = read_sites(hf).values()
+    told = derived.describe()
+    if name == "mpt":  # whether a bias is ALiBi's is not seen
+        assert told.pop("positions") == "relative bias"
+    assert told.pop("logit_scale") == pytest.approx(listed.logit_scale)
+    assert told == {key: value for key, value in listed.describe().items() if key in told}
+    assert derived.layers[1].late_norm == listed.layers[1].late_norm
 
 
 def clip(self, hidden_states, **options):

@@ -203,12 +203,13 @@ def test_a_slow_tokenizer_is_refused():
 
 
 def test_an_unsupported_architecture_is_refused(tmp_path):
-    from transformers import FalconConfig, FalconForCausalLM
+    from transformers import BitNetConfig, BitNetForCausalLM
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
-    FalconForCausalLM(FalconConfig(vocab_size=400, **sizes)).save_pretrained(tmp_path)
+    config = BitNetConfig(vocab_size=400, num_key_value_heads=4, intermediate_size=40, **sizes)
+    BitNetForCausalLM(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModelError, match=r"FalconForCausalLM.*inside its own forward"):
+    with pytest.raises(UnsupportedModelError, match=r"BitNetForCausalLM.*a norm is between"):
         load_model(str(tmp_path))
 
 

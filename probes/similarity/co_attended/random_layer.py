@@ -105,7 +105,7 @@ class RandomLayer:
         if self.how is not None:
             q = self.how.norm("query", q)
             if position is not None:
-                q = self.how.rotate(q, position)
+                q = self.how.attend("query", q, position)
         return q
 
     def turn_back(
@@ -115,8 +115,7 @@ class RandomLayer:
 
         Their product with the keys of `read` is then the logit, but for its scale.
         """
-        rotation = None if self.how is None else self.how.rotation
-        return q if rotation is None else rotation.transpose(q, attended[:, None])
+        return q if self.how is None else self.how.turn_back(q, attended)
 
     def weigh(
         self,
@@ -134,7 +133,7 @@ class RandomLayer:
             Where the tokens are, if the layer rotates.
         """
         if self.how is not None and position is not None:
-            k = self.how.rotate(k, position)
+            k = self.how.attend("key", k, position)
         grouped = torch.unflatten(q, 1, (k.shape[1], -1))
         logits = torch.einsum("qkgd,tkd->kgqt", grouped, k).flatten(0, 1) * self.logit_scale
         return logits.masked_fill(~visible, float("-inf")).softmax(-1)
@@ -148,7 +147,7 @@ class RandomLayer:
     ) -> Float[Tensor, "head query token"]:
         """Do the same where every query has a context of its own, from position 0 on."""
         if self.how is not None:
-            k = self.how.rotate(k, torch.arange(k.shape[1]))
+            k = self.how.attend("key", k, torch.arange(k.shape[1]))
         grouped = torch.unflatten(q, 1, (k.shape[2], -1))
         logits = torch.einsum("qkgd,qtkd->kgqt", grouped, k).flatten(0, 1) * self.logit_scale
         return logits.masked_fill(~visible, float("-inf")).softmax(-1)

@@ -140,7 +140,7 @@ def draw_random_layers(model: Model, *, seed: int) -> list[RandomLayer]:
             d_head=layer.d_head,
             d_value=layer.d_value,
             d_input=layer.d_input,
-            d_query_input=int(layer.query.weights().shape[-1]),
+            d_query_input=layer.query.d_input,
             d_model=geometry.d_model,
             logit_scale=layer.logit_scale,
             layer=place,

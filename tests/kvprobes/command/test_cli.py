@@ -457,7 +457,7 @@ def test_doctor_prints_every_check_and_the_geometry(model_folder):
 def test_doctor_exits_with_the_reason(model_folder, monkeypatch):
     # The package's attribute of this name is the function, so the module is asked for by its name.
     for name in ("TOLERANCE", "ROUNDING"):
-        monkeypatch.setattr(sys.modules["probes.models.examine"], name, -1.0)
+        monkeypatch.setattr(sys.modules["probes.models.compare"], name, -1.0)
     result = runner.invoke(app, ["doctor", str(model_folder)])
     assert result.exit_code == 1
     assert "DIFFERS" in result.output
@@ -467,11 +467,11 @@ def test_doctor_exits_with_the_reason(model_folder, monkeypatch):
 def test_doctor_on_an_architecture_that_is_refused(tmp_path):
     from tests.architectures import build_hf
 
-    build_hf("mpt").save_pretrained(tmp_path)
+    build_hf("bitnet").save_pretrained(tmp_path)
     tiny_model("gpt2").tokenizer.save_pretrained(tmp_path)
     result = runner.invoke(app, ["doctor", str(tmp_path)])
     assert result.exit_code == 1
-    assert "inside its own forward pass" in result.output
+    assert "a norm is between its heads and W_O" in result.output
 
 
 def test_a_model_is_loaded_as_told_and_later_as_it_was_captured(
