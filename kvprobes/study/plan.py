@@ -64,7 +64,9 @@ class StudyCapture:
     split: Literal["train", "dev", "test"] | None = setting(None, "Only pairs of this split.")
     seed: int = setting(0, "Of every random choice.")
     batch_size: int = setting(128, "Sentences in a batch.", at_least=1)
-    key_stage: Literal["projected", "normed", "rotated"] = setting("normed", "Which keys are read.")
+    key_stage: Literal["projected", "normed", "rotated", "attended"] = setting(
+        "normed", "Which keys are read."
+    )
     scheduler: str | None = setting(None, "dask, slurm or tcp://...")
     workers: int = setting(2, "Workers of the scheduler.", at_least=1)
 
