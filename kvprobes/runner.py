@@ -24,6 +24,7 @@ from probes.errors import (
     TableError,
     UnsupportedModelError,
 )
+from probes.files import measure_size
 from probes.naming import require_known
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ def run(
     if due and set(due) <= set(left_out):
         raise left_out[due[0]]
     write_report(session.folder)
+    say(f"The results take {measure_size(session.folder.path) / 1e6:,.0f} MB on disk")
     return session.folder
 
 

@@ -184,3 +184,8 @@ def _explain(error: OSError, path: Path) -> StoreError:
     return StoreError(
         f"could not write {path}: {error.strerror or error}. Check that the folder is writable."
     )
+
+
+def measure_size(folder: Path) -> int:
+    """Add up the bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -14,6 +14,7 @@ from analyses.shared.style import WIDTHS
 from kvprobes.command import options as given
 from kvprobes.command.errors import explaining_errors, say, tell
 from probes.errors import UsageError
+from probes.files import measure_size
 from probes.models.cache import cache_folder
 from probes.naming import require_known
 
@@ -103,7 +104,7 @@ def cache(
     with explaining_errors():
         folder = cache_folder()
         rooms = {path.name: path for path in sorted(folder.glob("*")) if path.is_dir()}
-        sizes = {name: _measure(path) for name, path in rooms.items()}
+        sizes = {name: measure_size(path) for name, path in rooms.items()}
         tell(folder)
         for name, size in sizes.items():
             tell(f"  {name}: {size / 1e6:,.1f} MB")
@@ -113,7 +114,3 @@ def cache(
         for name in rooms if remove == "all" else [remove]:
             shutil.rmtree(rooms[name])
             say(f"Removed {name}: {sizes[name] / 1e6:,.1f} MB. It is fetched again when needed.")
-
-
-def _measure(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -14,9 +14,10 @@ from torch import Tensor
 from probes.capture.begin import Pace, begin_capture
 from probes.capture.faithfulness import check_faithfulness
 from probes.capture.pair_shard import PairJob
-from probes.capture.plan import CapturePlan
+from probes.capture.plan import CapturePlan, TokenSequence
 from probes.capture.read import KEY_STAGES, KeyStage
 from probes.capture.shards import make_shards
+from probes.capture.size import estimate_size, require_room
 from probes.capture.store import TABLES, Store
 from probes.capture.worker import ModelReference, refer_to
 from probes.cluster import IN_PROCESS, Cluster
@@ -158,6 +159,11 @@ def capture(
             say=say,
         )
         if missing:
+            made = [own for shard in missing for own in _cut(plan, shard)]
+            rows = sum(len(sequence.occurrences) for sequence in made)
+            size = estimate_size(geometry, rows, dtype=settings.dtype, x=settings.x)
+            require_room(folder, size)
+            say(f"It takes about {size / 1e6:,.0f} MB on disk")
             check_faithfulness(
                 model, plan.sequences, site=geometry.site, key_stage=settings.key_stage
             )
@@ -201,6 +207,10 @@ def check_settings(settings: Any, batch_size: int, **least: int) -> None:
             raise UsageError(f"{name} must be at least {bound}, not {value}")
 
 
+def _cut(plan: CapturePlan, shard: int) -> tuple[TokenSequence, ...]:
+    return plan.sequences[shard * SHARD_LENGTH : (shard + 1) * SHARD_LENGTH]
+
+
 def _list_jobs(
     plan: CapturePlan,
     folder: Path,
@@ -218,7 +228,7 @@ def _list_jobs(
     groups = pd.factorize(centred_in)[0].tolist()
     jobs = []
     for shard in shards:
-        sequences = plan.sequences[shard * SHARD_LENGTH : (shard + 1) * SHARD_LENGTH]
+        sequences = _cut(plan, shard)
         queries = {query for sequence in sequences for query, _, _ in sequence.queries}
         jobs.append(
             PairJob(
