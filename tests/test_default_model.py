@@ -1,29 +1,34 @@
 """End to end on the real default model: a small run of what `make run` does."""
 
-import json
-
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from kvprobes.command.cli import app
+from kvprobes.results import ResultFolder
 from probes.models import load_model
+
+FEWER = {
+    "co_attended.documents": 2,
+    "co_attended.length": 64,
+    "swaps.limit": 25,
+    "swaps.templates": 1,
+}
 
 
 @pytest.mark.default_model
 def test_run_on_the_real_model(tmp_path):
     """The first answer, and another question on the same capture; tiny models answer the rest."""
-    place = ["--out", str(tmp_path / "smollm2")]
-    fewer = ["--set", "co_attended.documents=4", "--limit", "60", "--templates", "1"]
-    result = CliRunner().invoke(app, ["run", "--quick", *place, *fewer])
+    out = tmp_path / "smollm2"
+    fewer = [word for name, value in FEWER.items() for word in ("--set", f"{name}={value}")]
+    options = ["--out", str(out), "--limit", "25", "--templates", "1"]
+    result = CliRunner().invoke(app, ["run", "--quick", *options, *fewer])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "smollm2" / "report.html").stat().st_size > 100_000
-    asked = ["analyse", "divergence", "--resamples", "50", "--json", *place]
+    assert (out / "report.html").stat().st_size > 100_000
+    asked = ["analyse", "divergence", "--resamples", "50", "--out", str(out)]
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    rows = told["answers"]["divergence"]["summary"] if "answers" in told else told["summary"]
-    summary = pd.DataFrame(rows).set_index(["population", "space", "measure", "condition"])["value"]
+    places = ["population", "space", "measure", "condition"]
+    summary = ResultFolder(out).read_tables("divergence")["summary"].set_index(places)["value"]
     # What made the question worth asking: raw keys look alike because of one common vector.
     assert summary["random pairs", "raw", "mean_key_cosine", "trained"] > 0.8
     assert abs(summary["random pairs", "centred", "mean_key_cosine", "trained"]) < 0.05
