@@ -86,7 +86,7 @@ def test_an_edit_reaches_its_own_head_and_positions_alone(hf, part):
             whole[..., head : head + 1, :width] = given["new"]
             new = layer.norm("key", whole)
             if layer.rotation is not None and geometry.site != "cross":
-                new = layer.rotate(new, torch.arange(8)[WHERE])
+                new = layer.attend("key", new, torch.arange(8)[WHERE])
             if layer.key_norm is not None and layer.key_norm.acts_on == "all heads":
                 expected["keys"][:, WHERE] = new
         expected[part][:, WHERE, head] = new[..., head, :]
