@@ -19,7 +19,7 @@ from tests.models.test_examine import REFUSED
 from tests.tiny import tiny_model, tiny_tokenizer
 
 CAUSAL = [n for n, entry in MATRIX.items() if n not in REFUSED and entry.kind == "causal"]
-NOT_RESUMED = {"gemma3n", "gemma4"}
+NOT_RESUMED = {"gemma3n", "gemma4", "openai_gpt"}  # found out by trying; they run whole
 
 
 @pytest.mark.parametrize("name", CAUSAL)
