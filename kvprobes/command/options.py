@@ -131,7 +131,7 @@ Full = Annotated[
     typer.Option(
         "--full",
         help="No samples: every pair beside the nulls and the untrained model, every pair of the "
-        "relations. Takes three times as long.",
+        "relations. Takes longer.",
     ),
 ]
 SkipBadRows = Annotated[
