@@ -5,7 +5,7 @@ import torch
 
 from probes.capture.located import LocatedPairs
 from probes.errors import TableError, UsageError
-from probes.linear.inputs import join_pairs, read_inputs
+from probes.linear.inputs import join_pairs, read_inputs, read_keys_and_values
 from probes.linear.measure import Design, measure_heads
 from probes.linear.pair_properties import label_pairs
 from probes.linear.properties import label_occurrences, label_words
@@ -140,7 +140,7 @@ def test_a_capture_is_probed_in_both_bases(tmp_path):
         torch.testing.assert_close(found.refits[0], found.probing.score.observed)
         assert found.code is not None
     with pytest.raises(UsageError, match="no basis"):
-        read_inputs.__wrapped__(store, 1, basis="odd", metrics=read_metrics(store)[1], seed=0)
+        read_keys_and_values.__wrapped__(store, 1, basis="odd", metrics=read_metrics(store)[1])
 
 
 def test_properties_of_few_pairs_are_left_out_with_the_reason(tmp_path):

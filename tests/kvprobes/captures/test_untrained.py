@@ -31,7 +31,7 @@ def test_it_is_made_once_and_reused(tmp_path):
     said.clear()
     capture_untrained(session, options)
     capture_untrained(session, options)
-    assert [sentence.split()[0] for sentence in said] == ["Capturing", "Reusing"]
+    assert [sentence.split()[0] for sentence in said] == ["Capturing", "It", "Reusing"]
     beside = open_untrained(session.folder, trained)
     assert beside.manifest["model"].endswith("untrained (seed 0)")
     assert not torch.equal(beside.read("k", 0), trained.read("k", 0))
@@ -54,7 +54,7 @@ def test_it_reads_a_sample_unless_all_is_asked_for(tmp_path, monkeypatch):
     said.clear()
     capture_untrained(session, options)
     capture_untrained(session, replace(options, full=True))
-    assert [sentence.split()[0] for sentence in said] == ["Reusing", "Capturing"]
+    assert [sentence.split()[0] for sentence in said] == ["Reusing", "Capturing", "It"]
     whole = open_untrained(session.folder, trained)
     assert len(whole.table("pairs")) == len(trained.table("pairs"))
 

@@ -132,10 +132,11 @@ def test_an_interrupted_capture_goes_on_with_its_own_words(session):
     assert list(find_word_captures(session.folder)) == ["relations"]
 
 
-def test_other_weights_under_the_same_name_are_refused(session):
+def test_other_weights_under_the_same_name_are_refused(session, model_folder):
     path = session.folder.capture / "manifest.json"
     rewrite(path, lambda manifest: manifest["identity"].update(weights="0" * 64))
-    other = Session(session.folder, store=open_store(session.folder.capture))
+    place, model = session.folder, load_model(str(model_folder))
+    other = Session(place, model=model, store=open_store(place.capture))
     with pytest.raises(StoreMismatchError, match="other weights"):
         capture_words(other, limit=3)
     assert not session.folder.capture_named("words").exists()
