@@ -21,7 +21,7 @@ from kvprobes.captures.options import CaptureOptions
 from kvprobes.captures.pairs import capture_pairs
 from kvprobes.results import ResultFolder
 from kvprobes.runner import Answer, answer
-from kvprobes.session import Say, Session
+from kvprobes.session import Say, Session, find_captured
 from probes.capture.store import Store
 from probes.errors import StoreError, TableError
 from probes.similarity.catalogue import WORD_PAIRS
@@ -127,6 +127,7 @@ def look_up_contexts(
 def _capture_contexts(options: CaptureOptions, words: tuple[str, str, str], say: Say) -> Store:
     """Capture a pair side by side in coordinations, with others to rank it among."""
     from kvprobes.captures.contexts import capture_contexts
+    from probes.models.load import name_model
 
     asked = pd.DataFrame([words], columns=["head", "m1", "m2"])
     seeds = load_pairs("seed_pairs")[["head", "m1", "m2"]]
@@ -137,7 +138,8 @@ def _capture_contexts(options: CaptureOptions, words: tuple[str, str, str], say:
     store = _open_pairs(options.folder)
     if store is None:
         store = open_whole_store(options.folder.path / "lookups" / _name(*words) / "capture")
-    model = str(store.manifest["model"])
+    same = name_model(options.model) == store.manifest["model"]
+    model = options.model if same else find_captured(store.manifest)
     session = Session(folder, model=model, device=options.device, store=store, say=say)
     return capture_contexts(session, include=asked)
 

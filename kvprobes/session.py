@@ -127,7 +127,7 @@ class Session:
 
         if self._model is None:
             captured = read_capture_manifest(self.folder)
-            name = self._model_name or _find_captured(captured)
+            name = self._model_name or find_captured(captured)
             same = name_model(name) == captured.get("model")
             loading = self.loading.after(captured) if same else self.loading
             self.say(f"Loading {name}")
@@ -245,7 +245,7 @@ class Session:
             return None
 
 
-def _find_captured(manifest: Mapping[str, Any]) -> str:
+def find_captured(manifest: Mapping[str, Any]) -> str:
     """Return what loads the model of a capture's manifest; the default one if it is empty."""
     from probes.models.cache import read_folders
 

@@ -156,7 +156,9 @@ def test_keys_that_are_the_values_tell_everything(text, tmp_path):
     assert summary.loc["centred", "linear_cka", "trained"]["value"] == pytest.approx(1)
     assert summary.loc["centred", "linear_cka", "mismatched_heads"]["value"] < 0.9
     [first, second] = QUESTION.describe(tables, {}).answer
-    assert "explains 1.00 of the variance of its values, more than the keys of another head" in first
+    assert (
+        "explains 1.00 of the variance of its values, more than the keys of another head" in first
+    )
     assert "more than a random slice of x" in second
 
 
